@@ -1,0 +1,137 @@
+"""The default rule's first half: cut the final answer out of a reply, and say which wrapper it stood in.
+
+Trained models answer in the wrapper they were trained on, and no official parser reads all of them. Every step
+here is linear in the reply's length: it runs on each rollout of training and on replies that loop to their limit.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Cut(NamedTuple):
+    """`wrapper` names what was peeled off, outermost first: `tag>boxed` is a box inside an answer tag."""
+
+    text: str
+    wrapper: str
+
+
+_THINK_END = re.compile(r"</(?:think|thought|thinking)>", re.I)
+_THINK = re.compile(r"<(?:think|thought|thinking)>", re.I)
+_BRACES = re.compile(r"\\boxed\s*\{|\\[{}]|[{}]")
+_LONE_BRACES = re.compile(r"(?<![\\\w}^_])\{([^{}\n]+)\}")
+_ANGLE = re.compile(r"<answer>[ \t*]*:?[ \t*]*(?:\n[ \t]*)?([^\n]*)", re.I)
+_PHRASE = re.compile(
+    r"\b(?:answer|(?:correct|right|best)[ \t]+(?:option|choice))"
+    r"(?:[ \t]+(?:is|would[ \t]+be|should[ \t]+be)\b|\W{0,3}[:\uff1a])(?:\*\*|:|[ \t])*",
+    re.I,
+)
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
+# A sentence ends after a number, its unit, a word of three letters or a bracket: not in "St. Louis", not after an
+# option's "C."
+_SENTENCE_END = re.compile(r"(?:(?<=\d)|(?<=\d\s\w)|(?<=\d\s\w\w)|(?<=\w\w\w)|(?<=[)\]}$%*\"']))\.(?=\s)")
+
+
+def cut(reply: str) -> Cut:
+    """The final answer of a reply, without its wrapper; the whole reply (`plain`) where no wrapper is found.
+
+    Text before the last `</think>` or `</thought>` never counts. Then the first of these that occurs, its last
+    occurrence: `<answer>…</answer>`, balanced `\\boxed{…}`, `<Answer>: <<…>>`, "answer is" or what stands after it
+    in braces of its own or in bold in the last line. A wrapper inside a wrapper is peeled too.
+    """
+    text = reply
+    for end in _THINK_END.finditer(reply):
+        text = reply[end.end() :]
+    unfinished = text is reply and _THINK.search(reply) is not None
+    names: list[str] = []
+    while len(names) < 4 and (found := _unwrap(text, names)) is not None:
+        text = found.text
+        names.append(found.wrapper)
+    if not names:
+        # A thought that was never closed has no final answer outside a wrapper.
+        return Cut("" if unfinished else text.strip(), "plain")
+    return Cut(text.strip(), ">".join(names))
+
+
+def _unwrap(text: str, peeled: list[str]) -> Cut | None:
+    """The last answer in the strongest wrapper of `text`."""
+    lower = text.lower()
+    close = lower.rfind("</answer>")
+    start = lower.rfind("<answer>", 0, max(close, 0))
+    if 0 <= start < close:
+        return Cut(text[start + len("<answer>") : close].strip(), "tag")
+    if (box := last_box(text)) is not None:
+        return Cut(box, "boxed")
+    if angle := _last(_ANGLE, text):
+        return Cut(_angle_text(angle[1]), "angle")
+    # A sentence may stand in a tag; what a box or a phrase holds is no sentence.
+    return _in_running_text(text, phrases=not peeled or peeled[-1] == "tag")
+
+
+def _in_running_text(text: str, phrases: bool) -> Cut | None:
+    """ "the answer is …", unless braces of their own or bold in the last line come after that sentence."""
+    phrase = _last(_PHRASE, text) if phrases else None
+    sentence = _first_sentence(text[phrase.end() :]) if phrase else ""
+    said = text.find(sentence, phrase.end()) + len(sentence) if phrase else 0
+    braces = _last(_LONE_BRACES, text)
+    if braces and braces.start() >= said:
+        return Cut(braces[1].strip(), "braces")
+    bold = _last(_BOLD, text, text.rstrip().rfind("\n") + 1)
+    if bold and bold.start() >= said and not bold[1].rstrip().endswith(":"):
+        return Cut(bold[1].strip(), "bold")
+    return Cut(sentence.strip("* "), "phrase") if phrase else None
+
+
+def _last(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
+    last = None
+    for last in pattern.finditer(text, start):  # noqa: B007
+        pass
+    return last
+
+
+def _angle_text(line: str) -> str:
+    inner = line.rpartition("<<")[2] if "<<" in line else line
+    return inner.partition(">>")[0].strip()
+
+
+def _first_sentence(tail: str) -> str:
+    line = tail.lstrip().partition("\n")[0]
+    end = _SENTENCE_END.search(line)
+    sentence = line[: end.start()] if end else line
+    return sentence.strip().removesuffix(".").strip()
+
+
+def last_box(text: str) -> str | None:
+    """What the last balanced `\\boxed{…}` holds, or None. One pass, however many boxes never close."""
+    if "\\boxed" not in text:
+        return None
+    opened: list[int] = []  # start of a box's content, or -1 for any other brace
+    last = None
+    for brace in _BRACES.finditer(text):
+        if brace[0].startswith("\\boxed"):
+            opened.append(brace.end())
+        elif brace[0] == "{":
+            opened.append(-1)
+        elif brace[0] == "}" and opened and (start := opened.pop()) >= 0:
+            last = text[start : brace.start()].strip()
+    return last
+
+
+_FONT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|bf|rm)\s*\{([^{}]*)\}")
+_OPTION = re.compile(r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\b(?:\s+is)?\s*:?\s*", re.I)
+_LETTER = re.compile(r"[(\[{<]*([A-Z])(?:[)\]}>.:]|$|\s*[-\u2013\u2014=]\s|\s+\()")
+_LONE_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:]?")
+
+
+def strip_markup(text: str) -> str:
+    """Without dollar signs, bold, quotes and LaTeX font commands around the answer."""
+    return _FONT.sub(r"\1", text).replace("\\(", "").replace("\\)", "").strip(" \t\r\n$*_`\"'")
+
+
+def option_letter(text: str, letters: str) -> str | None:
+    """The option that a cut answer names (`C`, `(c)`, `C. 5 cm`, `option C`), if it is one of `letters`."""
+    text = strip_markup(text[-2000:])
+    text = text[m.end() :] if (m := _OPTION.match(text)) else text
+    last_line = text.rpartition("\n")[2].strip()
+    match = _LONE_LETTER.fullmatch(text) or _LETTER.match(text) or _LONE_LETTER.fullmatch(last_line)
+    letter = match[1].upper() if match else ""
+    return letter if letter and letter in letters else None

@@ -1,0 +1,203 @@
+"""MATH-Vision (test, 3040 questions): the official chain of string clean-up and comparison at two decimals."""
+
+from eval.grading.extract import cut, option_letter
+from eval.grading.latex import Unreadable, value_of
+from eval.grading.score import (
+    Aggregate,
+    Bench,
+    Graded,
+    Row,
+    Rule,
+    Verdict,
+    accuracy,
+    mean_by,
+)
+
+LONGEST_BARE_ANSWER = 40
+_LETTERS = "ABCDE"
+_PHRASES = (
+    "the final answer is",
+    "the answer is",
+    "the correct answer is",
+    "the answer should be",
+)
+_FLAGS = (*_PHRASES, *(phrase.capitalize() for phrase in _PHRASES))
+
+# Applied one after another to the part after the last "=": (what, replacement).
+_CLEAN = (
+    (" ", ""), ("\\,", ""), ("∞", "\\infty"), ("+\\infty", "\\infty"), ("\\\\", "\\"), ("\n", ""),
+    ("\\text", ""), ("\\mbox", ""), ("bmatrix", "pmatrix"), ("\\left", ""), ("\\right", ""),
+    ("^{\\circ}", ""), ("^\\circ", ""), ("{m}^3", ""), ("m^3", ""),
+    ("{units}", ""), ("units", ""), ("{km}", ""), ("km", ""),
+)  # fmt: skip
+_STRIP = (
+    ("\n", ""), ("\\!", ""), ("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac"), ("\\left", ""), ("\\right", ""),
+    ("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""), ("$", ""), ("\\%", ""), ("\\%", ""), (" .", " 0."), ("{.", "{0."),
+)  # fmt: skip
+
+
+def extract(reply: str) -> str:
+    """The official model answer: a heuristic choice of the tail, then the LaTeX clean-up."""
+    answer = reply.strip()
+    for c in _LETTERS:
+        if answer.endswith((f" {c}.", f" ({c}).")) or answer.startswith((f"{c}\n", f"({c})\n", f"({c}) {c}\n")):
+            answer = c
+    tail = answer.rpartition("is ")[2].removesuffix(".")
+    if _is_float(tail):
+        answer = tail
+    if "oxed{" not in answer:
+        for flag in _FLAGS:
+            if flag in answer:
+                answer = answer.rpartition(flag)[2].strip()
+                answer = answer.partition("\n")[0].partition(". ")[0]
+    elif answer.count("oxed{") > 1:
+        answer = "\\boxed{" + answer.rpartition("oxed{")[2]
+    answer = find_math_answer(answer)
+    for c in _LETTERS.lower():
+        for form in (f"({c})", f"{{{c}}}"):
+            answer = answer.replace(form, c)
+    return answer.rstrip(".").lstrip(":").strip()
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def find_math_answer(text: str) -> str:
+    """The text in the last box, after its last "=", lower case and without units and layout commands."""
+    text = text.lower().replace("{}", "")
+    start, end = text.find("oxed{"), text.rfind("}")
+    if start >= 0 and start + len("oxed{") <= end:  # greedy: from the first box to the last brace
+        text = text[start + len("oxed{") : end]
+    if "}" in text and ("{" not in text or text.index("}") < text.index("{")):
+        text = text.partition("}")[0]
+    text = text.rpartition("=")[2].rpartition("\\approx")[2]
+    for old, new in _CLEAN:
+        text = text.replace(old, new)
+    return strip_latex(text)
+
+
+def strip_latex(text: str) -> str:
+    """Hendrycks' normal form of a final answer."""
+    for old, new in _STRIP:
+        text = text.replace(old, new)
+    if not text:
+        return text
+    if text.startswith("."):
+        text = f"0{text}"
+    left, equals, right = text.partition("=")
+    if equals and "=" not in right and len(left) <= 2:
+        text = right
+    if "sqrt" in text:
+        text = _brace_fractions(_brace_roots(text))
+    text = text.replace(" ", "")
+    if text == "0.5":
+        return "\\frac{1}{2}"
+    return _slash_to_fraction(text)
+
+
+def _brace_roots(text: str) -> str:
+    """`\\sqrt3` -> `\\sqrt{3}`."""
+    head, *tails = text.split("\\sqrt")
+    return head + "".join("\\sqrt" + (f"{{{t[0]}}}{t[1:]}" if t and t[0] != "{" else t) for t in tails)
+
+
+def _brace_fractions(text: str) -> str:
+    """`\\frac12` -> `\\frac{1}{2}`; a text with a cut-off fraction stays as it is."""
+    head, *tails = text.split("\\frac")
+    out = head
+    for tail in tails:
+        out += "\\frac"
+        if tail.startswith("{"):
+            out += tail
+        elif len(tail) < 2:
+            return text
+        elif tail[1] == "{":
+            out += f"{{{tail[0]}}}{tail[1:]}"
+        else:
+            out += f"{{{tail[0]}}}{{{tail[1]}}}{tail[2:]}"
+    return out
+
+
+def _slash_to_fraction(text: str) -> str:
+    """`3/4` -> `\\frac{3}{4}` where both sides are plain ints."""
+    parts = text.split("/")
+    if len(parts) != 2:
+        return text
+    try:
+        a, b = int(parts[0]), int(parts[1])
+    except ValueError:
+        return text
+    return f"\\frac{{{a}}}{{{b}}}" if text == f"{a}/{b}" else text
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Same text, same tuple, or same number to two decimals."""
+    gold, answer = gold.lower().strip(), answer.lower().strip()
+    if not gold or not answer:
+        return False
+    if gold == answer:
+        return True
+    try:
+        return _rounded(gold) == _rounded(answer)
+    except Unreadable:
+        return False
+
+
+def _rounded(text: str) -> float | tuple[object, ...]:
+    inner = text[1:-1]
+    if len(text) > 1 and text[0] + text[-1] in ("()", "[]") and "," in inner:
+        return (text[0], *(_rounded(part.strip()) for part in inner.split(",")))
+    return round(value_of(text), 2)
+
+
+def grade(row: Row, reply: str, rule: Rule) -> Verdict:
+    options = [str(o) for o in row["options"]]
+    wrapper, answer = "none", None
+    if rule == "default":
+        reply, wrapper = cut(reply)
+        letter = option_letter(reply, _LETTERS[: len(options)]) if options else None
+        answer = letter.lower() if letter else None
+    answer = answer or extract(reply)
+    gold = str(row["answer"])
+    correct = equal(gold, answer)
+    if not correct and options and gold in _LETTERS:
+        correct = equal(options[_LETTERS.index(gold)], answer)
+    # Without a wrapper the chain may hand the whole reply through: that is no answer that was found.
+    parsed = bool(answer) and (wrapper != "plain" or len(answer) <= LONGEST_BARE_ANSWER)
+    return Verdict(answer or None, wrapper, parsed, correct)
+
+
+def _id(row: Row) -> str:
+    return str(row["id"])
+
+
+def aggregate(graded: Graded) -> Aggregate:
+    total = accuracy(graded, _id)
+    groups = mean_by(
+        graded,
+        level=lambda row: [str(row["level"])],
+        subject=lambda row: [row["subject"]],
+        subject_level=lambda row: [f"{row['subject']}/{row['level']}"],
+    )
+    return total._replace(scores=total.scores | groups)
+
+
+BENCH = Bench(
+    name="mathvision",
+    label="MathVision",
+    hub="MathLLMs/MathVision",
+    configs=(),
+    split="test",
+    key=("id",),
+    unit="questions",
+    official_n=3040,
+    version="1",
+    cluster=_id,
+    grade=grade,
+    aggregate=aggregate,
+)

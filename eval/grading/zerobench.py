@@ -1,0 +1,88 @@
+"""ZeroBench (334 sub-questions of 100 pictures): exact match of the last curly braces."""
+
+import re
+
+from eval.grading.extract import cut, strip_markup
+from eval.grading.score import Aggregate, Bench, Graded, Row, Rule, Verdict, accuracy
+
+_BRACKETED_LETTER = re.compile(r"^\(([A-Za-z])\)$")
+LONGEST_BARE_ANSWER = 40  # a reply without any wrapper counts as an answer up to here
+
+
+def parse(reply: str) -> str:
+    """What the last braces hold, lower case, not stripped: `{ 5 }` is not `5`."""
+    reply = reply.strip().lower()
+    last, at = "", reply.find("{")
+    while at >= 0 and (close := reply.find("}", at)) >= 0:
+        line_end = reply.find("\n", at)
+        if 0 <= line_end < close:  # braces do not cross lines
+            at = reply.find("{", line_end)
+        else:
+            last, at = reply[at + 1 : close], reply.find("{", close)
+    return last
+
+
+def same(parsed: str, gold: str) -> bool:
+    return parsed == gold.strip().lower()
+
+
+def grade(row: Row, reply: str, rule: Rule) -> Verdict:
+    if rule == "official":
+        parsed, wrapper = parse(reply), "none"
+    else:
+        # Whatever wrapper the answer stood in, the official rule sees it as if it had stood in braces.
+        text, wrapper = cut(reply)
+        parsed = _BRACKETED_LETTER.sub(r"\1", strip_markup(text).removesuffix(".")).lower()
+        if wrapper == "plain" and len(parsed) > LONGEST_BARE_ANSWER:
+            parsed = ""
+    gold = row["question_answer"]
+    return Verdict(
+        parsed or None,
+        wrapper,
+        bool(parsed),
+        None if gold is None else same(parsed, str(gold)),
+    )
+
+
+def picture_of(row: Row) -> str:
+    """The main question that a sub-question belongs to: `12_3` -> `12`. Its sub-questions share the pictures."""
+    return str(row["question_id"]).rpartition("_")[0] or str(row["question_id"])
+
+
+def aggregate(graded: Graded) -> Aggregate:
+    """Micro (share of sub-questions, the score) and macro (mean over pictures, the official table's pass@1)."""
+    total = accuracy(graded, picture_of)
+    if total.score is None:
+        return total
+    shares: dict[str, list[bool]] = {}
+    for row, correct in graded:
+        if correct is not None:
+            shares.setdefault(picture_of(row), []).append(correct)
+    macro = sum(sum(s) / len(s) for s in shares.values()) / len(shares)
+    return total._replace(scores=total.scores | {"micro": total.score, "macro": macro, "pictures": len(shares)})
+
+
+def pass_counts(correct_of_k: list[int], k: int) -> dict[str, float]:
+    """pass@1 (mean share), pass@k (any) and pass^k (all) from the number of correct samples of each question."""
+    n = len(correct_of_k)
+    return {
+        "pass@1": sum(correct_of_k) / (k * n),
+        f"pass@{k}": sum(c > 0 for c in correct_of_k) / n,
+        f"pass^{k}": sum(c == k for c in correct_of_k) / n,
+    }
+
+
+BENCH = Bench(
+    name="zerobench",
+    label="ZeroBench",
+    hub="jonathan-roberts1/zerobench",
+    configs=(),
+    split="zerobench_subquestions",
+    key=("question_id",),
+    unit="sub-questions",
+    official_n=334,
+    version="1",
+    cluster=picture_of,
+    grade=grade,
+    aggregate=aggregate,
+)

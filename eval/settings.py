@@ -1,0 +1,41 @@
+"""What an evaluation is asked to do. Part of a run's settings; importing it costs nothing but pydantic."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+BenchName = Literal["mmmu", "mathvista", "mathvision", "zerobench", "wemath"]
+ALL_BENCHES: tuple[BenchName, ...] = (
+    "mmmu",
+    "mathvista",
+    "mathvision",
+    "zerobench",
+    "wemath",
+)
+
+
+class EvalSettings(BaseModel):
+    """Benches, data, engine and sampling. Sampling defaults are [code]: RLSD's own validation, = Qwen3-VL's advice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benches: tuple[BenchName, ...] = ALL_BENCHES
+    data: str = "hub"  # hub | mini | a file or folder in the official schema
+    engine: Literal["transformers", "vllm"] = "transformers"
+    temperature: float = Field(default=0.7, ge=0)  # 0 is greedy
+    top_p: float = Field(default=0.8, gt=0, le=1)
+    top_k: int = Field(default=20, ge=0)  # 0 keeps every token
+    presence_penalty: float = Field(default=1.5, ge=-2, le=2)
+    max_new_tokens: int = Field(default=4096, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    limit: int | None = Field(default=None, gt=0)  # rows per bench; We-Math keeps whole problems
+    seed: int = 0
+    max_pixels: int | None = Field(default=None, gt=0)  # per picture; None leaves it to the model's processor
+    device: str = "auto"
+
+    @field_validator("benches")
+    @classmethod
+    def _no_bench_twice(cls, benches: tuple[BenchName, ...]) -> tuple[BenchName, ...]:
+        if not benches or len(set(benches)) < len(benches):
+            raise ValueError("name at least one bench, and none twice")
+        return benches

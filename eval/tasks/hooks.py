@@ -1,0 +1,60 @@
+"""What the five lm-eval tasks share: rows in, verdicts out, and our aggregation instead of a mean of metrics.
+
+A task's one sample value is `(row without pictures, verdict)`; each metric of its YAML aggregates these.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eval.data import load
+from eval.grading import BENCHES
+from eval.grading.score import Row, Verdict
+from eval.pictures import Picture
+from eval.schema import PICTURES
+
+Sample = tuple[Row, Verdict]
+
+
+class Docs(list[Row]):
+    """Rows as lm-eval expects a split: a sequence that knows its columns."""
+
+    @property
+    def features(self) -> dict[str, Any]:
+        return dict.fromkeys(self[0])
+
+
+def dataset(bench: str, data: str = "hub", limit: int | None = None, **_: Any) -> dict[str, Docs]:
+    """For lm-eval's own command: `--metadata '{"data": "mini"}'` or a path in place of the hub."""
+    return {"test": Docs(load(bench, data, limit).rows)}
+
+
+def opened(pictures: Sequence[Any], max_pixels: int | None = None) -> list[Any]:
+    return [picture.open(max_pixels) if isinstance(picture, Picture) else picture for picture in pictures]
+
+
+def process_results(bench: str, doc: Row, results: Sequence[str]) -> dict[str, Sample]:
+    """Grade one reply under the default rule."""
+    plain = {column: value for column, value in doc.items() if column not in PICTURES[bench]}
+    sample = (plain, BENCHES[bench].grade(plain, results[0], "default"))
+    return {"score": sample, "parsed": sample} | ({"loose": sample} if bench == "wemath" else {})
+
+
+def score(bench: str) -> Callable[[Sequence[Sample]], float]:
+    """lm-eval aggregation: the bench's score, NaN where no row has an answer."""
+
+    def aggregation(samples: Sequence[Sample]) -> float:
+        total = BENCHES[bench].aggregate([(row, verdict.correct) for row, verdict in samples])
+        return float("nan") if total.score is None else total.score
+
+    return aggregation
+
+
+def loose(samples: Sequence[Sample]) -> float:
+    """lm-eval aggregation: We-Math's loose score."""
+    found = BENCHES["wemath"].aggregate([(row, verdict.correct) for row, verdict in samples]).scores["loose"]
+    return float(found or 0.0)
+
+
+def parsed(samples: Sequence[Sample]) -> float:
+    """lm-eval aggregation: share of replies in which an answer was found."""
+    return sum(verdict.parsed for _, verdict in samples) / len(samples)

@@ -1,0 +1,98 @@
+"""What a method is: who the teacher is, what it is told, and how a rollout turns into a loss.
+
+Shapes are named by suffix: B rollouts, T completion tokens, V vocabulary, N = any number of tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import ConfigDict
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Whose weights score the told prompt.
+
+    none: nobody. initial: the model before training. live: the policy itself. snapshot: a hard copy of the policy,
+    renewed at the end of every `every`-th step. ema: theta_T <- (1 - rate) theta_T + rate theta after every step.
+    """
+
+    kind: Literal["none", "initial", "live", "snapshot", "ema"]
+    every: int = 0
+    rate: float = 0.0
+
+
+class Privilege(NamedTuple):
+    """What the teacher is told beyond the question, and which template words it."""
+
+    kind: Literal["answer", "solution"]
+    text: str
+
+
+class Sibling(NamedTuple):
+    """One rollout of the group, as `privilege` sees it. `reward` is the accuracy, 0 or 1."""
+
+    text: str
+    reward: float
+
+
+class Task(NamedTuple):
+    """What is known about a prompt: the verifiable answer and, where the data set has one, a worked solution."""
+
+    answer: str
+    solution: str | None = None
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """One scored generation batch of B rollouts. Nothing here carries a gradient."""
+
+    step: int  # 1 for the first optimizer step
+    rewards_B: Tensor
+    advantages_B: Tensor  # GRPO: (R - mean) / (std + eps) within the group
+    mask_BT: Tensor  # 1 on completion tokens
+    student_BT: Tensor | None  # log-probabilities of the sampled tokens; None where no teacher is asked for credit
+    teacher_BT: Tensor | None  # the same tokens after the told prompt; rows that were told nothing equal the student's
+
+
+class Credit(NamedTuple):
+    """Advantages of the policy gradient, one per rollout (B,) or per token (B, T), and scalars to log."""
+
+    advantages: Tensor
+    metrics: Mapping[str, float] = MappingProxyType({})
+    weights_BT: Tensor | None = None  # what multiplied the advantage, for the token tables
+
+
+@dataclass(frozen=True)
+class Method:
+    """The contract with the harness. As it stands it is GRPO: a policy gradient and no teacher.
+
+    Fields of a subclass are its parameters; unknown ones are refused.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    policy_gradient: ClassVar[bool] = True
+    credit_uses_teacher: ClassVar[bool] = False
+    distils: ClassVar[bool] = False
+
+    @property
+    def teacher(self) -> Teacher:
+        return Teacher("none")
+
+    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
+        """What the teacher is told about rollout `own` of this group; None leaves the rollout without a teacher."""
+        return None
+
+    def credit(self, rollouts: Rollouts) -> Credit:
+        """Advantages from rewards and, if `credit_uses_teacher`, both log-probabilities of the sampled tokens."""
+        return Credit(rollouts.advantages_B)
+
+    def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
+        """Per-token divergence (N,) of two rows of logits; gradient through the student's alone."""
+        raise NotImplementedError(f"{self.name} does not distil")

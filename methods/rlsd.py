@@ -1,0 +1,49 @@
+"""RLSD (arXiv 2604.03128): the reward sets the sign of every token's update, the told teacher only its size.
+
+    Delta_t = log P_T(y_t | x, r, y_<t) - log P_S(y_t | x, y_<t)
+    A_t     = A [(1 - lambda) + lambda clip(exp(sign(A) Delta_t), 1 - eps, 1 + eps)]          (Eq. 13-15)
+
+A_t takes the place of A in the clipped surrogate; Eq. 16, which has no policy ratio, is in no released code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from methods.base import Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
+from methods.functional import linear_decay, masked_mean
+
+
+@dataclass(frozen=True)
+class RLSD(Method):
+    name = "rlsd"
+    label = "RLSD"
+    credit_uses_teacher = True
+
+    mix: float = 0.5  # lambda before the first step
+    decay: int = 50  # lambda is 0 from this step on
+    clip: float = 0.2  # epsilon_w
+    sync: int = 10  # steps between copies of the policy into the teacher
+
+    @property
+    def teacher(self) -> Teacher:
+        return Teacher("snapshot", every=self.sync)
+
+    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
+        return Privilege("answer", task.answer)
+
+    def credit(self, rollouts: Rollouts) -> Credit:
+        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
+        advantage_B1 = rollouts.advantages_B[:, None]
+        delta_BT = rollouts.teacher_BT - rollouts.student_BT
+        weight_BT = torch.exp(advantage_B1.sign() * delta_BT)
+        clipped_BT = weight_BT.clamp(1 - self.clip, 1 + self.clip)
+        mix = linear_decay(self.mix, self.decay, rollouts.step)
+        mixed_BT = (1 - mix) + mix * clipped_BT
+        metrics = {
+            "lambda": mix,
+            "clip_rate": masked_mean((weight_BT != clipped_BT).float(), rollouts.mask_BT),
+            "weight_mean": masked_mean(weight_BT, rollouts.mask_BT),
+        }
+        return Credit(advantage_B1 * mixed_BT * rollouts.mask_BT, metrics, mixed_BT)

@@ -1,0 +1,41 @@
+"""The numbers that the RLSD paper prints, as facts: percent, no standard errors given there."""
+
+from __future__ import annotations
+
+SOURCE = "RLSD paper, arXiv 2604.03128, Table 2"
+MODEL = "Qwen3-VL-8B-Instruct"
+DATA = "official benchmark sets"
+NOTE = (
+    f"As printed in the {SOURCE}: {MODEL}, {DATA}, in percent. The paper gives no standard errors. These numbers are "
+    "here for orientation: they were not measured by this suite, and their grader and sampling are not ours."
+)
+
+# The order of Table 2's rows, ours and the paper's.
+LABELS = {
+    "base": "Base",
+    "grpo": "GRPO",
+    "opsd": "OPSD",
+    "sdpo": "SDPO",
+    "grpo_opsd": "GRPO+OPSD",
+    "rlsd": "RLSD",
+}
+
+# MMMU, MathVista, MathVision, ZeroBench, We-Math, average.
+PERCENT = {
+    "base": (62.44, 73.80, 47.37, 19.76, 54.10, 51.49),
+    "grpo": (65.11, 76.20, 48.82, 22.60, 56.57, 53.86),
+    "opsd": (63.82, 75.10, 47.53, 21.06, 54.95, 52.49),
+    "sdpo": (65.11, 74.00, 47.27, 25.15, 52.19, 52.74),
+    "grpo_opsd": (63.22, 75.90, 48.52, 22.16, 54.76, 52.91),
+    "rlsd": (67.22, 78.10, 52.73, 24.85, 58.00, 56.18),
+}
+
+# One line a method for readers who meet the names here for the first time.
+SUMMARIES = {
+    "base": "the model before any of the training below",
+    "grpo": "several replies a question; each is pushed up or down by its reward against the group's mean",
+    "opsd": "the model imitates itself as it would reply if told the reference; rewards play no part",
+    "sdpo": "the model imitates itself as it would reply if shown a successful reply of the same group",
+    "grpo_opsd": "GRPO's and OPSD's losses, interpolated with a fixed weight",
+    "rlsd": "GRPO's reward sets the direction of each reply's push; knowing the answer only shifts its size per token",
+}

@@ -1,0 +1,49 @@
+"""Finding a method: one of the registry, or a class in a file outside this repository."""
+
+import importlib.util
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from methods import METHODS, Method
+from runners import config
+from runners.config import Settings
+from runners.errors import UserError
+
+
+def build_method(name: str, params: dict[str, Any]) -> Method:
+    """A method of the registry, or `path/to/file.py:Class`, with its parameters checked."""
+    if ".py:" in name:
+        kind = load_method_file(name)
+    elif name in METHODS:
+        kind = METHODS[name]
+    else:
+        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
+    try:
+        return TypeAdapter(kind).validate_python(params)
+    except ValidationError as error:
+        raise UserError(config.explain(error, f"params of {name}")) from None
+
+
+def complete(settings: Settings) -> tuple[Settings, Method]:
+    """The method, and the settings with every parameter of it written out, defaults included."""
+    method = build_method(settings.method, settings.params)
+    return settings.model_copy(update={"params": asdict(method)}), method
+
+
+def load_method_file(reference: str) -> type[Method]:
+    """Import the class. Raises UserError where the file, the class or the contract is missing."""
+    file, _, name = reference.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(f"no file {file!r}: write --method path/to/file.py:Class")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kind = vars(module).get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise UserError(f"{file} has no class {name!r} that is a methods.Method")
+    return kind

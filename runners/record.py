@@ -1,0 +1,165 @@
+"""What a run writes while it trains: metrics, rollouts, token tables, and the marker of a whole checkpoint."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from methods import Credit, Privilege, Rollouts
+from runners.prompts import told_text
+from runners.run_dir import RunDir, write_text
+
+OWN = "bench/"  # marks what this project logs among TRL's metrics
+# TRL's names -> ours. What is not here, and not marked as our own, is not kept.
+NAMES = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "lr",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "entropy": "entropy",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "truncated",
+    "frac_reward_zero_std": "dead_groups",
+    "sampling/sampling_logp_difference/mean": "sampling_difference",
+    "num_tokens": "tokens",
+}
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    frame.to_parquet(temporary, index=False)
+    os.replace(temporary, path)
+
+
+class Recorder:
+    """Writes the rollouts of every step and, at intervals, one table row per token."""
+
+    def __init__(self, run: RunDir, tokenizer: Any, every: int, rows: int = 16) -> None:
+        self._run, self._tokenizer, self._every, self._rows = (
+            run,
+            tokenizer,
+            every,
+            rows,
+        )
+
+    def rollouts(
+        self,
+        inputs: list[dict[str, Any]],
+        texts: list[str],
+        told: list[Privilege | None],
+        ids_BT: Tensor,
+        rollouts: Rollouts,
+        credit: Credit,
+    ) -> None:
+        """`inputs`, `texts` and `told` are this process's rollouts; every tensor has their number of rows."""
+        step = rollouts.step
+        frame = pd.DataFrame(
+            {
+                "step": step,
+                "id": [example["id"] for example in inputs],
+                "prompt": [example["prompt"][-1]["content"] for example in inputs],
+                "answer": [example["answer"] for example in inputs],
+                "reply": texts,
+                "told": [privilege.text if privilege else None for privilege in told],
+                "reward": rollouts.rewards_B.tolist(),
+                "advantage": rollouts.advantages_B.tolist(),
+            }
+        )
+        write_parquet(frame, self._run.path / "completions" / f"step{step:05d}.parquet")
+        if step == 1:
+            self._prompts(inputs, told)
+        if rollouts.teacher_BT is not None and (step == 1 or step % self._every == 0):
+            self._tokens(frame, ids_BT, rollouts, credit)
+
+    def _prompts(self, inputs: list[dict[str, Any]], told: list[Privilege | None]) -> None:
+        """One student prompt and, where somebody was told something, the teacher's, as the run saw them."""
+        i = next((i for i, privilege in enumerate(told) if privilege), 0)
+        student, privilege = inputs[i]["prompt"][-1]["content"], told[i]
+        text = f"# student\n{student}\n"
+        if privilege:
+            text += f"\n# teacher\n{told_text(student, privilege.kind, privilege.text)}\n"
+        write_text(self._run.path / "prompts.txt", text)
+
+    def _tokens(self, frame: pd.DataFrame, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
+        """Token, both log-probabilities, weight and final advantage of the first rollouts of the step."""
+        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
+        rows = []
+        for b in range(min(self._rows, len(frame))):
+            for t in rollouts.mask_BT[b].nonzero()[:, 0].tolist():
+                advantage = credit.advantages[b] if credit.advantages.dim() == 1 else credit.advantages[b, t]
+                rows.append(
+                    {
+                        "rollout": b,
+                        "id": frame["id"][b],
+                        "position": t,
+                        "token": self._tokenizer.decode([int(ids_BT[b, t])]),
+                        "student": rollouts.student_BT[b, t].item(),
+                        "teacher": rollouts.teacher_BT[b, t].item(),
+                        "weight": 1.0 if credit.weights_BT is None else credit.weights_BT[b, t].item(),
+                        "advantage": advantage.item(),
+                        "reward": frame["reward"][b],
+                    }
+                )
+        write_parquet(
+            pd.DataFrame(rows),
+            self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet",
+        )
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Appends metrics, renews the teacher after each step, and completes each checkpoint."""
+
+    def __init__(self, run: RunDir, teacher: Any) -> None:
+        self._run, self._teacher, self._since = run, teacher, time.perf_counter()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        self._teacher.after_step(state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        if not state.is_world_process_zero or "loss" not in logs:
+            return
+        row: dict[str, Any] = {"step": state.global_step}
+        row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
+        row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
+        row["seconds"] = round(time.perf_counter() - self._since, 3)
+        self._since = time.perf_counter()
+        with self._run.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        if state.is_world_process_zero:
+            folder = self._run.checkpoints / f"checkpoint-{state.global_step}"
+            self._teacher.save(folder)
+            write_text(folder / "complete.json", json.dumps({"step": state.global_step}) + "\n")
+            self._run.update(steps_done=state.global_step)

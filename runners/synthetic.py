@@ -1,0 +1,291 @@
+"""Drawn visual arithmetic: the embedded data set, made from a seed and nothing else.
+
+A picture shows three clusters of shapes, one colour each, in cells of a 4 x 4 grid. A question asks for a number that follows from the
+counts in one to seven dependent steps, and a demonstration is the written chain of these steps. Its numbers can
+*slip* (be off by one, the chain going on from the slip), which is what makes a model trained on it know how to
+solve the problems and yet be unreliable at exactly the decisive tokens.
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+COLOURS = {
+    "red": (220, 40, 40),
+    "blue": (40, 70, 220),
+    "green": (30, 160, 60),
+    "black": (20, 20, 20),
+}
+SHAPES = ("circle", "square", "triangle")
+SIDE, CELL, RADIUS = 64, 16, 2
+# A cluster stands in one cell, like the eyes of a die: the tiny model can then learn to count within minutes.
+PLACES = {
+    1: ((0, 0),),
+    2: ((-4, -4), (4, 4)),
+    3: ((-4, -4), (0, 0), (4, 4)),
+    4: ((-4, -4), (-4, 4), (4, -4), (4, 4)),
+    5: ((-4, -4), (-4, 4), (0, 0), (4, -4), (4, 4)),
+}
+LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True)
+class Group:
+    """All shapes of one colour in a picture."""
+
+    count: int
+    colour: str
+    shape: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Three groups and where their shapes stand, in pixels of a 64 x 64 picture."""
+
+    groups: tuple[Group, ...]
+    centres: tuple[tuple[tuple[int, int], ...], ...]
+
+    def picture(self) -> Image.Image:
+        image = Image.new("RGB", (SIDE, SIDE), "white")
+        pen = ImageDraw.Draw(image)
+        for group, centres in zip(self.groups, self.centres, strict=True):
+            for x, y in centres:
+                _draw(pen, group, x, y)
+        return image
+
+
+def _draw(pen: ImageDraw.ImageDraw, group: Group, x: int, y: int) -> None:
+    r, fill = RADIUS, COLOURS[group.colour]
+    if group.shape == "circle":
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)
+    elif group.shape == "square":
+        pen.rectangle((x - r, y - r, x + r, y + r), fill=fill)
+    else:
+        pen.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill=fill)
+
+
+def make_scene(rng: random.Random) -> Scene:
+    cells = [(CELL // 2 + CELL * i, CELL // 2 + CELL * j) for i in range(4) for j in range(4)]
+    groups, centres = [], []
+    for colour, (x, y) in zip(rng.sample(list(COLOURS), 3), rng.sample(cells, 3), strict=True):
+        group = Group(rng.randint(1, max(PLACES)), colour, rng.choice(SHAPES))
+        left, top = x + rng.randint(-1, 1), y + rng.randint(-1, 1)
+        groups.append(group)
+        centres.append(tuple((left + dx, top + dy) for dx, dy in PLACES[group.count]))
+    return Scene(tuple(groups), tuple(centres))
+
+
+class Teller:
+    """Writes a chain of steps; every number it states or computes may slip."""
+
+    def __init__(self, slip: float, rng: random.Random) -> None:
+        self.text, self.slips = "", list[tuple[int, int]]()
+        self._slip, self._rng = slip, rng
+
+    def _state(self, before: str, value: float, after: str, unit: float = 1) -> float:
+        # Drawn even when the slip rate is 0, so that a seed fixes the same problem whatever the rate.
+        slipped, up = self._rng.random() < self._slip, self._rng.random() < 0.5
+        if slipped:
+            value += unit if up or value < unit else -unit
+        start = len(self.text) + len(before)
+        self.text += f"{before}{number(value)}{after} "
+        if slipped:
+            self.slips.append((start, start + len(number(value))))
+        return value
+
+    def see(self, group: Group) -> float:
+        return self._state("I see ", group.count, f" {group.colour} {group.shape}s.")
+
+    def compute(self, x: float, op: str, y: float) -> float:
+        # A slip upstream may lead below zero, which no count is.
+        value = max(0.0, _apply(x, op, y))
+        return self._state(f"{number(x)} {op} {number(y)} = ", value, ".", 0.5 if x == 0.5 else 1)
+
+
+def _apply(x: float, op: str, y: float) -> float:
+    return x + y if op == "+" else x - y if op == "-" else x * y
+
+
+def number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
+
+
+class Kind(NamedTuple):
+    """A family of problems: how many numbers a chain states, the question, and the chain itself."""
+
+    numbers: int
+    question: str
+    solve: Callable[[Teller, Sequence[Group], Sequence[int]], float]
+
+
+def _total(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
+    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
+    return t.compute(t.compute(a, "+", b), "+", c)
+
+
+def _weighted(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
+    a, b = t.see(g[0]), t.see(g[1])
+    return t.compute(t.compute(w[0], "*", a), "+", b)
+
+
+def _both(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
+    a, b = t.see(g[0]), t.see(g[1])
+    x, y = t.compute(w[0], "*", a), t.compute(w[1], "*", b)
+    return t.compute(x, "+", y)
+
+
+def _minus(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
+    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
+    return t.compute(t.compute(t.compute(w[0], "*", a), "+", b), "-", c)
+
+
+def _all(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
+    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
+    x, y = t.compute(w[0], "*", a), t.compute(w[1], "*", b)
+    return t.compute(t.compute(x, "+", y), "+", c)
+
+
+KINDS: dict[str, Kind] = {
+    "count": Kind(1, "How many {a} shapes are there?", lambda t, g, w: t.see(g[0])),
+    "half": Kind(
+        2,
+        "Each {a} shape weighs 0.5 kg. What is their weight?",
+        lambda t, g, w: t.compute(0.5, "*", t.see(g[0])),
+    ),
+    "sum": Kind(
+        3,
+        "How many {a} and {b} shapes are there together?",
+        lambda t, g, w: t.compute(t.see(g[0]), "+", t.see(g[1])),
+    ),
+    "difference": Kind(
+        3,
+        "How many more {a} than {b} shapes are there?",
+        lambda t, g, w: t.compute(t.see(g[0]), "-", t.see(g[1])),
+    ),
+    "weighted": Kind(
+        4,
+        "Each {a} shape is worth {v} points, each {b} shape 1. How many points in total?",
+        _weighted,
+    ),
+    "total": Kind(5, "How many {a}, {b} and {c} shapes are there together?", _total),
+    "both": Kind(
+        5,
+        "Each {a} shape is worth {v} points, each {b} shape {w}. How many points in total?",
+        _both,
+    ),
+    "minus": Kind(
+        6,
+        "Each {a} shape is worth {v} points, each {b} shape 1, and each {c} shape costs 1. How many points?",
+        _minus,
+    ),
+    "all": Kind(
+        7,
+        "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?",
+        _all,
+    ),
+}
+TRAINING_KINDS = tuple(k for k, kind in KINDS.items() if 3 <= kind.numbers <= 6)
+
+
+class Demonstration(NamedTuple):
+    """A written chain, the number it arrives at, and the character spans of the numbers that slipped."""
+
+    text: str
+    value: float
+    slips: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question about a scene. `options` makes it multiple choice; then the answer is a letter."""
+
+    scene: Scene
+    kind: str
+    groups: tuple[Group, ...]
+    weights: tuple[int, int]
+    options: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> str:
+        a, b, c = (group.colour for group in self.groups)
+        v, w = self.weights
+        return KINDS[self.kind].question.format(a=a, b=b, c=c, v=v, w=w)
+
+    @property
+    def value(self) -> float:
+        return self.chain().value
+
+    @property
+    def answer(self) -> str:
+        return self.conclude(self.value)
+
+    def conclude(self, value: float) -> str:
+        """The final answer that a chain ending in `value` gives: the number, or the letter of the nearest option."""
+        if not self.options:
+            return number(value)
+        distance = [abs(float(option) - value) for option in self.options]
+        return LETTERS[distance.index(min(distance))]
+
+    def chain(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
+        teller = Teller(slip, rng or random.Random(0))
+        value = KINDS[self.kind].solve(teller, self.groups, self.weights)
+        return Demonstration(teller.text, value, teller.slips)
+
+    def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
+        """The whole reply: the chain, the letter if there are options, and the answer in a box."""
+        text, value, slips = self.chain(slip, rng)
+        answer = self.conclude(value)
+        letter = f"That is option {answer}. " if self.options else ""
+        return Demonstration(f"{text}{letter}\\boxed{{{answer}}}", value, slips)
+
+
+def make_problem(rng: random.Random, kind: str, scene: Scene | None = None) -> Problem:
+    scene = scene or make_scene(rng)
+    groups = rng.sample(scene.groups, 3)
+    if kind == "difference" and groups[0].count < groups[1].count:
+        groups[0], groups[1] = groups[1], groups[0]
+    if kind == "minus":  # the subtrahend is the smallest, so that no true answer is below zero
+        groups.sort(key=lambda group: -group.count)
+    weights = rng.sample((2, 3), 2)
+    return Problem(scene, kind, tuple(groups), (weights[0], weights[1]))
+
+
+def with_options(rng: random.Random, problem: Problem, n: int) -> Problem:
+    """The same problem with n options: neighbouring numbers in random order, so that a slip lands on one of them."""
+    unit = 0.5 if problem.kind == "half" else 1.0
+    first = max(0.0, problem.value - unit * rng.randrange(n))
+    options = [number(first + unit * i) for i in range(n)]
+    rng.shuffle(options)
+    return Problem(problem.scene, problem.kind, problem.groups, problem.weights, tuple(options))
+
+
+def drawn_problem(rng: random.Random, kinds: Sequence[str] = TRAINING_KINDS) -> Problem:
+    """A problem of the training distribution: three to six numbers, one in four with options."""
+    problem = make_problem(rng, rng.choice(kinds))
+    return with_options(rng, problem, 4) if rng.random() < 0.25 else problem
+
+
+def question_text(problem: Problem) -> str:
+    """The question with its options, as a training set states it."""
+    return problem.question + "".join(f"\n({chr(65 + i)}) {o}" for i, o in enumerate(problem.options))
+
+
+_SEEN = re.compile(r"I see (\d+) (\w+) ")
+_COMPUTED = re.compile(r"(\d+(?:\.\d+)?) ([-+*]) (\d+(?:\.\d+)?) = (\d+(?:\.\d+)?)")
+
+
+def find_slips(text: str, groups: Sequence[Group]) -> list[tuple[int, int]]:
+    """Character spans of the wrong numbers in any written chain about a picture with these groups.
+
+    A count is wrong against the picture, a result against its own operands: what follows from a slip is not one.
+    """
+    counts = {group.colour: group.count for group in groups}
+    wrong = [m.span(1) for m in _SEEN.finditer(text) if counts.get(m[2]) != int(m[1])]
+    for m in _COMPUTED.finditer(text):
+        if max(0.0, _apply(float(m[1]), m[2], float(m[3]))) != float(m[4]):
+            wrong.append(m.span(4))
+    return sorted(wrong)

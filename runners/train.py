@@ -1,0 +1,175 @@
+"""Training one run: from settings to a run directory, resumable by the same call."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from trl import GRPOConfig
+
+from methods import Method
+from runners.config import Settings, TrainSettings
+from runners.data import training_rows
+from runners.errors import UserError
+from runners.method import complete
+from runners.model import load, locate, vision_ids
+from runners.record import Recorder, RunCallback
+from runners.rewards import accuracy
+from runners.run_dir import RunDir, now
+from runners.trainer import LOSSES, BenchTrainer
+
+SMALL = 50_000_000  # parameters below which one thread beats several
+
+
+def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
+    """Every TRL option that matters, written out: its defaults differ from the paper's."""
+    t: TrainSettings = settings.train
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world != t.processes:
+        raise UserError(
+            f"train.processes is {t.processes} and {world} process(es) run: start with "
+            f"`accelerate launch --num_processes {t.processes} cli.py train …`, or --set train.processes={world}"
+        )
+    rollouts = t.prompts * t.generations
+    if rollouts % (world * t.micro_batch):
+        raise UserError(
+            f"train.prompts x train.generations = {rollouts} rollouts do not divide into {world} process(es) x "
+            f"train.micro_batch {t.micro_batch}: choose a divisor"
+        )
+    steps = rollouts // (world * t.micro_batch)
+    banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
+    return GRPOConfig(
+        output_dir=str(run.checkpoints),
+        per_device_train_batch_size=t.micro_batch,
+        gradient_accumulation_steps=steps,
+        steps_per_generation=steps,
+        num_generations=t.generations,
+        num_iterations=1,
+        max_steps=t.steps,
+        learning_rate=t.learning_rate,
+        lr_scheduler_type=t.schedule,
+        warmup_steps=0,
+        weight_decay=t.weight_decay,
+        adam_beta1=t.adam_betas[0],
+        adam_beta2=t.adam_betas[1],
+        max_grad_norm=t.max_grad_norm,
+        beta=t.kl,
+        epsilon=t.epsilon,
+        epsilon_high=t.epsilon_high,
+        delta=t.dual_clip,
+        loss_type=LOSSES[t.aggregation],
+        scale_rewards=t.scale_rewards,
+        temperature=t.temperature,
+        top_p=t.top_p,
+        top_k=t.top_k,
+        max_completion_length=t.max_completion_tokens,
+        mask_truncated_completions=False,
+        generation_kwargs=banned_for_vllm if t.vllm else {"suppress_tokens": banned},
+        shuffle_dataset=False,
+        use_vllm=t.vllm,
+        vllm_mode="colocate",
+        gradient_checkpointing=t.gradient_checkpointing,
+        bf16=settings.model.dtype == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        seed=settings.seed,
+        logging_steps=1,
+        save_steps=t.checkpoint_every,
+        save_total_limit=2,
+        report_to=list(t.report_to),
+        remove_unused_columns=False,
+        log_completions=False,
+        disable_tqdm=True,
+    )
+
+
+def fit_prompts(rows: Any, processor: Any, limit: int) -> Any:
+    """Without the rows whose prompt, pictures included, is longer than `limit` tokens."""
+
+    def tokens(row: dict[str, Any]) -> int:
+        text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
+        sizes = [(image.height, image.width) for image in row["images"]]
+        pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
+        return text + sum(pictures)
+
+    kept = [i for i, row in enumerate(rows) if tokens(row) <= limit]
+    if not kept:
+        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
+    if len(kept) < len(rows):
+        print(f"{len(rows) - len(kept)} of {len(rows)} prompts left out: longer than {limit} tokens")
+    return rows.select(kept)
+
+
+def train(
+    settings: Settings,
+    run: RunDir,
+    suite: str,
+    callbacks: list[TrainerCallback] | None = None,
+) -> bool:
+    """Train a run to its end, from its last whole checkpoint if there is one. False: there was nothing to do."""
+    settings, method = complete(settings)
+    model_path = locate(settings.model.path)
+    if run.open(settings, method.label, suite, settings.model.path) == "done":
+        return False
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ and _parameters(model_path) < SMALL:
+        torch.set_num_threads(1)
+    run.update(status="running")
+    try:
+        trainer = build_trainer(settings, method, run, callbacks or [])
+        _train_to_end(trainer, run)
+    except BaseException:
+        run.update(status="failed")
+        raise
+    run.update(status="done", steps_done=settings.train.steps, finished=now())
+    return True
+
+
+def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
+    checkpoint = run.last_checkpoint()
+    run.truncate_metrics(int(checkpoint.name.split("-")[1]) if checkpoint else 0)
+    if checkpoint:
+        trainer.teacher.load(checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
+    model, processor = load(settings.model)
+    banned = vision_ids(model.config)
+    arguments = trl_config(settings, run, banned)
+    rows = fit_prompts(training_rows(settings), processor, settings.train.max_prompt_tokens)
+    trainer = BenchTrainer(
+        model=model,
+        processing_class=processor,
+        args=arguments,
+        reward_funcs=accuracy,
+        train_dataset=rows,
+        peft_config=_lora(settings),
+        method=method,
+        recorder=Recorder(run, processor.tokenizer, settings.train.record_every),
+        banned=banned,
+    )
+    trainer.add_callback(RunCallback(run, trainer.teacher))
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    return trainer
+
+
+def _lora(settings: Settings) -> Any:
+    lora = settings.model.lora
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _parameters(path: str) -> int:
+    """A lower bound of the model's size without loading it: bytes of its weights over four."""
+    files = list(Path(path).glob("*.safetensors"))
+    return sum(f.stat().st_size for f in files) // 4 if files else SMALL

@@ -1,0 +1,127 @@
+"""The harness changes nothing where it should not: against stock TRL, and against itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from trl import GRPOTrainer
+
+from methods import METHODS, Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
+from runners import data, train
+from runners.method import build_method
+from runners.model import load, vision_ids
+from runners.run_dir import RunDir
+from runners.train import trl_config
+from tests.e2e.helpers import History, history_of, small
+
+FIGURES = ("loss", "grad_norm", "reward", "entropy")
+
+
+def parity(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
+    """A reward that differs within every group whatever the model can do."""
+    return [float(len(completion[-1]["content"]) % 2) for completion in completions]
+
+
+@pytest.fixture(autouse=True)
+def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "accuracy", parity)
+
+
+def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
+    return [tuple(row[name] for name in FIGURES) for row in rows]
+
+
+def _stock(folder: Path) -> list[dict[str, float]]:
+    settings = small("grpo")
+    model, processor = load(settings.model)
+    history = History()
+    GRPOTrainer(
+        model=model,
+        processing_class=processor,
+        args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
+        reward_funcs=parity,
+        train_dataset=data.training_rows(settings),
+        callbacks=[history],
+    ).train()
+    return history.rows
+
+
+def test_grpo_and_rlsd_without_mix_equal_stock_trl_to_the_last_digit(tmp_path: Path) -> None:
+    stock = _figures(_stock(tmp_path / "stock"))
+    assert len(stock) == 3
+    assert all(row[1] > 0 for row in stock), "no reward differed: the comparison would hold for any trainer"
+    assert _figures(history_of(tmp_path / "grpo", small("grpo"))) == stock
+    assert _figures(history_of(tmp_path / "rlsd", small("rlsd", "params.mix=0.0"))) == stock
+    assert _figures(history_of(tmp_path / "mixed", small("rlsd"))) != stock
+
+
+@dataclass(frozen=True)
+class Told(Method):
+    """Scores with a snapshot that is never renewed; told nothing, or the answer."""
+
+    name = "told"
+    label = "Told"
+    credit_uses_teacher = True
+    answer: bool = False
+    every: int = 100
+
+    @property
+    def teacher(self) -> Teacher:
+        return Teacher("snapshot", every=self.every)
+
+    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
+        return Privilege("answer", task.answer) if self.answer else None
+
+    def credit(self, rollouts: Rollouts) -> Credit:
+        assert rollouts.teacher_BT is not None
+        assert rollouts.student_BT is not None
+        delta_BT = (rollouts.teacher_BT - rollouts.student_BT) * rollouts.mask_BT
+        return Credit(rollouts.advantages_B, {"delta_max": delta_BT.abs().max().item()})
+
+
+@pytest.fixture
+def pictures_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = data._drawn
+
+    def mixed(n: int, seed: int) -> list[data.Row]:
+        rows = drawn(n, seed)
+        for row in rows[::2]:
+            row["images"] = [row["images"][0].resize((48, 32), Image.Resampling.BILINEAR)]
+        return rows
+
+    monkeypatch.setattr(data, "_drawn", mixed)
+
+
+@pytest.mark.usefixtures("pictures_of_two_sizes")
+def test_a_teacher_told_nothing_is_the_student_exactly(tmp_path: Path) -> None:
+    rows = history_of(tmp_path / "untold", small("grpo"), Told())
+    assert rows[0]["bench/delta_max"] == 0
+    assert rows[1]["bench/delta_max"] > 0, "the policy moved and the snapshot did not"
+    synced = history_of(tmp_path / "synced", small("grpo"), Told(every=1))
+    assert [row["bench/delta_max"] for row in synced] == [0, 0, 0]
+    told = history_of(tmp_path / "told", small("grpo"), Told(answer=True))
+    assert told[0]["bench/delta_max"] > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) -> None:
+    rows = history_of(tmp_path / name, small(name, "train.steps=2"))
+    assert len(rows) == 2
+    names = {key.removeprefix("bench/") for key in rows[0]}
+    assert {"reward", "entropy", "completions/mean_length", "leakage"} <= names
+    if build_method(name, {}).teacher.kind != "none":
+        assert "gap" in names
+    assert any(row["grad_norm"] > 0 for row in rows)
+
+
+def test_gamma_of_the_hybrid_spans_grpo_and_opsd(tmp_path: Path) -> None:
+    grpo = history_of(tmp_path / "grpo", small("grpo"))
+    opsd = history_of(tmp_path / "opsd", small("opsd"))
+    for gamma, pure in ((0.0, grpo), (1.0, opsd)):
+        mixed = history_of(tmp_path / f"hybrid{gamma}", small("grpo_opsd", f"params.gamma={gamma}"))
+        for a, b in zip(mixed, pure, strict=True):
+            assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)
+            assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+            assert a["reward"] == b["reward"]

@@ -1,0 +1,202 @@
+"""One model, both engines, plain files: evaluation end to end on the embedded base."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from eval import data, run
+from eval.engine import fitting_threads
+from eval.engine_transformers import TransformersEngine
+from eval.settings import ALL_BENCHES, EvalSettings
+from runners.errors import UserError
+
+BASE = str(Path(__file__).parents[2] / "runners" / "base")
+
+
+def settings(**other: Any) -> EvalSettings:
+    small = {
+        "data": "mini",
+        "limit": 6,
+        "max_new_tokens": 24,
+        "batch_size": 4,
+        "presence_penalty": 0.0,
+        "device": "cpu",
+    }
+    return EvalSettings.model_validate({**small, **other})
+
+
+def samples(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(folder / "samples.parquet").to_pylist()
+    return rows
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All five mini benches, a few rows each, with sampling."""
+    out = tmp_path_factory.mktemp("eval")
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    results = run.evaluate(BASE, settings(), out, step=3)
+    assert torch.equal(torch.rand(1), expected), "sampling must leave the caller's random stream alone"
+    assert tuple(results) == ALL_BENCHES
+    return out
+
+
+def test_every_bench_leaves_a_result_and_its_samples(evaluated: Path) -> None:
+    for bench in ALL_BENCHES:
+        result = json.loads((evaluated / bench / "result.json").read_text())
+        rows = samples(evaluated / bench)
+        assert (result["bench"], result["edition"], result["rule"], result["step"]) == (bench, "mini", "default", 3)
+        assert len(rows) == result["rows"] == 6
+        assert result["n"] == (2 if bench == "wemath" else 6)
+        assert 0 <= result["score"] <= 1
+        assert result["parsed"] == sum(row["parsed"] for row in rows) / 6
+        assert result["truncated"] == sum(row["finish"] == "length" for row in rows) / 6
+        assert all(1 <= row["tokens"] <= 24 for row in rows)
+        assert all((row["tokens"] == 24) or row["finish"] == "stop" for row in rows)
+        assert result["generation"]["engine"] == "transformers"
+        assert result["generation"]["top_k"] == 20
+        assert len({row["doc_hash"] for row in rows}) == 6
+        assert not list((evaluated / bench).glob(".*tmp"))
+
+
+def test_leakage_counts_every_reply_of_every_bench(evaluated: Path) -> None:
+    leakage = json.loads((evaluated / "leakage.json").read_text())
+    assert leakage["n"] == 30
+    assert set(leakage["per_bench"]) == set(ALL_BENCHES)
+    assert 0 <= leakage["rate"] <= 1
+
+
+def test_a_second_call_does_no_work_and_says_so(
+    evaluated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "load_engine", None)  # any attempt to load a model fails
+    monkeypatch.setattr(data, "load", None)
+    before = (evaluated / "mmmu" / "result.json").stat().st_mtime_ns
+    results = run.evaluate(BASE, settings(batch_size=1, benches=("mmmu", "wemath")), evaluated)
+    assert tuple(results) == ("mmmu", "wemath")
+    assert "nothing to do" in capsys.readouterr().out
+    assert (evaluated / "mmmu" / "result.json").stat().st_mtime_ns == before
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(evaluated: Path) -> None:
+    with pytest.raises(UserError, match=r"seed 0 there, 1 asked"):
+        run.evaluate(BASE, settings(seed=1), evaluated)
+
+
+def test_a_seed_fixes_the_replies_whatever_benches_run_beside(evaluated: Path, tmp_path: Path) -> None:
+    run.evaluate(BASE, settings(benches=("zerobench",)), tmp_path / "same")
+    run.evaluate(BASE, settings(benches=("zerobench",), seed=1), tmp_path / "other")
+    same, other, first = (
+        [row["reply"] for row in samples(folder / "zerobench")]
+        for folder in (tmp_path / "same", tmp_path / "other", evaluated)
+    )
+    assert same == first != other
+
+
+def test_a_batched_reply_is_what_the_model_says_when_asked_alone(tmp_path: Path) -> None:
+    """Chat template, the picture's place and left padding: any of them wrong changes a greedy reply."""
+    from eval.tasks.mathvista import utils
+
+    run.evaluate(BASE, settings(benches=("mathvista",), temperature=0), tmp_path)
+    processor = AutoProcessor.from_pretrained(BASE)
+    model = AutoModelForImageTextToText.from_pretrained(BASE).eval()
+    stored = samples(tmp_path / "mathvista")
+    for row, sample in zip(data.load("mathvista", "mini", limit=6).rows, stored, strict=True):
+        content = [{"type": "image"}, {"type": "text", "text": utils.doc_to_text(row).removeprefix("<image>")}]
+        prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        inputs = processor(text=[prompt], images=[[row["decoded_image"].open()]], return_tensors="pt")
+        with torch.no_grad(), fitting_threads(BASE):
+            ids = model.generate(**inputs, max_new_tokens=24, do_sample=False)
+        assert (
+            processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            == sample["reply"]
+        )
+
+
+def test_vision_placeholders_are_never_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    reply = TransformersEngine._reply
+
+    def watch(self: TransformersEngine, ids: list[int]) -> Any:
+        seen.update(ids)
+        return reply(self, ids)
+
+    monkeypatch.setattr(TransformersEngine, "_reply", watch)
+    # Near-uniform sampling meets every id of the small vocabulary that is not banned.
+    hot = settings(benches=("mmmu",), limit=60, temperature=100.0, top_p=1.0, top_k=0, max_new_tokens=96, batch_size=60)
+    result = run.evaluate(BASE, hot, tmp_path)["mmmu"]
+    banned = result["generation"]["banned_token_ids"]
+    assert len(banned) == 4
+    assert len(seen) > 500
+    assert not seen & set(banned)
+
+
+@pytest.fixture
+def local_rows(tmp_path: Path) -> Callable[..., Path]:
+    """Mini ZeroBench rows as a local file with pictures beside it."""
+
+    def write(n: int, **other: Any) -> Path:
+        (tmp_path / "pictures").mkdir()
+        lines = []
+        for i, row in enumerate(data.load("zerobench", "mini", limit=n).rows):
+            row["question_images_decoded"][0].open().save(tmp_path / "pictures" / f"{i}.png")
+            row |= {"question_images_decoded": None, "question_images": [f"pictures/{i}.png"], **other}
+            lines.append(json.dumps(row))
+        file = tmp_path / "rows.jsonl"
+        file.write_text("\n".join(lines))
+        return file
+
+    return write
+
+
+def test_without_answers_it_generates_and_says_that_it_cannot_grade(
+    local_rows: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = settings(data=str(local_rows(2, question_answer=None)), benches=("zerobench",))
+    result = run.evaluate(BASE, local, tmp_path / "out")["zerobench"]
+    assert (result["score"], result["n"], result["rows"], result["ungraded"]) == (None, 0, 2, 2)
+    assert result["edition"] == "local"
+    assert "cannot grade" in capsys.readouterr().out
+    assert [row["correct"] for row in samples(tmp_path / "out" / "zerobench")] == [None, None]
+
+
+def test_bad_input_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"id": "1"}\n')
+    for model, source in ((BASE, str(tmp_path / "rows.jsonl")), (str(tmp_path), "mini")):
+        with pytest.raises(UserError):
+            run.evaluate(model, settings(data=source, benches=("mathvision",)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_both_engines_give_the_same_greedy_replies(local_rows: Callable[..., Path], tmp_path: Path) -> None:
+    file = local_rows(9)
+    endless = json.loads(file.read_text().splitlines()[0])
+    endless |= {"question_id": "99_1", "question_text": "How many? " * 3000}
+    file.write_text(f"{file.read_text()}\n{json.dumps(endless)}")
+    both = {}
+    for engine in ("transformers", "vllm"):
+        greedy = settings(data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0)
+        result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
+        both[engine] = samples(tmp_path / engine / "zerobench")
+        assert result["generation"]["engine"] == engine
+        assert len(result["generation"]["banned_token_ids"]) == 4
+        assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
+    for ours, theirs in zip(both["transformers"], both["vllm"], strict=True):
+        assert ours["prompt_hash"] == theirs["prompt_hash"]
+    same = sum(ours["reply"] == theirs["reply"] for ours, theirs in zip(*both.values(), strict=True))
+    assert same >= 9  # a tie of two logits may fall the other way once
+    vllm = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
+    replies = []
+    for name in ("first", "second"):
+        run.evaluate(BASE, vllm, tmp_path / name)
+        replies.append([(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")])
+    assert replies[0] == replies[1]

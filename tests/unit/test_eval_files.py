@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from eval import files
+from eval.engine import check_model, longest_first, vision_ids
+from eval.grading import BENCHES
+from eval.run import build_task, identity
+from eval.settings import EvalSettings
+from runners.errors import UserError
+
+
+def model_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "processor_config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(3 << 20))
+    return folder
+
+
+def test_a_model_is_identified_by_content(tmp_path: Path) -> None:
+    one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
+    assert files.model_id(str(one)) == files.model_id(str(two))
+    weights = bytearray(3 << 20)
+    weights[2 << 20] = 1
+    (two / "model.safetensors").write_bytes(weights)
+    assert files.model_id(str(one)) != files.model_id(str(two))
+    assert files.model_id("org/name") == "org/name"
+
+
+@pytest.mark.parametrize("lacks", ["config.json", "processor_config.json", "tokenizer.json", "model.safetensors"])
+def test_an_incomplete_model_folder_is_one_line(tmp_path: Path, lacks: str) -> None:
+    folder = model_folder(tmp_path / "model")
+    check_model(str(folder))
+    (folder / lacks).unlink()
+    with pytest.raises(UserError, match=r"^[^\n]+holds no [^\n]+$"):
+        check_model(str(folder))
+
+
+def test_a_missing_model_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+    check_model("Qwen/Qwen3-VL-8B-Instruct")
+    for name in (str(tmp_path / "none"), "./none", "none"):
+        with pytest.raises(UserError, match="no such model folder"):
+            check_model(name)
+
+
+def test_how_it_is_computed_is_not_part_of_what_is_asked(tmp_path: Path) -> None:
+    model = str(model_folder(tmp_path / "model"))
+    base = EvalSettings(data="mini", benches=("mmmu",))
+    same = EvalSettings(data="mini", batch_size=1, device="cpu")
+    other = EvalSettings(data="mini", temperature=0.5)
+    assert identity("mmmu", model, base) == identity("mmmu", model, same)
+    with pytest.raises(UserError, match=r"temperature 0.7 there, 0.5 asked"):
+        files.refuse_other(tmp_path, identity("mmmu", model, base), identity("mmmu", model, other))
+
+
+def test_a_foreign_result_is_refused(tmp_path: Path) -> None:
+    assert files.read_result(tmp_path) is None
+    (tmp_path / "result.json").write_text(json.dumps({"accuracy": 1}))
+    with pytest.raises(UserError, match="no complete result of this program"):
+        files.read_result(tmp_path)
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write there"):
+        files.writable(tmp_path / "file" / "out")
+
+
+def test_batches_hold_long_prompts_first_and_every_prompt_once() -> None:
+    prompts = ["a", "bbb", "cc", "ddd", ""]
+    assert list(longest_first(prompts, 2)) == [[1, 3], [2, 0], [4]]
+
+
+def test_vision_ids_come_from_the_config() -> None:
+    from transformers import Qwen3VLConfig
+
+    config = Qwen3VLConfig(image_token_id=9, video_token_id=8, vision_start_token_id=7, vision_end_token_id=6)
+    assert vision_ids(config) == [6, 7, 8, 9]
+
+
+def test_presence_penalty_hits_what_the_reply_holds_and_spares_the_prompt() -> None:
+    import torch
+
+    from eval.engine_transformers import PresencePenalty
+
+    ids_BT = torch.tensor([[0, 1, 2, 2], [0, 1, 3, 1]])
+    scores_BV = torch.zeros(2, 5)
+    expected = torch.tensor([[0.0, 0, -1.5, 0, 0], [0, -1.5, 0, -1.5, 0]])
+    assert torch.equal(PresencePenalty(1.5, prompt_length=2)(ids_BT, scores_BV), expected)
+
+
+def test_lm_eval_lists_and_builds_all_five_tasks() -> None:
+    from lm_eval.tasks import TaskManager
+
+    folder = Path(__file__).parents[2] / "eval" / "tasks"
+    manager = TaskManager(include_path=str(folder), include_defaults=False, metadata={"data": "mini"})
+    assert sorted(manager.all_tasks) == sorted(BENCHES)
+    task = manager.load("zerobench")["tasks"]["zerobench"]
+    doc = task.eval_docs[0]
+    assert task.doc_to_image(doc)[0].size == (64, 64)
+    sample = task.process_results(doc, [f"{{{doc['question_answer']}}}"])
+    assert task.aggregation()["score"]([sample["score"]]) == 1.0
+
+
+def test_our_tasks_hold_our_rows_and_open_pictures_late() -> None:
+    from eval import data
+
+    rows = data.load("wemath", "mini", limit=3).rows
+    task = build_task("wemath", rows)
+    assert len(task.eval_docs) == 3
+    late = task.doc_to_image(task.eval_docs[0])
+    assert late[0](max_pixels=16)[0].size == (4, 4)
