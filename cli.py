@@ -132,6 +132,7 @@ def evaluate(
         from runners.evaluate import evaluate_run
 
         opened = RunDir(run)
+        opened.info()  # says so where the folder is no run
         _print_results(
             *evaluate_run(
                 opened,
@@ -144,7 +145,8 @@ def evaluate(
     from eval.run import evaluate as evaluate_model
     from runners.model import locate
 
-    folder = out or Path("runs") / "eval" / Path(str(model)).name
+    source = Path(settings.eval.data).stem
+    folder = out or Path("runs") / "eval" / f"{Path(str(model)).name}-{source}-{settings.eval.engine}"
     _print_results(
         evaluate_model(locate(str(model)), settings.eval, folder, skip_bad=skip_bad_rows),
         folder,

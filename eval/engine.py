@@ -103,10 +103,9 @@ def progress(what: str, total: int) -> Iterator[Any]:
 def quiet() -> None:
     """lm-eval and its libraries report every step at INFO and draw bars of their own."""
     import lm_eval.api.task
-    from tqdm import tqdm
     from transformers.utils.logging import disable_progress_bar
 
     for name in ("lm_eval", "httpx", "datasets", "transformers", "huggingface_hub", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    lm_eval.api.task.tqdm = functools.partial(tqdm, disable=True)
+    lm_eval.api.task.tqdm = functools.partial(lm_eval.api.task.tqdm, disable=True)

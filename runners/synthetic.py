@@ -1,9 +1,9 @@
 """Drawn visual arithmetic: the embedded data set, made from a seed and nothing else.
 
-A picture shows three clusters of shapes, one colour each, in cells of a 4 x 4 grid. A question asks for a number that follows from the
-counts in one to seven dependent steps, and a demonstration is the written chain of these steps. Its numbers can
-*slip* (be off by one, the chain going on from the slip), which is what makes a model trained on it know how to
-solve the problems and yet be unreliable at exactly the decisive tokens.
+A picture shows three clusters of shapes, one colour each, in cells of a 4 x 4 grid. A question asks for a number
+that follows from the counts in one to seven dependent steps, and a demonstration is the written chain of these
+steps. Its numbers can *slip* (be off by one, the chain going on from the slip), which is what makes a model trained
+on it know how to solve the problems and yet be unreliable at exactly the decisive tokens.
 """
 
 import random

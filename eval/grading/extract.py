@@ -17,6 +17,8 @@ class Cut(NamedTuple):
 
 _THINK_END = re.compile(r"</(?:think|thought|thinking)>", re.I)
 _THINK = re.compile(r"<(?:think|thought|thinking)>", re.I)
+_TAG = re.compile(r"<(/?)answer>", re.I)
+_MARKED = {"tag", "boxed", "angle"}  # wrappers that only a final answer is put in
 _BRACES = re.compile(r"\\boxed\s*\{|\\[{}]|[{}]")
 _LONE_BRACES = re.compile(r"(?<![\\\w}^_])\{([^{}\n]+)\}")
 _ANGLE = re.compile(r"<answer>[ \t*]*:?[ \t*]*(?:\n[ \t]*)?([^\n]*)", re.I)
@@ -38,27 +40,22 @@ def cut(reply: str) -> Cut:
     occurrence: `<answer>…</answer>`, balanced `\\boxed{…}`, `<Answer>: <<…>>`, "answer is" or what stands after it
     in braces of its own or in bold in the last line. A wrapper inside a wrapper is peeled too.
     """
-    text = reply
-    for end in _THINK_END.finditer(reply):
-        text = reply[end.end() :]
-    unfinished = text is reply and _THINK.search(reply) is not None
+    thought = _last(_THINK_END, reply)
+    text = reply[thought.end() :] if thought else reply
+    unfinished = thought is None and _THINK.search(reply) is not None
     names: list[str] = []
     while len(names) < 4 and (found := _unwrap(text, names)) is not None:
         text = found.text
         names.append(found.wrapper)
-    if not names:
-        # A thought that was never closed has no final answer outside a wrapper.
-        return Cut("" if unfinished else text.strip(), "plain")
-    return Cut(text.strip(), ">".join(names))
+    if unfinished and not _MARKED & set(names):
+        return Cut("", "plain")  # the sentences of a thought that never ended are no final answer
+    return Cut(text.strip(), ">".join(names) or "plain")
 
 
 def _unwrap(text: str, peeled: list[str]) -> Cut | None:
     """The last answer in the strongest wrapper of `text`."""
-    lower = text.lower()
-    close = lower.rfind("</answer>")
-    start = lower.rfind("<answer>", 0, max(close, 0))
-    if 0 <= start < close:
-        return Cut(text[start + len("<answer>") : close].strip(), "tag")
+    if (tagged := _last_tagged(text)) is not None:
+        return Cut(tagged, "tag")
     if (box := last_box(text)) is not None:
         return Cut(box, "boxed")
     if angle := _last(_ANGLE, text):
@@ -67,8 +64,19 @@ def _unwrap(text: str, peeled: list[str]) -> Cut | None:
     return _in_running_text(text, phrases=not peeled or peeled[-1] == "tag")
 
 
+def _last_tagged(text: str) -> str | None:
+    """What stands between the last `<answer>` that is closed and its `</answer>`."""
+    start, last = -1, None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            start = tag.end()
+        elif start >= 0:
+            start, last = -1, (start, tag.start())
+    return text[last[0] : last[1]].strip() if last else None
+
+
 def _in_running_text(text: str, phrases: bool) -> Cut | None:
-    """ "the answer is …", unless braces of their own or bold in the last line come after that sentence."""
+    """The sentence "the answer is …", unless braces of their own or bold in the last line come after that sentence."""
     phrase = _last(_PHRASE, text) if phrases else None
     sentence = _first_sentence(text[phrase.end() :]) if phrase else ""
     said = text.find(sentence, phrase.end()) + len(sentence) if phrase else 0

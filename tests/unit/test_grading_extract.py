@@ -79,7 +79,10 @@ def test_a_reply_without_an_answer_is_unparsed_and_wrong(bench: str) -> None:
         ("Answer:\n12", "12"),
         ("The answer is St. Louis", "St. Louis"),
         ("<think>I wonder", ""),  # a thought that never ends has no answer …
-        ("<think>so \\boxed{5}", "5"),  # … unless it stands in a wrapper
+        ("<think>then the answer is 4, or", ""),
+        ("<think>so \\boxed{5}", "5"),  # … unless it stands in a wrapper made for one
+        ("\u0130\u0130<answer>7</answer>", "7"),  # these letters grow in lower case
+        ("<answer>3</answer> and </answer>", "3"),
         ("a </think> b </think> c", "c"),
         ("<answer>3</answer> then <answer> 4 </answer>", "4"),
         ("\\frac{1}{2}", "\\frac{1}{2}"),  # LaTeX braces are no wrapper

@@ -1,0 +1,75 @@
+"""What a user can get wrong at the command line: one line, exit code 2, nothing half-written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "cli.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--method", "ppo"], "unknown method 'ppo': choose one of grpo"),
+        (["train", "--method", "rlsd", "--preset", "huge"], "unknown preset 'huge'"),
+        (["train", "--method", "rlsd", "--set", "train.stepps=3"], "unknown key 'train.stepps'"),
+        (["train", "--method", "rlsd", "--set", "params.clipp=3"], "unknown key 'clipp'"),
+        (["sweep", "--seeds", "one"], "--seeds 'one'"),
+        (["eval", "--bench", "mmlu", "--model", "embedded"], "unknown bench 'mmlu'"),
+        (["eval"], "say what to evaluate"),
+        (["eval", "--run", "nowhere"], "nowhere is not a run"),
+        (["eval", "--model", "./nowhere"], "no model folder at './nowhere'"),
+        (["report", "nowhere"], "nowhere"),
+        (["list", "nowhere"], "no runs below nowhere"),
+        (["show", "nowhere"], "nowhere is not a run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    result = _cli(tmp_path, *words)
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in result.stderr + result.stdout
+    assert list(tmp_path.rglob("*")) == [], "nothing may be left behind"
+
+
+def test_a_model_folder_without_a_processor(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (model / name).write_bytes((ROOT / "runners" / "base" / name).read_bytes())
+    for words in (["eval", "--model", str(model)], ["train", "--method", "grpo", "--set", f"model.path={model}"]):
+        result = _cli(tmp_path, *words)
+        assert result.returncode == 2
+        assert "processor" in result.stderr.splitlines()[-1]
+        assert {p.name for p in tmp_path.iterdir()} == {"model"}
+
+
+def test_an_unwritable_or_foreign_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file, not a folder")
+    result = _cli(tmp_path, "train", "--method", "grpo")
+    assert result.returncode == 2
+    assert "cannot create" in result.stderr
+    foreign = tmp_path / "mine" / "default" / "grpo" / "seed0"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.tex").write_text("mine")
+    result = _cli(tmp_path, "train", "--method", "grpo", "--out", "mine")
+    assert result.returncode == 2
+    assert "not empty and not a run" in result.stderr
+    assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
+
+
+def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
+    result = _cli(tmp_path, "--help")
+    assert result.returncode == 0
+    for verb in ("train", "sweep", "eval", "report", "demo", "list", "show", "base"):
+        assert f" {verb} " in result.stdout
