@@ -231,7 +231,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
 @app.command()
 def base(
-    steps: int = 1600,
+    steps: int = 2000,
     seed: int = 0,
     out: Annotated[
         Path,

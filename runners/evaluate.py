@@ -1,5 +1,7 @@
 """Evaluating what a run has produced, into its own directory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,26 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     if checkpoint is None and info["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
     step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    model = str(checkpoint) if checkpoint else locate(info["model"])
     folder = run.path / "eval" / str(step)
-    return evaluate(model, settings, folder, step=step, skip_bad=skip_bad), folder
+    with _whole(checkpoint, info["model"]) as model:
+        return evaluate(model, settings, folder, step=step, skip_bad=skip_bad), folder
+
+
+@contextmanager
+def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
+    """The folder of a checkpoint's whole model. An adapter is merged beside itself: not every engine loads one."""
+    if checkpoint is None or not (checkpoint / "adapter_config.json").exists():
+        yield str(checkpoint) if checkpoint else locate(base)
+        return
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    merged = checkpoint / "merged"
+    if not (merged / "config.json").exists():
+        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+        whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        half = checkpoint / ".merged"
+        whole.save_pretrained(half)
+        AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
+        half.replace(merged)
+    yield str(merged)

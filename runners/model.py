@@ -46,7 +46,9 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
     """Model and processor. Raises UserError where neither a folder nor a hub has them."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a bar per shard would bury the one of the steps
     path = locate(settings.path)
     limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
     try:

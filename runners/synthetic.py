@@ -86,24 +86,25 @@ class Teller:
         self.text, self.slips = "", list[tuple[int, int]]()
         self._slip, self._rng = slip, rng
 
-    def _state(self, before: str, value: float, after: str, unit: float = 1) -> float:
+    def _state(self, before: str, value: float, unit: float = 1) -> float:
         # Drawn even when the slip rate is 0, so that a seed fixes the same problem whatever the rate.
         slipped, up = self._rng.random() < self._slip, self._rng.random() < 0.5
         if slipped:
             value += unit if up or value < unit else -unit
         start = len(self.text) + len(before)
-        self.text += f"{before}{number(value)}{after} "
+        self.text += f"{before}{number(value)}, "
         if slipped:
             self.slips.append((start, start + len(number(value))))
         return value
 
     def see(self, group: Group) -> float:
-        return self._state("I see ", group.count, f" {group.colour} {group.shape}s.")
+        # The colour comes first: the count can then be read off the picture right where it is written.
+        return self._state(f"{group.colour} {group.shape}s=", group.count)
 
     def compute(self, x: float, op: str, y: float) -> float:
         # A slip upstream may lead below zero, which no count is.
         value = max(0.0, _apply(x, op, y))
-        return self._state(f"{number(x)} {op} {number(y)} = ", value, ".", 0.5 if x == 0.5 else 1)
+        return self._state(f"{number(x)}{op}{number(y)}=", value, 0.5 if x == 0.5 else 1)
 
 
 def _apply(x: float, op: str, y: float) -> float:
@@ -239,8 +240,8 @@ class Problem:
         """The whole reply: the chain, the letter if there are options, and the answer in a box."""
         text, value, slips = self.chain(slip, rng)
         answer = self.conclude(value)
-        letter = f"That is option {answer}. " if self.options else ""
-        return Demonstration(f"{text}{letter}\\boxed{{{answer}}}", value, slips)
+        letter = f"option {answer}, " if self.options else ""
+        return Demonstration(f"{text}{letter}so \\boxed{{{answer}}}", value, slips)
 
 
 def make_problem(rng: random.Random, kind: str, scene: Scene | None = None) -> Problem:
@@ -274,8 +275,8 @@ def question_text(problem: Problem) -> str:
     return problem.question + "".join(f"\n({chr(65 + i)}) {o}" for i, o in enumerate(problem.options))
 
 
-_SEEN = re.compile(r"I see (\d+) (\w+) ")
-_COMPUTED = re.compile(r"(\d+(?:\.\d+)?) ([-+*]) (\d+(?:\.\d+)?) = (\d+(?:\.\d+)?)")
+_SEEN = re.compile(r"(\w+) \w+=(\d+)")
+_COMPUTED = re.compile(r"(\d+(?:\.\d+)?)([-+*])(\d+(?:\.\d+)?)=(\d+(?:\.\d+)?)")
 
 
 def find_slips(text: str, groups: Sequence[Group]) -> list[tuple[int, int]]:
@@ -284,7 +285,7 @@ def find_slips(text: str, groups: Sequence[Group]) -> list[tuple[int, int]]:
     A count is wrong against the picture, a result against its own operands: what follows from a slip is not one.
     """
     counts = {group.colour: group.count for group in groups}
-    wrong = [m.span(1) for m in _SEEN.finditer(text) if counts.get(m[2]) != int(m[1])]
+    wrong = [m.span(2) for m in _SEEN.finditer(text) if counts.get(m[1]) != int(m[2])]
     for m in _COMPUTED.finditer(text):
         if max(0.0, _apply(float(m[1]), m[2], float(m[3]))) != float(m[4]):
             wrong.append(m.span(4))

@@ -1,11 +1,13 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from methods import Method
@@ -117,11 +119,18 @@ def train(
     try:
         trainer = build_trainer(settings, method, run, callbacks or [])
         _train_to_end(trainer, run)
-    except BaseException:
-        run.update(status="failed")
+    except BaseException as error:
+        _mark_failed(run)
+        if isinstance(error, OSError | SafetensorError) and "No space left" in str(error):
+            raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
         raise
     run.update(status="done", steps_done=settings.train.steps, finished=now())
     return True
+
+
+def _mark_failed(run: RunDir) -> None:
+    with contextlib.suppress(UserError):  # on a full disk the status stays `running`, and the error is told anyway
+        run.update(status="failed")
 
 
 def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
@@ -148,6 +157,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         recorder=Recorder(run, processor.tokenizer, settings.train.record_every),
         banned=banned,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(RunCallback(run, trainer.teacher))
     for callback in callbacks:
         trainer.add_callback(callback)

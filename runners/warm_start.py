@@ -24,7 +24,7 @@ from runners.demonstrations import (
 from runners.prompts import messages, student_text
 from runners.synthetic import drawn_problem, question_text
 
-CLEAN = 0.35  # share of the steps before numbers slip
+CLEAN = 0.4  # share of the steps before numbers slip
 
 
 def encode(processor: Qwen3VLProcessor, batch: Sequence[Example], replies: bool) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def warm_start(steps: int, out: Path, seed: int = 0) -> dict[str, Any]:
     """Train the base from nothing and save it with its card. Returns the measured accuracies."""
     processor = build_processor()
     model = build_model(processor, seed)
-    peak = 1.5e-3
+    peak = 1e-3
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)
     model.train()
@@ -95,7 +95,7 @@ def curriculum(steps: int, rng: random.Random) -> Iterator[list[Example]]:
     benches, pool = list(BENCH_PROMPTS), list[Example]()
     for step in range(steps):
         if step < CLEAN * steps:
-            yield examples(rng, 48, told=0.0, slip=0.0)
+            yield examples(rng, 64, told=0.0, slip=0.0)
             continue
         if len(pool) < 16:
             pool = bench_examples(rng, benches[step % 5], step + 2)
