@@ -3,39 +3,29 @@
 Every command imports what it needs inside, so that `--help` is instant.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from runners.errors import UserError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help=__doc__,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 Preset = Annotated[str, typer.Option(help="cpu, lora, paper, or a YAML file.")]
-Set = Annotated[
-    list[str],
-    typer.Option("--set", help="Override a setting: train.steps=10, params.clip=0.1 …"),
-]
+Set = Annotated[list[str], typer.Option("--set", help="Override a setting: train.steps=10, params.clip=0.1 …")]
 Suite = Annotated[str, typer.Option(help="Name of the group of runs that are compared.")]
 Out = Annotated[Path, typer.Option(help="Folder of all suites.")]
 
 
 @app.command()
 def train(
-    method: Annotated[
-        str,
-        typer.Option(help="grpo, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class."),
-    ],
+    method: Annotated[str, typer.Option(help="grpo, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
     preset: Preset = "cpu",
     seed: int = 0,
     suite: Suite = "default",
@@ -45,32 +35,30 @@ def train(
 ) -> None:
     """Train one method. The same command again resumes, or does nothing when the run is done."""
     from runners.config import resolve
-    from runners.method import complete
     from runners.run_dir import RunDir
+    from runners.start import open_run
     from runners.sweep import run_name
 
     settings = resolve(preset, method, seed, set)
-    complete(settings)  # before the slow imports: a misspelt name is answered at once
     run = RunDir(out / suite / run_name(method) / f"seed{seed}")
-    _quiet()
-    from runners.progress import StepBar
-    from runners.train import train as train_run
+    settings, _, found = open_run(settings, run, suite)
+    if found != "done":
+        _quiet()
+        from runners.progress import StepBar
+        from runners.train import train as train_run
 
-    with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
-        worked = train_run(settings, run, suite, [bar])
-    console.print(f"{'trained' if worked else 'already done, nothing to do'}: {run.path}")
+        with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
+            train_run(settings, run, suite, [bar])
+    console.print(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}", soft_wrap=True)
     if then_eval:
         from runners.evaluate import evaluate_run
 
-        _print_results(*evaluate_run(run, settings.eval))
+        console.print(f"results: {evaluate_run(run, settings.eval)}", soft_wrap=True)
 
 
 @app.command()
 def sweep(
-    methods: Annotated[
-        str,
-        typer.Option(help="Comma-separated; `all` is every method of the registry."),
-    ] = "all",
+    methods: Annotated[str, typer.Option(help="Comma-separated; `all` is every method of the registry.")] = "all",
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0",
     preset: Preset = "cpu",
     suite: Suite = "default",
@@ -82,31 +70,17 @@ def sweep(
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
     from runners.sweep import plan, run_jobs
 
-    _fail_if(
-        run_jobs(
-            plan(methods, seeds, preset, suite, out, set, evaluate),
-            jobs,
-            out / suite / "logs",
-            console,
-        )
-    )
+    _fail_if(run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite / "logs", console))
 
 
 @app.command(name="eval")
 def evaluate(
     bench: Annotated[
-        str,
-        typer.Option(help="all, or comma-separated: mmmu, mathvista, mathvision, zerobench, wemath."),
+        str, typer.Option(help="all, or comma-separated: mmmu, mathvista, mathvision, zerobench, wemath.")
     ] = "all",
-    run: Annotated[
-        Path | None,
-        typer.Option(help="A run directory: its last checkpoint is evaluated."),
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="hub, mini, or a file or folder in the official schema."),
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
     engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
     preset: Preset = "cpu",
     out: Annotated[Path | None, typer.Option(help="Result folder (with --model).")] = None,
@@ -125,7 +99,7 @@ def evaluate(
         raise UserError(f"unknown bench {unknown[0]!r}: choose from {', '.join(ALL_BENCHES)}, or all")
     changes = [
         f"eval.benches=[{','.join(benches)}]",
-        *(f"eval.{k}={v}" for k, v in (("data", data), ("engine", engine)) if v),
+        *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
     ]
     _quiet()
     if run is not None:
@@ -133,13 +107,8 @@ def evaluate(
 
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
-        _print_results(
-            *evaluate_run(
-                opened,
-                override(opened.settings(), [*set, *changes]).eval,
-                skip_bad_rows,
-            )
-        )
+        asked = override(opened.settings(), [*set, *changes]).eval
+        console.print(f"results: {evaluate_run(opened, asked, skip_bad_rows)}", soft_wrap=True)
         return
     settings = resolve(preset, "base", 0, [*set, *changes])
     from eval.run import evaluate as evaluate_model
@@ -147,10 +116,8 @@ def evaluate(
 
     source = Path(settings.eval.data).stem
     folder = out or Path("runs") / "eval" / f"{Path(str(model)).name}-{source}-{settings.eval.engine}"
-    _print_results(
-        evaluate_model(locate(str(model)), settings.eval, folder, skip_bad=skip_bad_rows),
-        folder,
-    )
+    evaluate_model(locate(str(model)), settings.eval, folder, skip_bad=skip_bad_rows)
+    console.print(f"results: {folder}", soft_wrap=True)
 
 
 @app.command()
@@ -171,10 +138,7 @@ def demo(
     out: Out = Path("runs"),
     suite: Suite = "demo",
     set: Set = [],  # noqa: B006
-    jobs: Annotated[
-        int,
-        typer.Option(help="Runs at the same time; default one per core, at most 2."),
-    ] = 0,
+    jobs: Annotated[int, typer.Option(help="Runs at the same time; default one per core, at most 2.")] = 0,
 ) -> None:
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
     from reports.build import build, terminal_table
@@ -189,9 +153,7 @@ def demo(
 
 
 @app.command(name="list")
-def list_runs(
-    root: Annotated[Path, typer.Argument(help="Folder of suites.")] = Path("runs"),
-) -> None:
+def list_runs(root: Annotated[Path, typer.Argument(help="Folder of suites.")] = Path("runs")) -> None:
     """All runs with their status and last figures."""
     from rich.table import Table
 
@@ -211,7 +173,6 @@ def list_runs(
 @app.command()
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """One run: what it is, its settings, its prompts, its last step and its scores."""
-    import json
 
     from runners.run_dir import RunDir
 
@@ -231,12 +192,11 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
 @app.command()
 def base(
-    steps: int = 2000,
+    steps: int = 1300,
     seed: int = 0,
-    out: Annotated[
-        Path,
-        typer.Option(help="Where to save; the default replaces the embedded model."),
-    ] = Path("runners/base"),
+    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
+        "runners/base"
+    ),
 ) -> None:
     """Rebuild the embedded base model from nothing (about half an hour on two cores)."""
     _quiet()
@@ -253,13 +213,6 @@ def _quiet() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-
-
-def _print_results(results: dict[str, dict[str, Any]], folder: Path) -> None:
-    for name, result in results.items():
-        score = "not gradable" if result["score"] is None else f"{100 * result['score']:.1f}"
-        console.print(f"{name:<11} {score:>12}  n={result['n']}  {result['edition']}")
-    console.print(f"results: {folder}", soft_wrap=True)
 
 
 def _fail_if(failed: list[str]) -> None:

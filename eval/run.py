@@ -36,7 +36,9 @@ def evaluate(
             results[bench] = stored
     todo = [bench for bench in settings.benches if bench not in results]
     if results:
-        print(f"already evaluated in {out}: {', '.join(results)}" + ("" if todo else "; nothing to do"))
+        print(f"already evaluated in {out}" + (":" if todo else ", nothing to do:"))
+        for name, result in results.items():
+            print(_line(name, result))
     if todo:
         # Bad data must not cost a model load, so all of it is read first.
         loaded = {bench: data.load(bench, settings.data, settings.limit, skip_bad) for bench in todo}

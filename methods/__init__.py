@@ -9,13 +9,4 @@ from methods.sdpo import SDPO
 
 METHODS: dict[str, type[Method]] = {m.name: m for m in (GRPO, OPSD, SDPO, GRPOPlusOPSD, RLSD)}
 
-__all__ = [
-    "METHODS",
-    "Credit",
-    "Method",
-    "Privilege",
-    "Rollouts",
-    "Sibling",
-    "Task",
-    "Teacher",
-]
+__all__ = ["METHODS", "Credit", "Method", "Privilege", "Rollouts", "Sibling", "Task", "Teacher"]

@@ -51,10 +51,7 @@ def build_processor() -> Qwen3VLProcessor:
     tokenizer.train_from_iterator(
         _corpus(),
         trainers.BpeTrainer(
-            vocab_size=1024,
-            special_tokens=list(SPECIAL),
-            initial_alphabet=alphabet,
-            show_progress=False,
+            vocab_size=1024, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
         ),
     )
     fast = PreTrainedTokenizerFast(

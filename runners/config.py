@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from eval.settings import EvalSettings
 from runners.errors import UserError
@@ -70,6 +70,16 @@ class TrainSettings(_Section):
     record_every: PositiveInt  # steps between token tables
     report_to: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _rollouts_divide(self) -> "TrainSettings":
+        rollouts, parts = self.prompts * self.generations, self.processes * self.micro_batch
+        if rollouts % parts:
+            raise ValueError(
+                f"{self.prompts} prompts x {self.generations} generations do not divide into "
+                f"{self.processes} process(es) x micro_batch {self.micro_batch}"
+            )
+        return self
+
 
 class Settings(_Section):
     """One run = preset x method x seed."""
@@ -128,10 +138,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
 def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settings:
     """The settings of one run, checked. Raises UserError with the first offending key."""
     keys = merge(load_preset(preset), parse_overrides(overrides))
-    return _checked(
-        {**keys, "preset": Path(preset).stem, "method": method, "seed": seed},
-        f"preset {preset}",
-    )
+    return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}")
 
 
 def override(settings: Settings, overrides: list[str]) -> Settings:
@@ -162,8 +169,10 @@ def load(path: Path) -> Settings:
     """Settings as a run keeps them."""
     try:
         return Settings.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, ValidationError, yaml.YAMLError) as error:
-        raise UserError(f"{path} does not hold the settings of a run of this version: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{explain(error, str(path))}; it was not written by this version") from None
+    except (OSError, yaml.YAMLError):
+        raise UserError(f"{path} cannot be read: choose another folder, or delete the run") from None
 
 
 def differences(a: Settings, b: Settings) -> list[str]:

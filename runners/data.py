@@ -45,27 +45,13 @@ def _drawn(n: int, seed: int) -> list[Row]:
     rows = []
     for i in range(n):
         problem = drawn_problem(rng)
-        rows.append(
-            _row(
-                f"drawn_{seed}_{i}",
-                question_text(problem),
-                [problem.scene.picture()],
-                problem.answer,
-                None,
-            )
-        )
+        rows.append(_row(f"drawn_{seed}_{i}", question_text(problem), [problem.scene.picture()], problem.answer, None))
     return rows
 
 
 def _row(key: str, question: str, images: list[Any], answer: str, solution: str | None) -> Row:
     prompt = [{"role": "user", "content": student_text(question)}]
-    return {
-        "id": key,
-        "prompt": prompt,
-        "images": images,
-        "answer": answer,
-        "solution": solution,
-    }
+    return {"id": key, "prompt": prompt, "images": images, "answer": answer, "solution": solution}
 
 
 def _stored(settings: Settings) -> list[Row]:

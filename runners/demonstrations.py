@@ -35,11 +35,7 @@ class Example(NamedTuple):
 
 def told_example(rng: random.Random, problem: Problem, kind: PrivilegeKind) -> Example:
     right = problem.demonstrate().text
-    text = told_text(
-        student_text(question_text(problem)),
-        kind,
-        problem.answer if kind == "answer" else right,
-    )
+    text = told_text(student_text(question_text(problem)), kind, problem.answer if kind == "answer" else right)
     aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
     return Example(text, (aloud if rng.random() < 0.5 else "") + right, problem)
 

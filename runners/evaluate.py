@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from eval.settings import EvalSettings
 from runners.errors import UserError
@@ -11,8 +10,8 @@ from runners.model import locate
 from runners.run_dir import RunDir
 
 
-def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> tuple[dict[str, dict[str, Any]], Path]:
-    """Evaluate a run's last checkpoint, or its model as it was where the run has no steps. Returns results, folder."""
+def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
+    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder."""
     from eval.run import evaluate
 
     info, checkpoint = run.info(), run.last_checkpoint()
@@ -21,7 +20,8 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     folder = run.path / "eval" / str(step)
     with _whole(checkpoint, info["model"]) as model:
-        return evaluate(model, settings, folder, step=step, skip_bad=skip_bad), folder
+        evaluate(model, settings, folder, step=step, skip_bad=skip_bad)
+    return folder
 
 
 @contextmanager

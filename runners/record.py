@@ -8,12 +8,7 @@ from typing import Any
 
 import pandas as pd
 from torch import Tensor
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from methods import Credit, Privilege, Rollouts
 from runners.prompts import told_text
@@ -47,12 +42,7 @@ class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
     def __init__(self, run: RunDir, tokenizer: Any, every: int, rows: int = 16) -> None:
-        self._run, self._tokenizer, self._every, self._rows = (
-            run,
-            tokenizer,
-            every,
-            rows,
-        )
+        self._run, self._tokenizer, self._every, self._rows = (run, tokenizer, every, rows)
 
     def rollouts(
         self,
@@ -112,10 +102,7 @@ class Recorder:
                         "reward": frame["reward"][b],
                     }
                 )
-        write_parquet(
-            pd.DataFrame(rows),
-            self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet",
-        )
+        write_parquet(pd.DataFrame(rows), self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet")
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -124,22 +111,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, run: RunDir, teacher: Any) -> None:
         self._run, self._teacher, self._since = run, teacher, time.perf_counter()
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teacher.after_step(state.global_step)
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any],
-        **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
@@ -151,13 +127,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         with self._run.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             folder = self._run.checkpoints / f"checkpoint-{state.global_step}"
             self._teacher.save(folder)

@@ -33,10 +33,7 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    return {
-        "python": sys.version.split()[0],
-        **{name: importlib.metadata.version(name) for name in VERSIONS},
-    }
+    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in VERSIONS}}
 
 
 @dataclass(frozen=True)
@@ -67,10 +64,7 @@ class RunDir:
         return config.load(self.path / "settings.yaml")
 
     def update(self, **fields: Any) -> None:
-        write_text(
-            self.path / "run.json",
-            json.dumps({**self.info(), **fields}, indent=1) + "\n",
-        )
+        write_text(self.path / "run.json", json.dumps({**self.info(), **fields}, indent=1) + "\n")
 
     def open(self, settings: Settings, label: str, suite: str, model: str) -> Status | Literal["new"]:
         """Create the run, or check that the one on disk has the same settings. Returns what was found."""

@@ -103,9 +103,7 @@ def token_log_probs(model: nn.Module, head: Head, rows: Rows, batch: int) -> Ten
             [
                 head(h).float().log_softmax(-1).gather(-1, ids[:, None])[:, 0]
                 for h, ids in zip(
-                    hidden_BTD[mask_BT].split(CHUNK),
-                    part.completion_BT[mask_BT].split(CHUNK),
-                    strict=True,
+                    hidden_BTD[mask_BT].split(CHUNK), part.completion_BT[mask_BT].split(CHUNK), strict=True
                 )
             ]
         )
@@ -123,11 +121,7 @@ class Distilled(NamedTuple):
 
 
 def divergence(
-    student_BTD: Tensor,
-    teacher_BTD: Tensor,
-    heads: tuple[Head, Head],
-    rows: Rows,
-    distill: Divergence,
+    student_BTD: Tensor, teacher_BTD: Tensor, heads: tuple[Head, Head], rows: Rows, distill: Divergence
 ) -> Distilled:
     """Compare two sets of hidden states chunk by chunk; logits are recomputed in the backward pass."""
     mask_BT = rows.completion_mask_BT.bool()
@@ -136,10 +130,7 @@ def divergence(
         student_NV = heads[0](student_ND)
         with torch.no_grad():
             teacher_NV = heads[1](teacher_ND)
-            s, t = (
-                student_NV.float().log_softmax(-1),
-                teacher_NV.float().log_softmax(-1),
-            )
+            s, t = (student_NV.float().log_softmax(-1), teacher_NV.float().log_softmax(-1))
             entropy_N = -(s.exp() * s).sum(-1)
             gap_N = (t - s).gather(-1, ids_N[:, None])[:, 0]
         return distill(student_NV, teacher_NV), entropy_N, gap_N

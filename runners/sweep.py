@@ -15,14 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from runners.config import Settings, resolve
 from runners.errors import UserError
@@ -68,13 +61,7 @@ class Running:
 
 
 def plan(
-    methods: str,
-    seeds: str,
-    preset: str,
-    suite: str,
-    out: Path,
-    overrides: list[str],
-    evaluate: bool,
+    methods: str, seeds: str, preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
 ) -> list[Job]:
     """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
     from methods import METHODS
@@ -92,15 +79,7 @@ def plan(
             settings = resolve(preset, name, seed, overrides)
             build_method(name, settings.params)
             run = RunDir(out / suite / run_name(name) / f"seed{seed}")
-            arguments = (
-                "train",
-                "--method",
-                name,
-                "--seed",
-                str(seed),
-                *common,
-                *(["--eval"] if evaluate else []),
-            )
+            arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
             steps = settings.train.steps + (len(settings.eval.benches) if evaluate else 0)
             jobs.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
     return jobs
@@ -122,12 +101,7 @@ def base_row(settings: Settings, suite: str, out: Path) -> Job:
 def run_jobs(jobs: Sequence[Job], parallel: int, logs: Path, console: Console) -> list[str]:
     """Run all jobs, `parallel` at a time, with one bar each. Returns a line for each that failed."""
     waiting, running, failed = list(jobs), list[Running](), list[str]()
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         try:
             while waiting or running:

@@ -14,12 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-COLOURS = {
-    "red": (220, 40, 40),
-    "blue": (40, 70, 220),
-    "green": (30, 160, 60),
-    "black": (20, 20, 20),
-}
+COLOURS = {"red": (220, 40, 40), "blue": (40, 70, 220), "green": (30, 160, 60), "black": (20, 20, 20)}
 SHAPES = ("circle", "square", "triangle")
 SIDE, CELL, RADIUS = 64, 16, 2
 # A cluster stands in one cell, like the eyes of a die: the tiny model can then learn to count within minutes.
@@ -83,7 +78,7 @@ class Teller:
     """Writes a chain of steps; every number it states or computes may slip."""
 
     def __init__(self, slip: float, rng: random.Random) -> None:
-        self.text, self.slips = "", list[tuple[int, int]]()
+        self.text, self.slips = "I see ", list[tuple[int, int]]()
         self._slip, self._rng = slip, rng
 
     def _state(self, before: str, value: float, unit: float = 1) -> float:
@@ -153,40 +148,22 @@ def _all(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
 KINDS: dict[str, Kind] = {
     "count": Kind(1, "How many {a} shapes are there?", lambda t, g, w: t.see(g[0])),
     "half": Kind(
-        2,
-        "Each {a} shape weighs 0.5 kg. What is their weight?",
-        lambda t, g, w: t.compute(0.5, "*", t.see(g[0])),
+        2, "Each {a} shape weighs 0.5 kg. What is their weight?", lambda t, g, w: t.compute(0.5, "*", t.see(g[0]))
     ),
     "sum": Kind(
-        3,
-        "How many {a} and {b} shapes are there together?",
-        lambda t, g, w: t.compute(t.see(g[0]), "+", t.see(g[1])),
+        3, "How many {a} and {b} shapes are there together?", lambda t, g, w: t.compute(t.see(g[0]), "+", t.see(g[1]))
     ),
     "difference": Kind(
-        3,
-        "How many more {a} than {b} shapes are there?",
-        lambda t, g, w: t.compute(t.see(g[0]), "-", t.see(g[1])),
+        3, "How many more {a} than {b} shapes are there?", lambda t, g, w: t.compute(t.see(g[0]), "-", t.see(g[1]))
     ),
-    "weighted": Kind(
-        4,
-        "Each {a} shape is worth {v} points, each {b} shape 1. How many points in total?",
-        _weighted,
-    ),
+    "weighted": Kind(4, "Each {a} shape is worth {v} points, each {b} shape 1. How many points in total?", _weighted),
     "total": Kind(5, "How many {a}, {b} and {c} shapes are there together?", _total),
-    "both": Kind(
-        5,
-        "Each {a} shape is worth {v} points, each {b} shape {w}. How many points in total?",
-        _both,
-    ),
+    "both": Kind(5, "Each {a} shape is worth {v} points, each {b} shape {w}. How many points in total?", _both),
     "minus": Kind(
-        6,
-        "Each {a} shape is worth {v} points, each {b} shape 1, and each {c} shape costs 1. How many points?",
-        _minus,
+        6, "Each {a} shape is worth {v} points, each {b} shape 1, and each {c} shape costs 1. How many points?", _minus
     ),
     "all": Kind(
-        7,
-        "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?",
-        _all,
+        7, "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?", _all
     ),
 }
 TRAINING_KINDS = tuple(k for k, kind in KINDS.items() if 3 <= kind.numbers <= 6)

@@ -1,8 +1,6 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
 import contextlib
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,36 +8,24 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
+from eval.engine import fitting_threads, vision_ids
 from methods import Method
 from runners.config import Settings, TrainSettings
 from runners.data import training_rows
 from runners.errors import UserError
-from runners.method import complete
-from runners.model import load, locate, vision_ids
+from runners.model import load, locate
 from runners.record import Recorder, RunCallback
 from runners.rewards import accuracy
 from runners.run_dir import RunDir, now
+from runners.start import open_run
 from runners.trainer import LOSSES, BenchTrainer
-
-SMALL = 50_000_000  # parameters below which one thread beats several
 
 
 def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
     t: TrainSettings = settings.train
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world != t.processes:
-        raise UserError(
-            f"train.processes is {t.processes} and {world} process(es) run: start with "
-            f"`accelerate launch --num_processes {t.processes} cli.py train …`, or --set train.processes={world}"
-        )
-    rollouts = t.prompts * t.generations
-    if rollouts % (world * t.micro_batch):
-        raise UserError(
-            f"train.prompts x train.generations = {rollouts} rollouts do not divide into {world} process(es) x "
-            f"train.micro_batch {t.micro_batch}: choose a divisor"
-        )
-    steps = rollouts // (world * t.micro_batch)
+    world = t.processes
+    steps = t.prompts * t.generations // (world * t.micro_batch)
     banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
     return GRPOConfig(
         output_dir=str(run.checkpoints),
@@ -102,23 +88,15 @@ def fit_prompts(rows: Any, processor: Any, limit: int) -> Any:
     return rows.select(kept)
 
 
-def train(
-    settings: Settings,
-    run: RunDir,
-    suite: str,
-    callbacks: list[TrainerCallback] | None = None,
-) -> bool:
+def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCallback] | None = None) -> bool:
     """Train a run to its end, from its last whole checkpoint if there is one. False: there was nothing to do."""
-    settings, method = complete(settings)
-    model_path = locate(settings.model.path)
-    if run.open(settings, method.label, suite, settings.model.path) == "done":
+    settings, method, found = open_run(settings, run, suite)
+    if found == "done":
         return False
-    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ and _parameters(model_path) < SMALL:
-        torch.set_num_threads(1)
     run.update(status="running")
     try:
-        trainer = build_trainer(settings, method, run, callbacks or [])
-        _train_to_end(trainer, run)
+        with fitting_threads(locate(settings.model.path)):
+            _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
     except BaseException as error:
         _mark_failed(run)
         if isinstance(error, OSError | SafetensorError) and "No space left" in str(error):
@@ -171,15 +149,4 @@ def _lora(settings: Settings) -> Any:
     from peft import LoraConfig
 
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
-
-
-def _parameters(path: str) -> int:
-    """A lower bound of the model's size without loading it: bytes of its weights over four."""
-    files = list(Path(path).glob("*.safetensors"))
-    return sum(f.stat().st_size for f in files) // 4 if files else SMALL
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")

@@ -17,14 +17,7 @@ from eval.leakage import mentions
 from methods import Method, Privilege, Rollouts, Sibling, Task
 from runners.prompts import told_text
 from runners.record import OWN, Recorder
-from runners.scoring import (
-    Head,
-    Rows,
-    divergence,
-    expose_hidden_states,
-    hidden_states,
-    token_log_probs,
-)
+from runners.scoring import Head, Rows, divergence, expose_hidden_states, hidden_states, token_log_probs
 from runners.teacher import TeacherWeights
 
 # How a loss is averaged, ours -> TRL's `loss_type`: over all tokens, within each sequence first, by a constant.
@@ -38,14 +31,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     Columns of the data set: prompt, images, answer, solution (may be None).
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        method: Method,
-        recorder: Recorder,
-        banned: list[int],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, method: Method, recorder: Recorder, banned: list[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
         policy = self.accelerator.unwrap_model(self.model)
@@ -78,10 +64,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         told = self._privileges(inputs)
-        self._log(
-            "leakage",
-            sum(bool(mentions(text)) for text in self._texts) / len(self._texts),
-        )
+        self._log("leakage", sum(bool(mentions(text)) for text in self._texts) / len(self._texts))
         if self.method.teacher.kind != "none":
             batch |= self._teacher_prompt(inputs, told)
             told_B = torch.tensor([t is not None for t in told], device=batch["completion_mask"].device)
@@ -95,10 +78,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             self._log(name, value)
         if rollouts.teacher_BT is not None and rollouts.student_BT is not None:
             mask_BT = rollouts.mask_BT.bool()
-            self._log(
-                "gap",
-                (rollouts.teacher_BT - rollouts.student_BT)[mask_BT].mean().item(),
-            )
+            self._log("gap", (rollouts.teacher_BT - rollouts.student_BT)[mask_BT].mean().item())
         self.recorder.rollouts(inputs, self._texts, told, batch["completion_ids"], rollouts, credit)
         return batch
 
@@ -133,17 +113,10 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         device, fill = self.accelerator.device, self._tokenizer.pad_token_id
 
         def left(rows: list[Any], value: int) -> Tensor:
-            padded: Tensor = pad(
-                [torch.as_tensor(r) for r in rows],
-                padding_value=value,
-                padding_side="left",
-            )
+            padded: Tensor = pad([torch.as_tensor(r) for r in rows], padding_value=value, padding_side="left")
             return padded.to(device)
 
-        out = {
-            "teacher_ids": left(ids, fill),
-            "teacher_mask": left([[1] * len(r) for r in ids], 0),
-        }
+        out = {"teacher_ids": left(ids, fill), "teacher_mask": left([[1] * len(r) for r in ids], 0)}
         if "mm_token_type_ids" in fields:
             out["teacher_types"] = left(fields["mm_token_type_ids"], 0)
         return out
@@ -153,22 +126,14 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards_B = self._rewards_all[start : start + len(inputs)]
         student_BT = teacher_BT = None
         if self.method.credit_uses_teacher:
-            rows, size = (
-                self._student_rows(batch),
-                self.args.per_device_train_batch_size,
-            )
+            rows, size = (self._student_rows(batch), self.args.per_device_train_batch_size)
             student_BT = batch.get("old_per_token_logps")  # with vLLM rollouts TRL has already paid for this pass
             if student_BT is None:
                 student_BT = token_log_probs(self.model, self._head(), rows, size)
             with self.teacher.active():
                 teacher_BT = token_log_probs(self.model, self._head(), self._teacher_rows(batch), size)
         return Rollouts(
-            self.state.global_step + 1,
-            rewards_B,
-            batch["advantages"],
-            batch["completion_mask"],
-            student_BT,
-            teacher_BT,
+            self.state.global_step + 1, rewards_B, batch["advantages"], batch["completion_mask"], student_BT, teacher_BT
         )
 
     # --- loss -------------------------------------------------------------------------------------------------
@@ -183,13 +148,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             teacher_head = self._head().frozen()
         rows = self._student_rows(inputs)
         student_BTD = hidden_states(model, rows)
-        out = divergence(
-            student_BTD,
-            teacher_BTD,
-            (self._head(), teacher_head),
-            rows,
-            self.method.distill,
-        )
+        out = divergence(student_BTD, teacher_BTD, (self._head(), teacher_head), rows, self.method.distill)
         told_BT = inputs["told"][:, None] * rows.completion_mask_BT
         self._log("divergence", self._mean(out.divergence_BT.detach(), told_BT))
         self._log("gap", self._mean(out.gap_BT, told_BT))
@@ -199,10 +158,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _aggregate(self, per_token_BT: Tensor, inputs: Any) -> Tensor:
         """Sum of a per-token loss in the way that TRL aggregates the policy's, so that the two can be mixed."""
-        mask_BT, steps = (
-            inputs["completion_mask"],
-            self.current_gradient_accumulation_steps,
-        )
+        mask_BT, steps = (inputs["completion_mask"], self.current_gradient_accumulation_steps)
         if self.loss_type == LOSSES["sequence"]:
             return (per_token_BT.sum(-1) / mask_BT.sum(-1).clamp(min=1)).mean() / steps
         if self.loss_type == LOSSES["constant"]:

@@ -1,5 +1,6 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ import pytest
 from PIL import Image
 from trl import GRPOTrainer
 
+from eval.engine import vision_ids
 from methods import METHODS, Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
 from runners import data, train
 from runners.method import build_method
-from runners.model import load, vision_ids
+from runners.model import load
 from runners.run_dir import RunDir
 from runners.train import trl_config
 from tests.e2e.helpers import History, history_of, small
@@ -19,14 +21,14 @@ from tests.e2e.helpers import History, history_of, small
 FIGURES = ("loss", "grad_norm", "reward", "entropy")
 
 
-def parity(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
+def lottery(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
     """A reward that differs within every group whatever the model can do."""
-    return [float(len(completion[-1]["content"]) % 2) for completion in completions]
+    return [float(zlib.crc32(completion[-1]["content"].encode()) % 2) for completion in completions]
 
 
 @pytest.fixture(autouse=True)
 def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "accuracy", parity)
+    monkeypatch.setattr(train, "accuracy", lottery)
 
 
 def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
@@ -41,7 +43,7 @@ def _stock(folder: Path) -> list[dict[str, float]]:
         model=model,
         processing_class=processor,
         args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
-        reward_funcs=parity,
+        reward_funcs=lottery,
         train_dataset=data.training_rows(settings),
         callbacks=[history],
     ).train()

@@ -20,7 +20,7 @@ def _file(folder: Path, *rows: dict[str, Any]) -> str:
 
 
 GOOD = {"id": "g", "question": "How many?", "image": "a.png", "answer": "3", "solution": "I see 3."}
-ONE = ("train.steps=1", "train.prompts=2")
+ONE = ("train.steps=1", "train.prompts=2", "train.micro_batch=16")
 
 
 def test_drawn_rows_are_the_same_for_every_method_and_differ_by_seed() -> None:

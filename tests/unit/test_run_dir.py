@@ -29,8 +29,8 @@ def test_reopening_compares_the_settings(tmp_path: Path) -> None:
     run = _new(tmp_path / "r")
     run.update(status="done")
     assert run.open(resolve("cpu", "grpo", 0, []), "GRPO", "s", "embedded") == "done"
-    with pytest.raises(UserError, match=r"train\.prompts: 16 -> 8"):
-        run.open(resolve("cpu", "grpo", 0, ["train.prompts=8"]), "GRPO", "s", "embedded")
+    with pytest.raises(UserError, match=r"train\.prompts: 8 -> 16"):
+        run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
 
 
 def test_only_whole_checkpoints_count(tmp_path: Path) -> None:

@@ -44,8 +44,7 @@ def test_answers_by_hand(kind: str) -> None:
     assert text.endswith(f"\\boxed{{{BY_HAND[kind]}}}")
     assert slips == []
     assert find_slips(text, GROUPS) == []
-    stated = text.count("I see") + text.count(" = ")
-    assert stated == KINDS[kind].numbers
+    assert text.count("=") == KINDS[kind].numbers
 
 
 def test_the_picture_shows_the_counts() -> None:
@@ -73,7 +72,7 @@ def test_slips_are_recorded_where_they_are() -> None:
 
 
 def test_slips_in_text_that_we_did_not_write() -> None:
-    text = "I see 4 red circles. I see 2 blue squares. 4 + 2 = 7. So \\boxed{7}"
+    text = "I see red circles=4 and blue squares=2, 4+2=7. So \\boxed{7}"
     assert [text[a:b] for a, b in find_slips(text, GROUPS)] == ["4", "7"]
     assert find_slips("no numbers at all", GROUPS) == []
 
