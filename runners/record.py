@@ -42,7 +42,7 @@ class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
     def __init__(self, run: RunDir, tokenizer: Any, every: int, rows: int = 16) -> None:
-        self._run, self._tokenizer, self._every, self._rows = (run, tokenizer, every, rows)
+        self._run, self._tokenizer, self._every, self._rows = run, tokenizer, every, rows
 
     def rollouts(
         self,

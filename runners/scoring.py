@@ -130,7 +130,7 @@ def divergence(
         student_NV = heads[0](student_ND)
         with torch.no_grad():
             teacher_NV = heads[1](teacher_ND)
-            s, t = (student_NV.float().log_softmax(-1), teacher_NV.float().log_softmax(-1))
+            s, t = student_NV.float().log_softmax(-1), teacher_NV.float().log_softmax(-1)
             entropy_N = -(s.exp() * s).sum(-1)
             gap_N = (t - s).gather(-1, ids_N[:, None])[:, 0]
         return distill(student_NV, teacher_NV), entropy_N, gap_N

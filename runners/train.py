@@ -1,6 +1,7 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
 import contextlib
+import shutil
 from typing import Any
 
 import torch
@@ -99,11 +100,16 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
             _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
     except BaseException as error:
         _mark_failed(run)
-        if isinstance(error, OSError | SafetensorError) and "No space left" in str(error):
+        if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
             raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
         raise
     run.update(status="done", steps_done=settings.train.steps, finished=now())
     return True
+
+
+def _disk_full(run: RunDir, error: Exception) -> bool:
+    """torch's writer reports a full disk as a mismatch of positions, so the disk itself is asked as well."""
+    return "No space left" in str(error) or shutil.disk_usage(run.path).free < 1 << 20
 
 
 def _mark_failed(run: RunDir) -> None:
