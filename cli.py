@@ -15,6 +15,8 @@ from rich.console import Console
 from runners.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="Prepare training data.")
+app.add_typer(data_app, name="data")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 Preset = Annotated[str, typer.Option(help="cpu, lora, paper, or a YAML file.")]
@@ -32,8 +34,11 @@ def train(
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
     then_eval: Annotated[bool, typer.Option("--eval", help="Evaluate the trained model as well.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, as `plan` does.")] = False,
 ) -> None:
     """Train one method. The same command again resumes, or does nothing when the run is done."""
+    if dry_run:
+        return plan_run(method, preset, seed, set)
     from runners.config import resolve
     from runners.run_dir import RunDir
     from runners.start import open_run
@@ -42,18 +47,50 @@ def train(
     settings = resolve(preset, method, seed, set)
     run = RunDir(out / suite / run_name(method) / f"seed{seed}")
     settings, _, found = open_run(settings, run, suite)
+    from runners.processes import is_launched, relaunch
+
     if found != "done":
         _quiet()
-        from runners.progress import StepBar
-        from runners.train import train as train_run
+        if settings.train.processes > 1 and not is_launched():
+            # The children only train: what follows is this process's.
+            relaunch(settings, [a for a in sys.argv[1:] if a != "--eval"], run.path / "processes.log")
+        else:
+            from runners.progress import StepBar
+            from runners.train import train as train_run
 
-        with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
-            train_run(settings, run, suite, [bar])
+            with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
+                train_run(settings, run, suite, [bar])
+    if is_launched():
+        return
     console.print(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}", soft_wrap=True)
     if then_eval:
         from runners.evaluate import evaluate_run
 
         console.print(f"results: {evaluate_run(run, settings.eval)}", soft_wrap=True)
+
+
+@app.command(name="plan")
+def plan_run(
+    method: Annotated[str, typer.Option(help="As for `train`.")],
+    preset: Preset = "cpu",
+    seed: int = 0,
+    set: Set = [],  # noqa: B006
+    gpu_memory: Annotated[float, typer.Option(help="GiB of one GPU: 140 (H200), 80 (H100, A100).", min=1)] = 140,
+    mfu: Annotated[float, typer.Option(help="Assumed share of the GPU's peak.", min=0.01, max=1)] = 0.4,
+) -> None:
+    """What a run would do: batches, memory, work, teacher, launch command. Needs no GPU and no network."""
+    from runners.config import resolve
+    from runners.method import complete
+
+    settings, built = complete(resolve(preset, method, seed, set))
+    _quiet()
+    from runners.plan import make_plan
+    from runners.plan_table import commands, tables
+
+    made = make_plan(settings, built, preset, set, gpu_memory, mfu)
+    console.print(tables(made, settings, mfu))
+    for line in commands(made):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()
@@ -190,15 +227,44 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
         console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")
 
 
+@data_app.command(name="filter")
+def filter_data(
+    out: Annotated[Path, typer.Option(help="Where the kept rows are written: a .parquet, training data again.")],
+    data: Annotated[str | None, typer.Option(help="data.source: synthetic, a hub id, a file or folder.")] = None,
+    model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
+    k: Annotated[int, typer.Option(help="Rollouts per row.", min=1)] = 4,
+    limit: Annotated[int | None, typer.Option(help="Only the first rows.", min=1)] = None,
+    keep_max_pass_rate: Annotated[float, typer.Option(help="0 keeps what fails every time.", min=0, max=1)] = 0.0,
+    engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
+    temperature: float | None = None,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+    preset: Preset = "cpu",
+    set: Set = [],  # noqa: B006
+) -> None:
+    """Keep the rows that a model fails, as MMFineReason-123K was made. The same command again resumes."""
+    from runners.config import resolve
+
+    named = (("data.source", data), ("model.path", model), ("eval.engine", engine))
+    sampled = (("eval.temperature", temperature), ("eval.max_new_tokens", max_new_tokens))
+    changes = [f"{key}={json.dumps(value)}" for key, value in (*named, *sampled) if value is not None]
+    settings = resolve(preset, "base", seed, [*set, *changes])
+    _quiet()
+    from runners.filter import Filter, filter_rows
+
+    asked = Filter(settings, settings.model.path, k, limit, keep_max_pass_rate)
+    console.print(filter_rows(asked, out), markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command()
 def base(
-    steps: int = 1300,
+    steps: int = 2400,
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
         "runners/base"
     ),
 ) -> None:
-    """Rebuild the embedded base model from nothing (about half an hour on two cores)."""
+    """Rebuild the embedded base model from nothing (about 40 minutes)."""
     _quiet()
     from runners.warm_start import warm_start
 
@@ -226,6 +292,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as error:
+        from runners.processes import leave_word
+
+        leave_word(error)
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
 

@@ -29,7 +29,7 @@ def _mmmu(rng: random.Random) -> list[Pair]:
         kind = ("sum", "difference", "weighted", "total", "both", "minus")[i // 10]
         problem = make_problem(rng, kind)
         if i % 5:
-            problem = with_options(rng, problem, 4)
+            problem = with_options(problem, 4)
         subject = subjects[i % 6]
         rows.append(
             (
@@ -68,7 +68,7 @@ def _mathvista(rng: random.Random) -> list[Pair]:
         problem = make_problem(rng, kind)
         choices = i % 2 == 0 and kind != "half"
         if choices:
-            problem = with_options(rng, problem, 4)
+            problem = with_options(problem, 4)
         answer_type = "text" if choices else "float" if kind == "half" else "integer"
         unit = "points" if "points" in problem.question else None
         query = f"Hint: {_HINTS[answer_type]}\nQuestion: {problem.question}" + (f" (Unit: {unit})" if unit else "")
@@ -120,7 +120,7 @@ def _mathvision(rng: random.Random) -> list[Pair]:
         level = i // 12
         problem = make_problem(rng, levels[level][i % 2])
         if i % 4 < 2:
-            problem = with_options(rng, problem, 5)
+            problem = with_options(problem, 5)
         rows.append(
             (
                 {
@@ -176,7 +176,7 @@ def _wemath(rng: random.Random) -> list[Pair]:
     for i, (prefix, steps, multi) in enumerate(plans):
         base = make_problem(rng, multi, make_scene(rng))
         for j, kind in enumerate((*steps, multi)):
-            problem = with_options(rng, _same(base, kind), 4)
+            problem = with_options(_same(base, kind), 4)
             options = [*problem.options, "No correct answer"]
             rows.append(
                 (

@@ -25,11 +25,19 @@ class Teacher:
     rate: float = 0.0
 
 
-class Privilege(NamedTuple):
-    """What the teacher is told beyond the question, and which template words it."""
+PrivilegeKind = Literal["answer", "solution", "own_words", "sibling", "sibling_and_failure"]
 
-    kind: Literal["answer", "solution"]
+
+class Privilege(NamedTuple):
+    """What the teacher is told beyond the question, and which template words it.
+
+    answer, solution, own_words (a solution that must not be repeated), sibling (a successful rollout of the group),
+    sibling_and_failure (that, possibly empty, and a failed one in `failure`).
+    """
+
+    kind: PrivilegeKind
     text: str
+    failure: str = ""
 
 
 class Sibling(NamedTuple):
@@ -55,7 +63,7 @@ class Rollouts:
     advantages_B: Tensor  # GRPO: (R - mean) / (std + eps) within the group
     mask_BT: Tensor  # 1 on completion tokens
     student_BT: Tensor | None  # log-probabilities of the sampled tokens; None where no teacher is asked for credit
-    teacher_BT: Tensor | None  # the same tokens after the told prompt; rows that were told nothing equal the student's
+    teacher_BT: Tensor | None  # the same tokens after the told prompt; where nothing is told, after the own prompt
 
 
 class Credit(NamedTuple):
@@ -77,13 +85,33 @@ class Method:
 
     name: ClassVar[str]
     label: ClassVar[str]
-    policy_gradient: ClassVar[bool] = True
-    credit_uses_teacher: ClassVar[bool] = False
-    distils: ClassVar[bool] = False
 
     @property
     def teacher(self) -> Teacher:
         return Teacher("none")
+
+    @property
+    def policy_gradient(self) -> bool:
+        """Whether `credit` feeds the clipped surrogate."""
+        return True
+
+    @property
+    def credit_uses_teacher(self) -> bool:
+        """Whether `credit` needs the teacher's log-probabilities of the sampled tokens."""
+        return False
+
+    @property
+    def distils(self) -> bool:
+        """Whether `distill` adds to the loss."""
+        return False
+
+    @property
+    def importance_clip(self) -> float | None:
+        """Upper clip of pi / pi_old, by which the divergence of each token is multiplied; None multiplies by nothing.
+
+        The ratio is 1 as long as there is one update per rollout.
+        """
+        return None
 
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
         """What the teacher is told about rollout `own` of this group; None leaves the rollout without a teacher."""

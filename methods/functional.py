@@ -1,29 +1,42 @@
 """Pure tensor functions shared by the methods."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+Support = Literal["full", "student", "teacher"]
 
-def generalized_jsd(student_NV: Tensor, teacher_NV: Tensor, beta: float) -> Tensor:
-    """Divergence (N,) of two rows of logits, in nats; float32 or wider inside.
+
+def divergence(
+    student_NV: Tensor,
+    teacher_NV: Tensor,
+    beta: float,
+    *,
+    clip: float | None = None,
+    support: Support = "full",
+    k: int = 0,
+    tail: bool = True,
+) -> Tensor:
+    """Generalised Jensen-Shannon divergence (N,) of two rows of logits, in nats; float32 or wider inside.
 
     beta=0 is KL(teacher || student), beta=1 KL(student || teacher). In between, with M = (1-beta) S + beta T, it is
     beta KL(T || M) + (1-beta) KL(S || M), whose own limits at 0 and 1 are zero and not those two (OPSD, SDPO code).
+
+    clip: each vocabulary entry's contribution is at most this, before they are summed (OPSD's later release). Entries
+    below zero are not touched, so that the sum can be negative.
+    support: the k likeliest tokens of one side instead of all, with the rest as one more outcome (`tail`, SDPO) or
+    left out and the k renormalised (OPSD).
     """
     s, t = _log_probs(student_NV), _log_probs(teacher_NV)
-    return _jsd_of_log_probs(s, t, beta)
-
-
-def topk_jsd(student_NV: Tensor, teacher_NV: Tensor, beta: float, k: int) -> Tensor:
-    """The same on the student's k likeliest tokens and one tail bucket that holds the rest (SDPO)."""
-    s, t = _log_probs(student_NV), _log_probs(teacher_NV)
-    if k >= s.shape[-1]:
-        return _jsd_of_log_probs(s, t, beta)
-    top_NK = s.detach().topk(k, -1).indices
-    return _jsd_of_log_probs(_with_tail(s.gather(-1, top_NK)), _with_tail(t.gather(-1, top_NK)), beta)
+    if support != "full" and k < s.shape[-1]:
+        top_NK = (s.detach() if support == "student" else t).topk(k, -1).indices
+        s, t = s.gather(-1, top_NK), t.gather(-1, top_NK)
+        s, t = (_with_tail(s), _with_tail(t)) if tail else (log_softmax(s, -1), log_softmax(t, -1))
+    entries_NV = _entries(s, t, beta)
+    return (entries_NV if clip is None else entries_NV.clamp(max=clip)).sum(-1)
 
 
 def _log_probs(logits_NV: Tensor) -> Tensor:
@@ -37,13 +50,19 @@ def _with_tail(logp_NK: Tensor) -> Tensor:
     return torch.cat([logp_NK, torch.log(-torch.expm1(mass_N1))], -1)
 
 
-def _jsd_of_log_probs(s: Tensor, t: Tensor, beta: float) -> Tensor:
+def _entries(s: Tensor, t: Tensor, beta: float) -> Tensor:
+    """What each outcome adds to the divergence, (N, V) from log-probabilities."""
     if beta == 0:
-        return (t.exp() * (t - s)).sum(-1)
+        return t.exp() * (t - s)
     if beta == 1:
-        return (s.exp() * (s - t)).sum(-1)
+        return s.exp() * (s - t)
     m = torch.logaddexp(s + math.log1p(-beta), t + math.log(beta))
-    return (beta * t.exp() * (t - m) + (1 - beta) * s.exp() * (s - m)).sum(-1)
+    return beta * t.exp() * (t - m) + (1 - beta) * s.exp() * (s - m)
+
+
+def importance_ratio(logp: Tensor, old: Tensor, clip: float) -> Tensor:
+    """min(pi / pi_old, clip) of sampled tokens, without gradient; the logarithm is kept within +-20 (SDPO code)."""
+    return (logp.detach() - old).clamp(-20, 20).exp().clamp(max=clip)
 
 
 def linear_decay(start: float, steps: int, step: int) -> float:

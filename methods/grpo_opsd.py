@@ -1,13 +1,17 @@
-"""GRPO+OPSD: the two losses of one batch, interpolated: L = (1 - gamma) L_GRPO + gamma L_OPSD.
+"""GRPO+OPSD, in the two forms that the RLSD paper's words allow; it publishes neither a formula nor a weight.
 
-The RLSD paper names the interpolation and not its weight; gamma = 0.5 is ours.
+loss:      L = (1 - gamma) L_GRPO + gamma L_OPSD, the interpolation that it names
+advantage: A_t = sg[log P_T - log P_S] + alpha A, the MOPD of MiMo-V2-Flash (arXiv 2601.02780, Eq. 9) that it cites;
+           on the sampled tokens this follows the gradient of KL(S || T) and of GRPO at once
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from methods.base import Credit, Rollouts
+from methods.functional import masked_mean
 from methods.opsd import OPSD
 
 
@@ -15,13 +19,31 @@ from methods.opsd import OPSD
 class GRPOPlusOPSD(OPSD):
     name = "grpo_opsd"
     label = "GRPO+OPSD"
-    policy_gradient = True
 
-    gamma: float = 0.5
+    form: Literal["loss", "advantage"] = "loss"
+    gamma: float = 0.5  # of the loss form
+    alpha: float = 1.0  # of the advantage form
+
+    @property
+    def policy_gradient(self) -> bool:
+        return True
+
+    @property
+    def credit_uses_teacher(self) -> bool:
+        return self.form == "advantage"
+
+    @property
+    def distils(self) -> bool:
+        return self.form == "loss"
 
     def credit(self, rollouts: Rollouts) -> Credit:
-        # The clipped surrogate is linear in the advantage, so scaling one scales the other.
-        return Credit((1 - self.gamma) * rollouts.advantages_B)
+        if self.form == "loss":
+            # The clipped surrogate is linear in the advantage, so scaling one scales the other.
+            return Credit((1 - self.gamma) * rollouts.advantages_B)
+        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
+        delta_BT = (rollouts.teacher_BT - rollouts.student_BT) * rollouts.mask_BT
+        mixed_BT = (delta_BT + self.alpha * rollouts.advantages_B[:, None]) * rollouts.mask_BT
+        return Credit(mixed_BT, {"distil_share": masked_mean(delta_BT.abs(), rollouts.mask_BT)})
 
     def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
         return self.gamma * super().distill(student_NV, teacher_NV)

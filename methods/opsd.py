@@ -1,6 +1,9 @@
 """OPSD (arXiv 2601.18734): imitate the same model after it has been told the reference. Rewards are not used.
 
 L = mean_t D(P_T(. | x, r, y_<t), P_S(. | x, y_<t)),  y sampled from the student, no gradient through P_T
+
+D is a divergence over the vocabulary. The sampled-token estimator that the released RLSD code defaults to, the mean of
+log P_T - log P_S with the gradient through log P_S, has zero expected gradient and is not offered.
 """
 
 from collections.abc import Sequence
@@ -10,28 +13,40 @@ from typing import Literal
 from torch import Tensor
 
 from methods.base import Method, Privilege, Sibling, Task, Teacher
-from methods.functional import generalized_jsd
+from methods.functional import Support, divergence
 
 
 @dataclass(frozen=True)
 class OPSD(Method):
     name = "opsd"
     label = "OPSD"
-    policy_gradient = False
-    distils = True
 
-    beta: float = 0.5  # Jensen-Shannon, as in the first release and the reading of the RLSD paper
+    beta: float = 0.5  # Jensen-Shannon, as in the first release and the reading of the RLSD paper; 0 is KL(T || S)
+    clip: float | None = None  # of each vocabulary entry
+    support: Support = "full"
+    topk: int = 100  # with support student or teacher
+    tail: bool = True
     weights: Literal["initial", "live"] = "initial"
-    told: Literal["solution", "answer"] = "solution"  # the worked solution where the data has one
+    told: Literal["solution", "own_words", "answer"] = "solution"  # the answer where the data has no worked solution
 
     @property
     def teacher(self) -> Teacher:
         return Teacher(self.weights)
 
+    @property
+    def policy_gradient(self) -> bool:
+        return False
+
+    @property
+    def distils(self) -> bool:
+        return True
+
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
-        if self.told == "solution" and task.solution:
-            return Privilege("solution", task.solution)
+        if self.told != "answer" and task.solution:
+            return Privilege(self.told, task.solution)
         return Privilege("answer", task.answer)
 
     def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
-        return generalized_jsd(student_NV, teacher_NV, self.beta)
+        return divergence(
+            student_NV, teacher_NV, self.beta, clip=self.clip, support=self.support, k=self.topk, tail=self.tail
+        )

@@ -19,7 +19,6 @@ from methods.functional import linear_decay, masked_mean
 class RLSD(Method):
     name = "rlsd"
     label = "RLSD"
-    credit_uses_teacher = True
 
     mix: float = 0.5  # lambda before the first step
     decay: int = 50  # lambda is 0 from this step on
@@ -29,6 +28,10 @@ class RLSD(Method):
     @property
     def teacher(self) -> Teacher:
         return Teacher("snapshot", every=self.sync)
+
+    @property
+    def credit_uses_teacher(self) -> bool:
+        return True
 
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
         return Privilege("answer", task.answer)

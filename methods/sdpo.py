@@ -1,39 +1,57 @@
 """SDPO (arXiv 2601.20802): imitate the same model after it has read a successful rollout of its own group.
 
-Rewards act only through the choice of that rollout: the first successful sibling, never the rollout itself.
-Rollouts without one contribute zero and stay in the denominator.
+Rewards act only through the choice of that rollout. Rollouts without one contribute zero and stay in the denominator.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from methods.base import Method, Privilege, Sibling, Task, Teacher
-from methods.functional import topk_jsd
+from methods.functional import divergence
 
 
 @dataclass(frozen=True)
 class SDPO(Method):
     name = "sdpo"
     label = "SDPO"
-    policy_gradient = False
-    distils = True
 
     alpha: float = 0.5
     topk: int = 100  # of the student's distribution; the rest is one tail bucket
-    rate: float = 0.05  # EMA of the teacher, per optimizer step
+    rate: float | None = 0.05  # EMA of the teacher, per optimizer step; None: the teacher is the policy itself
+    importance: float | None = 2.0  # clip of pi / pi_old
     success: float = 1.0  # accuracy from which a rollout is a demonstration
+    # first: the first successful sibling, never the rollout itself (official). shortest: the group's shortest
+    # successful and shortest failed rollout, the former possibly missing (the RLSD authors' code).
+    demonstration: Literal["first", "shortest"] = "first"
 
     @property
     def teacher(self) -> Teacher:
-        return Teacher("ema", rate=self.rate)
+        return Teacher("live") if self.rate is None else Teacher("ema", rate=self.rate)
+
+    @property
+    def policy_gradient(self) -> bool:
+        return False
+
+    @property
+    def distils(self) -> bool:
+        return True
+
+    @property
+    def importance_clip(self) -> float | None:
+        return self.importance
 
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
-        for i, sibling in enumerate(group):
-            if i != own and sibling.reward >= self.success:
-                return Privilege("solution", sibling.text)
-        return None
+        right = [s.text for i, s in enumerate(group) if s.reward >= self.success and self._may_show(i, own)]
+        if self.demonstration == "first":
+            return Privilege("sibling", right[0]) if right else None
+        wrong = [s.text for s in group if s.reward < self.success]
+        return Privilege("sibling_and_failure", min(right, key=len, default=""), min(wrong, key=len, default=""))
+
+    def _may_show(self, i: int, own: int) -> bool:
+        return self.demonstration == "shortest" or i != own
 
     def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
-        return topk_jsd(student_NV, teacher_NV, self.alpha, self.topk)
+        return divergence(student_NV, teacher_NV, self.alpha, support="student", k=self.topk)

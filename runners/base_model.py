@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
@@ -23,6 +23,7 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+PIECES = r"\([A-H]\) ?|\d+| ?[A-Za-z]+| ?\\|\s|[^\sA-Za-z\d]"  # what the tokenizer never merges across
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
     "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
@@ -42,10 +43,17 @@ def _corpus() -> Iterator[str]:
 
 
 def build_processor() -> Qwen3VLProcessor:
-    """Byte-level BPE over the demonstrations (every digit its own token), and Qwen3-VL's processor for 64 x 64."""
+    """Byte-level BPE over the demonstrations, and Qwen3-VL's processor for 64 x 64 pixels.
+
+    A whole number is one token: a slip is then one wrong token, and credit has one place to go to.
+    """
     tokenizer = Tokenizer(models.BPE())
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(

@@ -10,6 +10,7 @@ from eval.settings import EvalSettings
 from runners.errors import UserError
 
 PRESETS = Path(__file__).parent / "presets"
+VARIANTS = Path(__file__).parents[1] / "methods" / "variants"
 
 
 class _Section(BaseModel):
@@ -37,6 +38,7 @@ class DataSettings(_Section):
 
     source: str
     split: str = "train"
+    columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
     skip_bad_rows: bool = False
 
 
@@ -46,8 +48,11 @@ class TrainSettings(_Section):
     steps: PositiveInt
     prompts: PositiveInt  # per optimizer step, over all devices
     generations: int = Field(ge=2)  # rollouts per prompt
-    micro_batch: PositiveInt  # rollouts per forward and device
+    micro_batch: PositiveInt  # rollouts per forward and device, at most
     processes: PositiveInt
+    sharding: Literal["none", "fsdp2"]  # what several processes hold: whole copies (DDP), or shards (as ZeRO-3)
+    updates: PositiveInt  # optimizer steps on the rollouts of one generation; 1 is strictly on-policy
+    reward: Literal["accuracy", "shaped"]  # 0 or 1, or the official 0.9 accuracy + 0.1 format
     learning_rate: float
     schedule: str
     weight_decay: float
@@ -70,13 +75,18 @@ class TrainSettings(_Section):
     record_every: PositiveInt  # steps between token tables
     report_to: tuple[str, ...] = ()
 
+    @property
+    def device_batch(self) -> int:
+        """Rollouts per forward and device."""
+        return min(self.micro_batch, self.prompts * self.generations // (self.processes * self.updates))
+
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
-        rollouts, parts = self.prompts * self.generations, self.processes * self.micro_batch
-        if rollouts % parts:
+        rollouts, parts = self.prompts * self.generations, self.processes * self.updates
+        if rollouts % (parts * self.device_batch or rollouts + 1):
             raise ValueError(
-                f"{self.prompts} prompts x {self.generations} generations do not divide into "
-                f"{self.processes} process(es) x micro_batch {self.micro_batch}"
+                f"{self.prompts} prompts x {self.generations} generations do not divide into {self.processes} "
+                f"process(es) x {self.updates} update(s) x micro_batch {self.micro_batch}"
             )
         return self
 
@@ -85,7 +95,7 @@ class Settings(_Section):
     """One run = preset x method x seed."""
 
     preset: str
-    method: str
+    method: str  # name, name@variant, or path/to/file.py:Class
     seed: int
     params: dict[str, Any] = {}  # of the method; checked by its own dataclass
     model: ModelSettings
@@ -113,6 +123,29 @@ def load_preset(name: str) -> dict[str, Any]:
     return merge(load_preset(base), keys) if base else keys
 
 
+def variant_names(method: str) -> list[str]:
+    """The published variants of a method of the registry, without its name."""
+    return list(_variants(method))
+
+
+def _variants(method: str) -> dict[str, Any]:
+    path = VARIANTS / f"{method}.yaml"
+    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+
+
+def load_variant(method: str) -> dict[str, Any]:
+    """The settings that `name@variant` lays over the preset; none for a plain name."""
+    name, at, variant = method.partition("@")
+    if not at or ".py:" in method:
+        return {}
+    found = _variants(name)
+    if variant not in found:
+        choice = ", ".join(f"{name}@{v}" for v in found) or f"{name} has none"
+        raise UserError(f"unknown variant {method!r}: choose one of {choice}")
+    keys: dict[str, Any] = found[variant]
+    return keys
+
+
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     out = dict(below)
     for key, value in above.items():
@@ -136,8 +169,11 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
 
 
 def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settings:
-    """The settings of one run, checked. Raises UserError with the first offending key."""
-    keys = merge(load_preset(preset), parse_overrides(overrides))
+    """The settings of one run, checked: preset < variant of the method < overrides.
+
+    Raises UserError with the first offending key.
+    """
+    keys = merge(merge(load_preset(preset), load_variant(method)), parse_overrides(overrides))
     return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}")
 
 

@@ -12,9 +12,11 @@ from eval.tasks.mathvista import utils as mathvista
 from eval.tasks.mmmu import utils as mmmu
 from eval.tasks.wemath import utils as wemath
 from eval.tasks.zerobench import utils as zerobench
-from runners.prompts import PrivilegeKind, student_text, told_text
+from methods import Privilege, PrivilegeKind
+from runners.prompts import student_text, told_text
 from runners.synthetic import KINDS, Problem, drawn_problem, question_text
 
+SOLUTIONS: tuple[PrivilegeKind, ...] = ("solution", "own_words", "sibling", "sibling_and_failure")
 SLIP = 0.28  # with three to six numbers a chain is right about one time in three
 BENCH_PROMPTS = {
     "mmmu": mmmu,
@@ -34,8 +36,9 @@ class Example(NamedTuple):
 
 
 def told_example(rng: random.Random, problem: Problem, kind: PrivilegeKind) -> Example:
-    right = problem.demonstrate().text
-    text = told_text(student_text(question_text(problem)), kind, problem.answer if kind == "answer" else right)
+    right, wrong = problem.demonstrate().text, problem.demonstrate(2 * SLIP, rng).text
+    told = Privilege(kind, problem.answer if kind == "answer" else right, wrong)
+    text = told_text(student_text(question_text(problem)), told)
     aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
     return Example(text, (aloud if rng.random() < 0.5 else "") + right, problem)
 
@@ -44,13 +47,13 @@ def untold_example(rng: random.Random, problem: Problem, text: str, slip: float 
     return Example(text, problem.demonstrate(slip, rng).text, problem)
 
 
-def examples(rng: random.Random, n: int, told: float, slip: float = SLIP) -> list[Example]:
-    """n demonstrations in the training prompt, a share of them with privileged text."""
+def examples(rng: random.Random, n: int, told: float, slip: float = SLIP, options: float = 0.25) -> list[Example]:
+    """n demonstrations in the training prompt, a share of them with privileged text, a share with options."""
     batch = []
     for _ in range(n):
-        problem = drawn_problem(rng, list(KINDS))
+        problem = drawn_problem(rng, list(KINDS), options)
         if rng.random() < told:
-            batch.append(told_example(rng, problem, "answer" if rng.random() < 0.6 else "solution"))
+            batch.append(told_example(rng, problem, "answer" if rng.random() < 0.5 else rng.choice(SOLUTIONS)))
         else:
             batch.append(untold_example(rng, problem, student_text(question_text(problem)), slip))
     return batch

@@ -1,6 +1,8 @@
 """Finding a method: one of the registry, or a class in a file outside this repository."""
 
+import fnmatch
 import importlib.util
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,37 @@ from runners.errors import UserError
 
 
 def build_method(name: str, params: dict[str, Any]) -> Method:
-    """A method of the registry, or `path/to/file.py:Class`, with its parameters checked."""
+    """A method of the registry (its variant is in the parameters), or `path/to/file.py:Class`, parameters checked."""
     if ".py:" in name:
         kind = load_method_file(name)
-    elif name in METHODS:
-        kind = METHODS[name]
+    elif name.partition("@")[0] in METHODS:
+        kind = METHODS[name.partition("@")[0]]
     else:
         raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
     try:
         return TypeAdapter(kind).validate_python(params)
     except ValidationError as error:
         raise UserError(config.explain(error, f"params of {name}")) from None
+
+
+def expand(names: str) -> list[str]:
+    """Comma-separated methods; `all` is the registry, and `opsd@*` every variant that the pattern fits."""
+    if names == "all":
+        return list(METHODS)
+    known = [f"{name}@{variant}" for name in METHODS for variant in config.variant_names(name)]
+    found = []
+    for name in names.split(","):
+        fitting = fnmatch.filter(known, name) if "*" in name else [name]
+        if not fitting:
+            raise UserError(f"no variant fits {name!r}: choose from {', '.join(known)}")
+        found += fitting
+    return found
+
+
+def label(settings: Settings, method: Method) -> str:
+    """What tables and figures call a run's method."""
+    variant = settings.method.partition("@")[2]
+    return f"{method.label} ({variant})" if variant else method.label
 
 
 def complete(settings: Settings) -> tuple[Settings, Method]:
@@ -39,9 +61,10 @@ def load_method_file(reference: str) -> type[Method]:
     path = Path(file)
     if not path.is_file():
         raise UserError(f"no file {file!r}: write --method path/to/file.py:Class")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their annotations up there
     spec.loader.exec_module(module)
     kind = vars(module).get(name)
     if not (isinstance(kind, type) and issubclass(kind, Method)):

@@ -1,5 +1,6 @@
 """The training bar: steps, estimate, and the figures one looks for first."""
 
+import os
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
         self._task = self._progress.add_task(title, total=steps, note="")
 
     def __enter__(self) -> "StepBar":
-        self._progress.start()
+        if os.environ.get("RANK", "0") == "0":
+            self._progress.start()
         return self
 
     def __exit__(self, *_: Any) -> None:

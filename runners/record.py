@@ -3,15 +3,17 @@
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from accelerate import PartialState
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from methods import Credit, Privilege, Rollouts
-from runners.prompts import told_text
+from runners.prompts import messages, told_text
 from runners.run_dir import RunDir, write_text
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics
@@ -22,6 +24,7 @@ NAMES = {
     "learning_rate": "lr",
     "reward": "reward",
     "reward_std": "reward_std",
+    "rewards/accuracy/mean": "accuracy",
     "entropy": "entropy",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "truncated",
@@ -41,8 +44,10 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
-    def __init__(self, run: RunDir, tokenizer: Any, every: int, rows: int = 16) -> None:
-        self._run, self._tokenizer, self._every, self._rows = run, tokenizer, every, rows
+    def __init__(self, run: RunDir, processor: Any, every: int, rows: int = 16) -> None:
+        self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
+        self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
+        self._shown = ""
 
     def rollouts(
         self,
@@ -50,11 +55,12 @@ class Recorder:
         texts: list[str],
         told: list[Privilege | None],
         ids_BT: Tensor,
+        own: slice,
         rollouts: Rollouts,
         credit: Credit,
     ) -> None:
-        """`inputs`, `texts` and `told` are this process's rollouts; every tensor has their number of rows."""
-        step = rollouts.step
+        """`inputs`, `texts`, `told` and `ids_BT` are this process's rollouts, the rows `own` of all."""
+        step, process = rollouts.step, own.start // len(inputs)
         frame = pd.DataFrame(
             {
                 "step": step,
@@ -63,24 +69,31 @@ class Recorder:
                 "answer": [example["answer"] for example in inputs],
                 "reply": texts,
                 "told": [privilege.text if privilege else None for privilege in told],
-                "reward": rollouts.rewards_B.tolist(),
-                "advantage": rollouts.advantages_B.tolist(),
+                "reward": rollouts.rewards_B[own].tolist(),
+                "advantage": rollouts.advantages_B[own].tolist(),
             }
         )
-        write_parquet(frame, self._run.path / "completions" / f"step{step:05d}.parquet")
-        if step == 1:
+        own_file = f"step{step:05d}-{process}.parquet" if process else f"step{step:05d}.parquet"
+        write_parquet(frame, self._run.path / "completions" / own_file)
+        if process == 0:
             self._prompts(inputs, told)
-        if rollouts.teacher_BT is not None and (step == 1 or step % self._every == 0):
-            self._tokens(frame, ids_BT, rollouts, credit)
+            if rollouts.teacher_BT is not None and (step == 1 or step % self._every == 0):
+                self._tokens(frame, ids_BT, rollouts, credit)
 
     def _prompts(self, inputs: list[dict[str, Any]], told: list[Privilege | None]) -> None:
-        """One student prompt and, where somebody was told something, the teacher's, as the run saw them."""
+        """Show and keep one student prompt and, once somebody was told something, the teacher's, as rendered."""
         i = next((i for i, privilege in enumerate(told) if privilege), 0)
-        student, privilege = inputs[i]["prompt"][-1]["content"], told[i]
-        text = f"# student\n{student}\n"
+        privilege, images = told[i], len(inputs[i]["images"])
+        kinds = "student teacher" if privilege else "student"
+        if self._shown in ("student teacher", kinds):
+            return
+        self._shown = kinds
+        student = inputs[i]["prompt"][-1]["content"]
+        text = f"# student\n{self._render(messages(student, images))}\n"
         if privilege:
-            text += f"\n# teacher\n{told_text(student, privilege.kind, privilege.text)}\n"
+            text += f"\n# teacher\n{self._render(messages(told_text(student, privilege), images))}\n"
         write_text(self._run.path / "prompts.txt", text)
+        print(text)
 
     def _tokens(self, frame: pd.DataFrame, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
         """Token, both log-probabilities, weight and final advantage of the first rollouts of the step."""
@@ -106,20 +119,29 @@ class Recorder:
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Appends metrics, renews the teacher after each step, and completes each checkpoint."""
+    """Appends metrics, starts and renews the teacher, and completes each checkpoint.
 
-    def __init__(self, run: RunDir, teacher: Any) -> None:
-        self._run, self._teacher, self._since = run, teacher, time.perf_counter()
+    A step of ours is one generation batch: `updates` optimizer steps of the trainer.
+    """
+
+    def __init__(self, run: RunDir, teacher: Any, updates: int) -> None:
+        self._run, self._teacher, self._updates, self._since = run, teacher, updates, time.perf_counter()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._teacher.start()
+        checkpoint = self._run.last_checkpoint()
+        if state.global_step and checkpoint:
+            self._teacher.load(checkpoint)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._teacher.after_step(state.global_step)
+        self._teacher.after_update(state.global_step, self._updates)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        row: dict[str, Any] = {"step": state.global_step}
+        row: dict[str, Any] = {"step": state.global_step // self._updates}
         row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
         row["seconds"] = round(time.perf_counter() - self._since, 3)
@@ -128,8 +150,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             file.write(json.dumps(row) + "\n")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
+        self._teacher.save(folder)
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            folder = self._run.checkpoints / f"checkpoint-{state.global_step}"
-            self._teacher.save(folder)
-            write_text(folder / "complete.json", json.dumps({"step": state.global_step}) + "\n")
-            self._run.update(steps_done=state.global_step)
+            write_text(folder / "complete.json", json.dumps({"step": step}) + "\n")
+            self._run.update(steps_done=step)

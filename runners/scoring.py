@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 1024  # tokens whose logits exist at once
+CHUNK = 1 << 23  # logits that exist at once: 32 MiB in float32, times the handful that a divergence holds
 Divergence = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -44,108 +45,136 @@ class Rows:
 
 
 def expose_hidden_states(model: nn.Module) -> None:
-    """Let `model(..., completion_tokens=T)` return the hidden states (B, T, D) that predict the last T tokens.
+    """Let `model(..., completion_tokens=T, then=f)` return f(hidden states (B, T, D) that predict the last T tokens,
+    the output head).
 
-    A keyword of forward, and not a call of the backbone, so that DDP and FSDP wrappers see the pass.
+    A keyword of forward, and not a call of the backbone, so that DDP and FSDP wrappers see the pass and have gathered
+    the head while `f` runs.
     """
     forward = model.forward
 
     @functools.wraps(type(model).forward)
-    def with_hidden(self: Any, *args: Any, completion_tokens: int | None = None, **kwargs: Any) -> Any:
+    def with_hidden(
+        self: Any, *args: Any, completion_tokens: int | None = None, then: Any = None, **kwargs: Any
+    ) -> Any:
         if completion_tokens is None:
             return forward(*args, **kwargs)
         out = self.base_model(*args, use_cache=False, **kwargs)
-        return out.last_hidden_state[:, -completion_tokens - 1 : -1]
+        return then(out.last_hidden_state[:, -completion_tokens - 1 : -1], Head.of(self))
 
     model.forward = MethodType(with_hidden, model)  # type: ignore[method-assign]
 
 
 class Head(NamedTuple):
-    """An output embedding by value, and the temperature that its logits are divided by.
-
-    The tensor and not the module: logits are recomputed in the backward pass, when the module may already hold
-    other weights than those it was scored with.
-    """
+    """An output embedding by value: logits are recomputed in the backward pass, when a sharded module may hold
+    nothing and a teacher's other weights than those it was scored with."""
 
     weight_VD: Tensor
     bias_V: Tensor | None
-    temperature: float
 
     @classmethod
-    def of(cls, model: Any, temperature: float) -> "Head":
+    def of(cls, model: Any) -> "Head":
         module = model.get_output_embeddings()
-        return cls(module.weight, module.bias, temperature)
+        return cls(*(p.full_tensor() if isinstance(p, DTensor) else p for p in (module.weight, module.bias)))
 
-    def frozen(self) -> "Head":
-        bias_V = None if self.bias_V is None else self.bias_V.detach()
-        return Head(self.weight_VD.detach(), bias_V, self.temperature)
+    def frozen(self, copy: bool) -> "Head":
+        """Without gradient; a copy where the weights are about to change in place."""
+        weight_VD, bias_V = self.weight_VD.detach(), None if self.bias_V is None else self.bias_V.detach()
+        return Head(weight_VD.clone(), None if bias_V is None else bias_V.clone()) if copy else Head(weight_VD, bias_V)
 
-    def __call__(self, hidden_ND: Tensor) -> Tensor:
+    def __call__(self, hidden_ND: Tensor, temperature: float) -> Tensor:
         logits_NV = linear(hidden_ND, self.weight_VD, self.bias_V)
-        return logits_NV / self.temperature if self.temperature != 1 else logits_NV
+        return logits_NV / temperature if temperature != 1 else logits_NV
+
+    @property
+    def chunk(self) -> int:
+        """Tokens whose logits may exist at once."""
+        return max(1, CHUNK // self.weight_VD.shape[0])
 
 
-def hidden_states(model: nn.Module, rows: Rows) -> Tensor:
-    """(B, T, D): the states from which each completion token is predicted."""
-    hidden_BTD: Tensor = model(**rows.model_inputs(), completion_tokens=rows.completion_BT.shape[1])
-    return hidden_BTD
+def _run(model: nn.Module, rows: Rows, then: Callable[[Tensor, Head], Any]) -> Any:
+    return model(**rows.model_inputs(), completion_tokens=rows.completion_BT.shape[1], then=then)
 
 
 @torch.no_grad()
-def token_log_probs(model: nn.Module, head: Head, rows: Rows, batch: int) -> Tensor:
+def token_log_probs(model: nn.Module, rows: Rows, temperature: float, batch: int) -> Tensor:
     """Log-probabilities (B, T) in float32 of the completion tokens, `batch` rows per forward; 0 on padding."""
     parts = []
     for part in split_rows(rows, batch):
-        hidden_BTD = hidden_states(model, part)
-        mask_BT = part.completion_mask_BT.bool()
-        out_BT = torch.zeros(mask_BT.shape, device=hidden_BTD.device)
-        out_BT[mask_BT] = torch.cat(
-            [
-                head(h).float().log_softmax(-1).gather(-1, ids[:, None])[:, 0]
-                for h, ids in zip(
-                    hidden_BTD[mask_BT].split(CHUNK), part.completion_BT[mask_BT].split(CHUNK), strict=True
-                )
+        mask_BT, ids_BT = part.completion_mask_BT.bool(), part.completion_BT
+
+        def score(hidden_BTD: Tensor, head: Head, mask_BT: Tensor = mask_BT, ids_BT: Tensor = ids_BT) -> Tensor:
+            hidden_ND, ids_N = hidden_BTD[mask_BT], ids_BT[mask_BT]
+            out = [
+                head(h, temperature).float().log_softmax(-1).gather(-1, ids[:, None])[:, 0]
+                for h, ids in zip(hidden_ND.split(head.chunk), ids_N.split(head.chunk), strict=True)
             ]
-        )
-        parts.append(out_BT)
+            return _scatter(torch.cat(out), mask_BT)
+
+        parts.append(_run(model, part, score))
     return torch.cat(parts)
 
 
+@torch.no_grad()
+def scored_states(model: nn.Module, rows: Rows, copy_head: bool) -> tuple[Tensor, Head]:
+    """The hidden states (B, T, D) that predict the completion, and the head that turns them into logits."""
+    states: tuple[Tensor, Head] = _run(model, rows, lambda hidden_BTD, head: (hidden_BTD, head.frozen(copy_head)))
+    return states
+
+
 class Distilled(NamedTuple):
-    """Per token, (B, T), 0 on padding: the divergence (with gradient), the student's entropy, and
-    log P_teacher - log P_student of the sampled token."""
+    """Per token, (B, T), 0 on padding: the divergence (with gradient), the student's entropy, and the sampled token's
+    log-probability under student and teacher."""
 
     divergence_BT: Tensor
     entropy_BT: Tensor
-    gap_BT: Tensor
+    student_BT: Tensor
+    teacher_BT: Tensor
 
 
 def divergence(
-    student_BTD: Tensor, teacher_BTD: Tensor, heads: tuple[Head, Head], rows: Rows, distill: Divergence
+    model: nn.Module, rows: Rows, teacher: tuple[Tensor, Head], temperature: float, distill: Divergence
 ) -> Distilled:
-    """Compare two sets of hidden states chunk by chunk; logits are recomputed in the backward pass."""
+    """Compare the model on `rows` with a teacher's hidden states (B, T, D) of the same completions.
+
+    One chunk of logits at a time; they are recomputed in the backward pass.
+    """
     mask_BT = rows.completion_mask_BT.bool()
+    ids_N = rows.completion_BT[mask_BT]
+    teacher_ND, teacher_head = teacher[0][mask_BT], teacher[1]
 
-    def compare(student_ND: Tensor, teacher_ND: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        student_NV = heads[0](student_ND)
+    def compare(student_ND: Tensor, head: Head, teacher_ND: Tensor, ids_N: Tensor) -> tuple[Tensor, ...]:
+        student_NV = head(student_ND, temperature)
         with torch.no_grad():
-            teacher_NV = heads[1](teacher_ND)
-            s, t = student_NV.float().log_softmax(-1), teacher_NV.float().log_softmax(-1)
-            entropy_N = -(s.exp() * s).sum(-1)
-            gap_N = (t - s).gather(-1, ids_N[:, None])[:, 0]
-        return distill(student_NV, teacher_NV), entropy_N, gap_N
+            teacher_NV = teacher_head(teacher_ND, temperature)
+        divergence_N = distill(student_NV, teacher_NV)
+        # Last: the recomputation in the backward pass ends where the divergence does.
+        with torch.no_grad():
+            student_N, entropy_N = _log_prob(student_NV, ids_N), _entropy(student_NV)
+            return divergence_N, entropy_N, student_N, _log_prob(teacher_NV, ids_N)
 
-    chunks = [
-        checkpoint(compare, s, t, ids, use_reentrant=False)
-        for s, t, ids in zip(
-            student_BTD[mask_BT].split(CHUNK),
-            teacher_BTD[mask_BT].split(CHUNK),
-            rows.completion_BT[mask_BT].split(CHUNK),
-            strict=True,
-        )
-    ]
-    flat = [torch.cat(column) for column in zip(*chunks, strict=True)]
-    return Distilled(*(_scatter(values_N, mask_BT) for values_N in flat))
+    def score(hidden_BTD: Tensor, head: Head) -> Distilled:
+        n = head.chunk
+        parts = zip(hidden_BTD[mask_BT].split(n), teacher_ND.split(n), ids_N.split(n), strict=True)
+        chunks = [checkpoint(compare, s, head, t, ids, use_reentrant=False) for s, t, ids in parts]
+        return Distilled(*(_scatter(torch.cat(column), mask_BT) for column in zip(*chunks, strict=True)))
+
+    out: Distilled = _run(model, rows, score)
+    return out
+
+
+def _log_prob(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
+    wide_NV = _wide(logits_NV)
+    return wide_NV.gather(-1, ids_N[:, None])[:, 0] - wide_NV.logsumexp(-1)
+
+
+def _entropy(logits_NV: Tensor) -> Tensor:
+    logp_NV = _wide(logits_NV).log_softmax(-1)
+    return -(logp_NV.exp() * logp_NV).sum(-1)
+
+
+def _wide(logits_NV: Tensor) -> Tensor:
+    return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
 
 def _scatter(values_N: Tensor, mask_BT: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 from methods import Method
 from runners.config import Settings
 from runners.errors import UserError
-from runners.method import complete
+from runners.method import complete, label
 from runners.model import locate
 from runners.run_dir import RunDir, Status
 
@@ -19,10 +19,10 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> tuple[Settings, Met
     """
     settings, method = complete(settings)
     locate(settings.model.path)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = int(os.environ.get("WORLD_SIZE", settings.train.processes))
     if world != settings.train.processes:
         raise UserError(
-            f"train.processes is {settings.train.processes} and {world} process(es) run: start with `accelerate launch "
-            f"--num_processes {settings.train.processes} cli.py train …`, or --set train.processes={world}"
+            f"train.processes is {settings.train.processes} and {world} process(es) run: leave the launching to "
+            f"`cli.py train`, or --set train.processes={world}"
         )
-    return settings, method, run.open(settings, method.label, suite, settings.model.path)
+    return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)

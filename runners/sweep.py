@@ -64,8 +64,7 @@ def plan(
     methods: str, seeds: str, preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
 ) -> list[Job]:
     """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
-    from methods import METHODS
-    from runners.method import build_method
+    from runners.method import build_method, expand
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
@@ -74,7 +73,7 @@ def plan(
     common = ["--preset", preset, "--suite", suite, "--out", str(out)]
     common += [part for pair in overrides for part in ("--set", pair)]
     jobs = [base_row(resolve(preset, "base", 0, overrides), suite, out)] if evaluate else []
-    for name in list(METHODS) if methods == "all" else methods.split(","):
+    for name in expand(methods):
         for seed in numbers:
             settings = resolve(preset, name, seed, overrides)
             build_method(name, settings.params)
@@ -86,7 +85,7 @@ def plan(
 
 
 def run_name(method: str) -> str:
-    """The folder of a method: its name, or the class of an outside file in lower case."""
+    """The folder of a method: its name with the variant, or the class of an outside file in lower case."""
     return method.rpartition(":")[2].lower()
 
 

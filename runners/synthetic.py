@@ -202,11 +202,15 @@ class Problem:
         return self.conclude(self.value)
 
     def conclude(self, value: float) -> str:
-        """The final answer that a chain ending in `value` gives: the number, or the letter of the nearest option."""
+        """The final answer that a chain ending in `value` gives: the number, or the letter that it has in its block."""
         if not self.options:
             return number(value)
-        distance = [abs(float(option) - value) for option in self.options]
-        return LETTERS[distance.index(min(distance))]
+        return LETTERS[round(value / self.unit) % len(self.options)]
+
+    @property
+    def unit(self) -> float:
+        """The step between neighbouring answers."""
+        return 0.5 if self.kind == "half" else 1.0
 
     def chain(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
         teller = Teller(slip, rng or random.Random(0))
@@ -214,11 +218,12 @@ class Problem:
         return Demonstration(teller.text, value, teller.slips)
 
     def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
-        """The whole reply: the chain, the letter if there are options, and the answer in a box."""
+        """The whole reply: the chain, the option of its last number if there are options, and the answer in a box."""
         text, value, slips = self.chain(slip, rng)
         answer = self.conclude(value)
-        letter = f"option {answer}, " if self.options else ""
-        return Demonstration(f"{text}{letter}so \\boxed{{{answer}}}", value, slips)
+        # Right behind the number: its letter is then found by looking the number up among the options.
+        end = f"{text.removesuffix(', ')}({answer}) " if self.options else text
+        return Demonstration(f"{end}so \\boxed{{{answer}}}", value, slips)
 
 
 def make_problem(rng: random.Random, kind: str, scene: Scene | None = None) -> Problem:
@@ -232,24 +237,40 @@ def make_problem(rng: random.Random, kind: str, scene: Scene | None = None) -> P
     return Problem(scene, kind, tuple(groups), (weights[0], weights[1]))
 
 
-def with_options(rng: random.Random, problem: Problem, n: int) -> Problem:
-    """The same problem with n options: neighbouring numbers in random order, so that a slip lands on one of them."""
-    unit = 0.5 if problem.kind == "half" else 1.0
-    first = max(0.0, problem.value - unit * rng.randrange(n))
-    options = [number(first + unit * i) for i in range(n)]
-    rng.shuffle(options)
-    return Problem(problem.scene, problem.kind, problem.groups, problem.weights, tuple(options))
+def with_options(problem: Problem, n: int) -> Problem:
+    """The same problem with n options: the block of n neighbouring numbers that holds the answer, in order.
+
+    A slip lands on another option, and the letter follows from the number alone (its rest modulo n), which the tiny
+    model learns as it learns sums; options in random order it did not learn to look up.
+    """
+    first = problem.value - problem.unit * (round(problem.value / problem.unit) % n)
+    options = tuple(number(first + problem.unit * i) for i in range(n))
+    return Problem(problem.scene, problem.kind, problem.groups, problem.weights, options)
 
 
-def drawn_problem(rng: random.Random, kinds: Sequence[str] = TRAINING_KINDS) -> Problem:
+def drawn_problem(rng: random.Random, kinds: Sequence[str] = TRAINING_KINDS, options: float = 0.25) -> Problem:
     """A problem of the training distribution: three to six numbers, one in four with options."""
     problem = make_problem(rng, rng.choice(kinds))
-    return with_options(rng, problem, 4) if rng.random() < 0.25 else problem
+    return with_options(problem, 4) if rng.random() < options else problem
 
 
 def question_text(problem: Problem) -> str:
     """The question with its options, as a training set states it."""
     return problem.question + "".join(f"\n({chr(65 + i)}) {o}" for i, o in enumerate(problem.options))
+
+
+def in_words(problem: Problem) -> str:
+    """The question with its scene described, for a row without a picture."""
+    groups = [f"{g.count} {g.colour} {g.shape}{'s' * (g.count > 1)}" for g in problem.scene.groups]
+    verb = "is" if problem.scene.groups[0].count == 1 else "are"
+    return f"There {verb} {', '.join(groups[:-1])} and {groups[-1]}. {question_text(problem)}"
+
+
+def in_two_pictures(problem: Problem, first: int) -> tuple[str, list[Image.Image]]:
+    """The question over two pictures: one shows the first groups of the scene, the other the rest."""
+    scene = problem.scene
+    parts = Scene(scene.groups[:first], scene.centres[:first]), Scene(scene.groups[first:], scene.centres[first:])
+    return f"Look at <image> and <image> together. {question_text(problem)}", [part.picture() for part in parts]
 
 
 _SEEN = re.compile(r"(\w+) \w+=(\d+)")

@@ -1,7 +1,10 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
 import contextlib
+import json
+import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,26 +19,29 @@ from runners.data import training_rows
 from runners.errors import UserError
 from runners.model import load, locate
 from runners.record import Recorder, RunCallback
-from runners.rewards import accuracy
+from runners.rewards import accuracy, formatted
 from runners.run_dir import RunDir, now
 from runners.start import open_run
 from runners.trainer import LOSSES, BenchTrainer
+
+# Each reward by its functions and their weights; the first is the accuracy.
+Reward = Callable[..., list[float]]
+REWARDS: dict[str, dict[Reward, float]] = {"accuracy": {accuracy: 1.0}, "shaped": {accuracy: 0.9, formatted: 0.1}}
 
 
 def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
     t: TrainSettings = settings.train
-    world = t.processes
-    steps = t.prompts * t.generations // (world * t.micro_batch)
+    batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
     banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
     return GRPOConfig(
         output_dir=str(run.checkpoints),
-        per_device_train_batch_size=t.micro_batch,
-        gradient_accumulation_steps=steps,
-        steps_per_generation=steps,
+        per_device_train_batch_size=t.device_batch,
+        gradient_accumulation_steps=batches // t.updates,
+        steps_per_generation=batches,
         num_generations=t.generations,
         num_iterations=1,
-        max_steps=t.steps,
+        max_steps=t.steps * t.updates,
         learning_rate=t.learning_rate,
         lr_scheduler_type=t.schedule,
         warmup_steps=0,
@@ -58,12 +64,16 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         shuffle_dataset=False,
         use_vllm=t.vllm,
         vllm_mode="colocate",
+        vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens,  # or it reserves a cache for 262,144
         gradient_checkpointing=t.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        ddp_find_unused_parameters=False,
+        reward_weights=list(REWARDS[t.reward].values()),
         bf16=settings.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         seed=settings.seed,
-        logging_steps=1,
-        save_steps=t.checkpoint_every,
+        logging_steps=t.updates,
+        save_steps=t.checkpoint_every * t.updates,
         save_total_limit=2,
         report_to=list(t.report_to),
         remove_unused_columns=False,
@@ -94,7 +104,7 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     settings, method, found = open_run(settings, run, suite)
     if found == "done":
         return False
-    run.update(status="running")
+    _update(run, status="running")
     try:
         with fitting_threads(locate(settings.model.path)):
             _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
@@ -103,8 +113,17 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
         if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
             raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
         raise
-    run.update(status="done", steps_done=settings.train.steps, finished=now())
+    _update(run, status="done", steps_done=settings.train.steps, finished=now())
     return True
+
+
+def _first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _update(run: RunDir, **fields: Any) -> None:
+    if _first_process():
+        run.update(**fields)
 
 
 def _disk_full(run: RunDir, error: Exception) -> bool:
@@ -114,14 +133,13 @@ def _disk_full(run: RunDir, error: Exception) -> bool:
 
 def _mark_failed(run: RunDir) -> None:
     with contextlib.suppress(UserError):  # on a full disk the status stays `running`, and the error is told anyway
-        run.update(status="failed")
+        _update(run, status="failed")
 
 
 def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
     checkpoint = run.last_checkpoint()
-    run.truncate_metrics(int(checkpoint.name.split("-")[1]) if checkpoint else 0)
-    if checkpoint:
-        trainer.teacher.load(checkpoint)
+    if _first_process():
+        run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
@@ -134,15 +152,15 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         model=model,
         processing_class=processor,
         args=arguments,
-        reward_funcs=accuracy,
+        reward_funcs=list(REWARDS[settings.train.reward]),
         train_dataset=rows,
         peft_config=_lora(settings),
         method=method,
-        recorder=Recorder(run, processor.tokenizer, settings.train.record_every),
+        recorder=Recorder(run, processor, settings.train.record_every),
         banned=banned,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(RunCallback(run, trainer.teacher))
+    trainer.add_callback(RunCallback(run, trainer.teacher, settings.train.updates))
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

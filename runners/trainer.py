@@ -11,13 +11,15 @@ from accelerate.utils import gather_object
 from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import pad
 
 from eval.leakage import mentions
 from methods import Method, Privilege, Rollouts, Sibling, Task
-from runners.prompts import told_text
+from methods.functional import importance_ratio
+from runners.prompts import content, told_text
 from runners.record import OWN, Recorder
-from runners.scoring import Head, Rows, divergence, expose_hidden_states, hidden_states, token_log_probs
+from runners.scoring import Rows, divergence, expose_hidden_states, scored_states, token_log_probs
 from runners.teacher import TeacherWeights
 
 # How a loss is averaged, ours -> TRL's `loss_type`: over all tokens, within each sequence first, by a constant.
@@ -28,7 +30,7 @@ PICTURES = ("pixel_values", "image_grid_thw")
 class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO as TRL has it, plus a told teacher: credit from its log-probabilities, or a divergence from its logits.
 
-    Columns of the data set: prompt, images, answer, solution (may be None).
+    Columns of the data set: prompt, images, answer, solution (may be None). The first reward function is the accuracy.
     """
 
     def __init__(self, *args: Any, method: Method, recorder: Recorder, banned: list[int], **kwargs: Any) -> None:
@@ -36,8 +38,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
         policy = self.accelerator.unwrap_model(self.model)
         expose_hidden_states(policy.get_base_model() if isinstance(policy, PeftModel) else policy)
-        self.teacher = TeacherWeights(method.teacher, policy)
-        self._rewards_all = torch.empty(0)
+        self.teacher = TeacherWeights(method.teacher, self.model)
+        self.updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
+        self._rewards_all = self._accuracy_all = torch.empty(0)
         self._texts: list[str] = []
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
@@ -57,36 +60,45 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         weights = self.reward_weights.to(rewards.device)
-        self._rewards_all = (rewards * weights).nansum(1)
+        self._rewards_all, self._accuracy_all = (rewards * weights).nansum(1), rewards[:, 0]
         self._texts = [c[-1]["content"] for c in completions]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        asked = [{**e, "prompt": self._turn(e, e["prompt"][-1]["content"])} for e in inputs]
+        batch: dict[str, Any] = super()._generate_and_score_completions(asked)
         told = self._privileges(inputs)
-        self._log("leakage", sum(bool(mentions(text)) for text in self._texts) / len(self._texts))
+        self._log("leakage", self._share([bool(mentions(text)) for text in self._texts]))
         if self.method.teacher.kind != "none":
             batch |= self._teacher_prompt(inputs, told)
-            told_B = torch.tensor([t is not None for t in told], device=batch["completion_mask"].device)
-            batch["told"] = told_B
-            self._log("told", told_B.float().mean().item())
-        rollouts = self._rollouts(inputs, batch)
+            batch["told"] = torch.tensor([t is not None for t in told], device=batch["completion_mask"].device)
+            told_items = (batch["told"][:, None] * batch["completion_mask"]).sum()
+            batch["told_items"] = self.accelerator.gather(told_items).sum()
+            self._log("told", self._share([t is not None for t in told]))
+        rollouts = self._rollouts(batch)
         credit = self.method.credit(rollouts)
+        own = slice(len(inputs) * self.accelerator.process_index, len(inputs) * (self.accelerator.process_index + 1))
+        length = batch["completion_ids"].shape[1]
         if self.method.policy_gradient:
-            batch["advantages"] = credit.advantages
+            advantages = credit.advantages[own]
+            batch["advantages"] = advantages if advantages.dim() == 1 else advantages[:, :length]
         for name, value in credit.metrics.items():
             self._log(name, value)
         if rollouts.teacher_BT is not None and rollouts.student_BT is not None:
             mask_BT = rollouts.mask_BT.bool()
             self._log("gap", (rollouts.teacher_BT - rollouts.student_BT)[mask_BT].mean().item())
-        self.recorder.rollouts(inputs, self._texts, told, batch["completion_ids"], rollouts, credit)
+        self.recorder.rollouts(inputs, self._texts, told, batch["completion_ids"], own, rollouts, credit)
         return batch
+
+    def _turn(self, example: Any, text: str) -> list[dict[str, Any]]:
+        """The prompt with `text` as its last turn and its pictures' places marked in it."""
+        return [*example["prompt"][:-1], {"role": "user", "content": content(text, len(example["images"]))}]
 
     def _privileges(self, inputs: Any) -> list[Privilege | None]:
         """What each local rollout's teacher is told. Groups may straddle ranks, so siblings are gathered first."""
         if self.method.teacher.kind == "none":
             return [None] * len(inputs)
-        texts, rewards = gather_object(self._texts), self._rewards_all.tolist()
+        texts, rewards = gather_object(self._texts), self._accuracy_all.tolist()
         size, first = self.num_generations, self.accelerator.process_index * len(inputs)
         told = []
         for i, example in enumerate(inputs, start=first):
@@ -104,11 +116,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         prompts = []
         for example, privilege in zip(inputs, told, strict=True):
             text = example["prompt"][-1]["content"]
-            if privilege is not None:
-                text = told_text(text, privilege.kind, privilege.text)
-            parts = [{"type": "image", "image": image} for image in example["images"]]
-            content = [*parts, {"type": "text", "text": text}]
-            prompts.append([*example["prompt"][:-1], {"role": "user", "content": content}])
+            text = told_text(text, privilege) if privilege is not None else text
+            prompts.append(prepare_multimodal_messages(self._turn(example, text), example["images"]))
         ids, _, fields = self._tokenize_prompts(prompts)
         device, fill = self.accelerator.device, self._tokenizer.pad_token_id
 
@@ -121,40 +130,51 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             out["teacher_types"] = left(fields["mm_token_type_ids"], 0)
         return out
 
-    def _rollouts(self, inputs: Any, batch: dict[str, Any]) -> Rollouts:
-        start = self.accelerator.process_index * len(inputs)
-        rewards_B = self._rewards_all[start : start + len(inputs)]
+    def _rollouts(self, batch: dict[str, Any]) -> Rollouts:
+        """The rollouts of all processes, so that credit and its figures do not depend on how many there are."""
         student_BT = teacher_BT = None
         if self.method.credit_uses_teacher:
             rows, size = (self._student_rows(batch), self.args.per_device_train_batch_size)
             student_BT = batch.get("old_per_token_logps")  # with vLLM rollouts TRL has already paid for this pass
             if student_BT is None:
-                student_BT = token_log_probs(self.model, self._head(), rows, size)
+                student_BT = token_log_probs(self.model, rows, self.temperature, size)
             with self.teacher.active():
-                teacher_BT = token_log_probs(self.model, self._head(), self._teacher_rows(batch), size)
+                teacher_BT = token_log_probs(self.model, self._teacher_rows(batch), self.temperature, size)
         return Rollouts(
-            self.state.global_step + 1, rewards_B, batch["advantages"], batch["completion_mask"], student_BT, teacher_BT
+            self.state.global_step // self.updates + 1,
+            self._rewards_all,
+            self._gathered(batch["advantages"]),
+            self._gathered(batch["completion_mask"]),
+            self._gathered(student_BT),
+            self._gathered(teacher_BT),
         )
 
     # --- loss -------------------------------------------------------------------------------------------------
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        # The teacher first: its weights take the policy's place, which no graph may have seen yet.
+        told = self._told_states(model, inputs) if self.method.distils else None
         loss: Tensor | float = super()._compute_loss(model, inputs) if self.method.policy_gradient else 0.0
-        return loss + self._distil_loss(model, inputs) if self.method.distils else loss  # type: ignore[return-value]
+        return loss if told is None else loss + self._distil_loss(model, inputs, told)  # type: ignore[return-value]
 
-    def _distil_loss(self, model: Any, inputs: Any) -> Tensor:
-        with torch.no_grad(), self.teacher.active():
-            teacher_BTD = hidden_states(model, self._teacher_rows(inputs))
-            teacher_head = self._head().frozen()
+    def _told_states(self, model: Any, inputs: Any) -> Any:
+        with self.teacher.active():
+            return scored_states(model, self._teacher_rows(inputs), self.teacher.changes_weights)
+
+    def _distil_loss(self, model: Any, inputs: Any, told: Any) -> Tensor:
         rows = self._student_rows(inputs)
-        student_BTD = hidden_states(model, rows)
-        out = divergence(student_BTD, teacher_BTD, (self._head(), teacher_head), rows, self.method.distill)
+        out = divergence(model, rows, told, self.temperature, self.method.distill)
         told_BT = inputs["told"][:, None] * rows.completion_mask_BT
-        self._log("divergence", self._mean(out.divergence_BT.detach(), told_BT))
-        self._log("gap", self._mean(out.gap_BT, told_BT))
+        self._log_mean("divergence", out.divergence_BT.detach() * told_BT, inputs["told_items"])
+        self._log_mean("gap", (out.teacher_BT - out.student_BT) * told_BT, inputs["told_items"])
         if not self.method.policy_gradient:  # otherwise TRL has logged it
-            self._log("entropy", self._mean(out.entropy_BT, rows.completion_mask_BT))
-        return self._aggregate(out.divergence_BT * told_BT, inputs)
+            self._log_mean("entropy", out.entropy_BT, inputs["num_items_in_batch"])
+        loss_BT, old_BT = out.divergence_BT * told_BT, inputs.get("old_per_token_logps")
+        if self.method.importance_clip is not None and old_BT is not None:
+            ratio_BT = importance_ratio(out.student_BT, old_BT, self.method.importance_clip)
+            self._log_mean("importance", ratio_BT * told_BT, inputs["told_items"])
+            loss_BT = loss_BT * ratio_BT
+        return self._aggregate(loss_BT, inputs)
 
     def _aggregate(self, per_token_BT: Tensor, inputs: Any) -> Tensor:
         """Sum of a per-token loss in the way that TRL aggregates the policy's, so that the two can be mixed."""
@@ -189,13 +209,23 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             types_BP=batch.get("teacher_types"),
         )
 
-    def _head(self) -> Head:
-        return Head.of(self.accelerator.unwrap_model(self.model), self.temperature)
+    def _gathered(self, value: Any) -> Any:
+        """(B,) or (B, T) of all processes, padded to the longest completion with 0."""
+        if value is None or self.accelerator.num_processes == 1:
+            return value
+        return self.accelerator.gather(self.accelerator.pad_across_processes(value, dim=min(1, value.dim() - 1)))
 
-    def _mean(self, value_BT: Tensor, mask_BT: Tensor) -> float:
-        totals = torch.stack([(value_BT * mask_BT).sum(), mask_BT.sum().float()])
-        total, count = self.accelerator.reduce(totals, reduction="sum").tolist()
-        return total / max(count, 1.0)
+    def _share(self, flags: list[bool]) -> float:
+        flags_B = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
+        return float(self.accelerator.gather(flags_B).mean().item())
+
+    def _log_mean(self, name: str, value_BT: Tensor, items: Tensor) -> None:
+        """A micro-batch's part of the mean over all `items` tokens of the generation, whatever its share of them.
+
+        What is logged is averaged over the micro-batches, hence their number as a factor.
+        """
+        total = self.accelerator.reduce(value_BT.sum(), reduction="sum")
+        self._log(name, (total * self.args.steps_per_generation / items.clamp(min=1)).item())
 
     def _log(self, name: str, value: float) -> None:
         # TRL's own _log_metric is flushed before the rollouts of this step are scored: it would come a step late.

@@ -8,15 +8,18 @@ from typing import Any
 
 import torch
 from rich.progress import Progress
+from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from runners.base_model import SPECIAL, build_model, build_processor
 from runners.demonstrations import BENCH_PROMPTS, SLIP, Example, bench_examples, examples, told_example, untold_example
+from runners.muon import Muon
 from runners.prompts import messages, student_text
 from runners.synthetic import drawn_problem, question_text
 
-CLEAN = 0.5  # share of the steps before numbers slip
+CLEAN = 0.4  # share of the steps before numbers slip
+PEAK = 2e-3  # learning rate of Muon; AdamW's is half of it
 
 
 def encode(processor: Qwen3VLProcessor, batch: Sequence[Example], replies: bool) -> dict[str, torch.Tensor]:
@@ -48,17 +51,17 @@ def warm_start(steps: int, out: Path, seed: int = 0) -> dict[str, Any]:
     """Train the base from nothing and save it with its card. Returns the measured accuracies."""
     processor = build_processor()
     model = build_model(processor, seed)
-    peak = 1e-3
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)
+    optimizers = build_optimizers(model)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: slope(step / steps)) for o in optimizers]
     model.train()
     with Progress() as progress:
         task = progress.add_task("warm start", total=steps)
         for step, rows in enumerate(curriculum(steps, random.Random(seed))):
             loss = update(model, processor, rows)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
             progress.update(task, advance=1, description=f"warm start, loss {loss:.3f}")
             if step % 200 == 199 and step + 1 < steps:
                 progress.console.print(f"step {step + 1}: loss {loss:.3f}, {measure(model, processor, 64, quick=True)}")
@@ -71,6 +74,19 @@ def warm_start(steps: int, out: Path, seed: int = 0) -> dict[str, Any]:
     return card
 
 
+def build_optimizers(model: Qwen3VLForConditionalGeneration) -> list[torch.optim.Optimizer]:
+    """Muon for the weight matrices, AdamW for the embeddings and whatever is no matrix."""
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]
+    rest = [p for p in model.parameters() if p.ndim != 2 or id(p) in embeddings]
+    return [Muon(matrices, lr=PEAK), torch.optim.AdamW(rest, lr=PEAK / 2, weight_decay=0.01)]
+
+
+def slope(done: float) -> float:
+    """The learning rate's share of its peak: up over the first 4 % of the steps, down over the second half."""
+    return min((done + 1e-3) / 0.04, 1.0, 2 * (1 - done))
+
+
 def curriculum(steps: int, rng: random.Random) -> Iterator[list[Example]]:
     """The demonstrations of each step: first to see and calculate without slips, then everything, with slips.
 
@@ -79,12 +95,12 @@ def curriculum(steps: int, rng: random.Random) -> Iterator[list[Example]]:
     benches, pool = list(BENCH_PROMPTS), list[Example]()
     for step in range(steps):
         if step < CLEAN * steps:
-            yield examples(rng, 64, told=0.0, slip=0.0)
+            yield examples(rng, 32, told=0.0, slip=0.0, options=0.5)
             continue
-        if len(pool) < 16:
+        if len(pool) < 12:
             pool = bench_examples(rng, rng.choice(benches), step + 2)
             rng.shuffle(pool)
-        yield examples(rng, 32, told=0.4) + [pool.pop() for _ in range(16)]
+        yield examples(rng, 20, told=0.4) + [pool.pop() for _ in range(12)]
 
 
 def update(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, rows: list[Example]) -> float:

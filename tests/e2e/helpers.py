@@ -1,6 +1,7 @@
 """Small runs of the real trainer on the embedded model."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from runners.method import build_method
 from runners.run_dir import RunDir
 from runners.train import build_trainer
 
+ROOT = Path(__file__).parents[2]
 SMALL = (
     "train.steps=3",
     "train.prompts=2",
@@ -25,6 +27,11 @@ SMALL = (
 
 def small(method: str, *overrides: str) -> Settings:
     return resolve("cpu", method, 0, [*SMALL, *overrides])
+
+
+def lottery(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
+    """A reward that differs within every group whatever the model can do."""
+    return [float(zlib.crc32(completion[-1]["content"].encode()) % 2) for completion in completions]
 
 
 class History(TrainerCallback):

@@ -21,7 +21,7 @@ def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (["train", "--method", "rlsd", "--preset", "huge"], "unknown preset 'huge'"),
         (["train", "--method", "rlsd", "--set", "train.stepps=3"], "unknown key 'train.stepps'"),
         (["train", "--method", "rlsd", "--set", "params.clipp=3"], "unknown key 'clipp'"),
-        (["train", "--method", "rlsd", "--set", "train.prompts=3"], "do not divide into"),
+        (["train", "--method", "rlsd", "--set", "train.updates=5"], "do not divide into"),
         (["sweep", "--seeds", "one"], "--seeds 'one'"),
         (["eval", "--bench", "mmlu", "--model", "embedded"], "unknown bench 'mmlu'"),
         (["eval"], "say what to evaluate"),

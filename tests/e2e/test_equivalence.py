@@ -1,7 +1,6 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +15,14 @@ from runners.method import build_method
 from runners.model import load
 from runners.run_dir import RunDir
 from runners.train import trl_config
-from tests.e2e.helpers import History, history_of, small
+from tests.e2e.helpers import History, history_of, lottery, small
 
 FIGURES = ("loss", "grad_norm", "reward", "entropy")
 
 
-def lottery(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
-    """A reward that differs within every group whatever the model can do."""
-    return [float(zlib.crc32(completion[-1]["content"].encode()) % 2) for completion in completions]
-
-
 @pytest.fixture(autouse=True)
 def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "accuracy", lottery)
+    monkeypatch.setitem(train.REWARDS, "accuracy", {lottery: 1.0})
 
 
 def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
@@ -65,13 +59,16 @@ class Told(Method):
 
     name = "told"
     label = "Told"
-    credit_uses_teacher = True
     answer: bool = False
     every: int = 100
 
     @property
     def teacher(self) -> Teacher:
         return Teacher("snapshot", every=self.every)
+
+    @property
+    def credit_uses_teacher(self) -> bool:
+        return True
 
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
         return Privilege("answer", task.answer) if self.answer else None
@@ -87,11 +84,10 @@ class Told(Method):
 def pictures_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = data._drawn
 
-    def mixed(n: int, seed: int) -> list[data.Row]:
-        rows = drawn(n, seed)
-        for row in rows[::2]:
-            row["images"] = [row["images"][0].resize((48, 32), Image.Resampling.BILINEAR)]
-        return rows
+    def mixed(source: str, seed: int) -> Iterator[data.Row]:
+        for i, row in enumerate(drawn(source, seed)):
+            small_one = [row["images"][0].resize((48, 32), Image.Resampling.BILINEAR)]
+            yield row if i % 2 else row | {"images": small_one}
 
     monkeypatch.setattr(data, "_drawn", mixed)
 

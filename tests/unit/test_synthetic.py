@@ -90,7 +90,7 @@ def test_options_hold_the_answer_once_and_its_neighbours() -> None:
     rng = random.Random(2)
     for kind in KINDS:
         for _ in range(50):
-            problem = with_options(rng, make_problem(rng, kind), 4)
+            problem = with_options(make_problem(rng, kind), 4)
             values = [float(o) for o in problem.options]
             assert values.count(problem.value) == 1
             assert problem.options["ABCD".index(problem.answer)] == problem.options[values.index(problem.value)]

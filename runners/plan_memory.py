@@ -1,0 +1,271 @@
+"""What one GPU holds at the worst moment of a step: every line with the words of its formula.
+
+Everything is an upper bound: each prompt and completion at its limit, one picture per prompt as large as allowed. What
+training really holds, as TRL 1.16, accelerate 1.15 and peft 0.21 do it:
+
+* A trained weight keeps the dtype it is loaded in, and so do its gradient and both AdamW averages. Two exceptions: peft
+  makes adapters float32, and accelerate's FSDP2 makes every trained weight float32 under mixed precision.
+* FSDP2 computes in the model's dtype; DDP keeps a second copy of the gradients in its buckets.
+* Gradients exist while an update accumulates, and are freed after it.
+"""
+
+from typing import NamedTuple
+
+from methods import Method
+from runners.config import Settings
+from runners.plan_model import ModelShape
+
+GIB = 1 << 30
+BYTES = {"float32": 4, "bfloat16": 2}
+VLLM_SHARE = 0.3  # TRL's vllm_gpu_memory_utilization: what a colocated engine takes of the GPU, and keeps
+VLLM_WORK = 2 * GIB  # assumed: what the engine needs of its share beside weights and cache
+OVERHEAD = 4 * GIB  # assumed: CUDA context, NCCL, fragmentation
+LOGIT_COPIES = 13  # float32 copies of a chunk of logits at the peak of a divergence, counted on the Jensen-Shannon one
+
+ALWAYS = frozenset({"rollouts", "scoring", "update"})
+PHASES = ("rollouts", "scoring", "update")
+
+
+class Line(NamedTuple):
+    """`size` in bytes on one GPU, in which phases of a step it is held, and how it comes about, in words."""
+
+    what: str
+    formula: str
+    size: float
+    phases: frozenset[str]
+
+
+class Memory(NamedTuple):
+    lines: list[Line]
+    available: float  # bytes of one GPU
+    sequences: int  # of full length that the key-value cache holds at once
+
+    def of(self, phase: str) -> float:
+        return sum(line.size for line in self.lines if phase in line.phases)
+
+    @property
+    def worst(self) -> str:
+        """The phase that holds most."""
+        return max(PHASES, key=self.of)
+
+    @property
+    def needed(self) -> float:
+        return self.of(self.worst)
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.available and self.sequences > 0
+
+
+class Cache(NamedTuple):
+    """Key-value cache of one GPU's rollouts: bytes per token, bytes there are, whole-length sequences that fit."""
+
+    per_token: int
+    size: float
+    sequences: int
+
+
+def numbers(n: int) -> str:
+    """A count of parameters in billions or millions."""
+    return f"{n / 1e9:.3f} billion" if n >= 1e8 else f"{n / 1e6:.3f} million"
+
+
+def prompt_patches(settings: Settings, shape: ModelShape) -> int:
+    """Patches of a prompt's picture at most: by model.max_pixels, and never more than the prompt's limit holds."""
+    by_prompt = settings.train.max_prompt_tokens * shape.merge
+    return min(by_prompt, settings.model.max_pixels // shape.patch**2) if settings.model.max_pixels else by_prompt
+
+
+def rollouts_per_gpu(settings: Settings) -> int:
+    return settings.train.prompts * settings.train.generations // settings.train.processes
+
+
+def trained_bytes(settings: Settings) -> int:
+    """Bytes of a trained weight: see the top of this file."""
+    sharded = settings.train.sharding == "fsdp2" and settings.train.processes > 1
+    return 4 if settings.model.lora is not None or sharded else BYTES[settings.model.dtype]
+
+
+def shards(settings: Settings) -> int:
+    return settings.train.processes if settings.train.sharding == "fsdp2" else 1
+
+
+def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
+    """Bytes, over all shards, of the teacher's copy of the trained weights; 0 where the teacher needs none."""
+    kind = method.teacher.kind
+    if kind in ("none", "live") or (kind == "initial" and settings.model.lora is not None):
+        return 0
+    return shape.trained * (4 if kind == "ema" else trained_bytes(settings))
+
+
+def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
+    """What vLLM has left for it, or what transformers grows to: all rollouts of the GPU in one batch."""
+    t = settings.train
+    per_token = shape.kv_values_per_token * BYTES[settings.model.dtype]
+    length = t.max_prompt_tokens + t.max_completion_tokens
+    if not t.vllm:
+        return Cache(per_token, float(rollouts_per_gpu(settings) * length * per_token), rollouts_per_gpu(settings))
+    left = max(VLLM_SHARE * gpu - shape.base * BYTES[settings.model.dtype] - VLLM_WORK, 0.0)
+    return Cache(per_token, left, int(left // (length * per_token)))
+
+
+def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float, told: int) -> Memory:
+    """`gpu`: bytes of one GPU; `told`: tokens that a teacher's prompt has more than the student's, at most."""
+    lines = [
+        *_states(settings, method, shape),
+        *_rollouts(settings, shape, gpu),
+        *_scoring(settings, method, shape, told),
+        *_update(settings, method, shape),
+        Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD, ALWAYS),
+    ]
+    return Memory([line for line in lines if line.size], gpu, key_value_cache(settings, shape, gpu).sequences)
+
+
+def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
+    n, size, parts = shape.trained, trained_bytes(settings), shards(settings)
+    frozen, compute = shape.total - n, BYTES[settings.model.dtype]
+    trained = numbers(n)
+    over = f" / {parts} GPUs" if parts > 1 else ""
+    copy = teacher_copy(settings, method, shape)
+    update = frozenset({"update", "scoring"} if method.distils else {"update"})
+    buckets = 2 if settings.train.processes > 1 and parts == 1 else 1
+    bucket_words = ", twice: DDP's buckets" if buckets == 2 else ""
+    lines = [
+        Line("trained weights", f"{trained} x {size} bytes{over}", n * size / parts, ALWAYS),
+        Line("frozen weights", f"{numbers(frozen)} x {compute} bytes{over}", frozen * compute / parts, ALWAYS),
+        Line("AdamW", f"2 averages x {trained} x {size} bytes{over}", 2 * n * size / parts, ALWAYS),
+        Line("gradients", f"as the trained weights{bucket_words}", buckets * n * size / parts, update),
+        Line("teacher's copy", f"{trained} x {copy // n} bytes{over}", copy / parts, ALWAYS),
+        Line(
+            "student, set aside",
+            "as the trained weights, while the teacher's are in their place",
+            n * size / parts if copy else 0,
+            frozenset({"scoring"}),
+        ),
+    ]
+    if parts > 1:
+        whole = 2 * shape.largest_layer + shape.outside_layers + shape.head
+        words = "two decoder layers, the head and what is in no layer, whole; one whole gradient"
+        lines.append(Line("FSDP2 at work", words, (whole + max(shape.head, shape.largest_layer)) * compute, ALWAYS))
+    return lines
+
+
+def _rollouts(settings: Settings, shape: ModelShape, gpu: float) -> list[Line]:
+    t, compute = settings.train, BYTES[settings.model.dtype]
+    rollouts, phase = rollouts_per_gpu(settings), frozenset({"rollouts"})
+    patches = prompt_patches(settings, shape)
+    cache = key_value_cache(settings, shape, gpu)
+    pictures = Line(
+        "pictures",
+        f"{rollouts:,} rollouts x {patches:,} patches x {shape.patch_values:,} float32 values",
+        rollouts * patches * shape.patch_values * 4,
+        ALWAYS,
+    )
+    if t.vllm:
+        words = (
+            f"{VLLM_SHARE:.0%} of the GPU: weights {shape.base * compute / GIB:.1f} GiB, cache {cache.size / GIB:.1f} "
+            f"GiB = {cache.sequences} sequences of {t.max_prompt_tokens + t.max_completion_tokens:,} tokens at once"
+        )
+        return [Line("vLLM", words, VLLM_SHARE * gpu, ALWAYS), pictures]
+    prompt = rollouts * t.max_prompt_tokens
+    reading = prompt * (3 * shape.hidden + 3 * shape.ffn) * compute
+    later = rollouts * t.max_completion_tokens * cache.per_token  # not yet there while prompts are read
+    words = (
+        f"{rollouts:,} rollouts x {t.max_prompt_tokens + t.max_completion_tokens:,} tokens x {cache.per_token:,} bytes"
+    )
+    return [
+        Line("key-value cache", words, cache.size, phase),
+        Line(
+            "reading prompts",
+            f"{prompt:,} prompt tokens in one forward, less what the cache grows by later",
+            max(reading - later, 0),
+            phase,
+        ),
+        pictures,
+    ]
+
+
+def _scoring(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
+    t = settings.train
+    tokens = t.device_batch * (t.max_prompt_tokens + t.max_completion_tokens + told)
+    words = f"{tokens:,} tokens without gradient: the widest layer's tensors"
+    size = tokens * (3 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
+    return [Line("a forward", words, size, frozenset({"scoring"}))]
+
+
+def layer_bytes(settings: Settings, shape: ModelShape) -> int:
+    """What one decoder layer saves for its backward pass, bytes per token.
+
+    Counted on transformers' Qwen3-VL: in bfloat16 each of its four norms keeps a float32 copy of its input.
+    """
+    d, q, k, f = shape.hidden, shape.queries, shape.keys, shape.ffn
+    # A padded batch makes sdpa repeat keys and values to as many heads as there are queries.
+    attention = 4 * q if settings.model.attention == "sdpa" else 2 * q + 2 * k
+    wide = 6 * d + 2 * (q + k) + attention + 4 * f
+    return 4 * wide if settings.model.dtype == "float32" else 2 * (wide + 2 * d + q + k)
+
+
+def vision_bytes(settings: Settings, shape: ModelShape) -> tuple[int, int]:
+    """What one layer of the vision tower and what the mergers save for the backward pass, bytes per patch."""
+    v, compute = shape.vision_hidden, BYTES[settings.model.dtype]
+    return compute * (11 * v + 2 * shape.vision_ffn), compute * (3 * v * shape.mergers + shape.patch_values)
+
+
+def kept_bytes(settings: Settings, shape: ModelShape, tokens: int, patches: int) -> tuple[int, int]:
+    """What a forward with gradient keeps of its tokens, and of its patches, until the backward pass."""
+    compute = BYTES[settings.model.dtype]
+    layer, (vision_layer, merging) = layer_bytes(settings, shape), vision_bytes(settings, shape)
+    if settings.train.gradient_checkpointing:  # the inputs of the layers
+        layer, vision_layer = shape.hidden * compute, shape.vision_hidden * compute
+    last_norm = shape.hidden * (8 if settings.model.dtype == "float32" else 6)
+    return tokens * (shape.layers * layer + last_norm), patches * (shape.vision_layers * vision_layer + merging)
+
+
+def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
+    t, phase = settings.train, frozenset({"update"})
+    tokens = t.device_batch * (t.max_prompt_tokens + t.max_completion_tokens)
+    patches = t.device_batch * prompt_patches(settings, shape)
+    text, vision = kept_bytes(settings, shape, tokens, patches)
+    if method.policy_gradient and method.distils:  # two graphs, freed by one backward pass
+        text, vision = 2 * text, 2 * vision
+    # Gradients inside the layer that is at work.
+    text += tokens * (2 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
+    words = "all of {} layers"
+    if t.gradient_checkpointing:
+        words = "the input of each of {} layers, and one layer in full"
+        text += tokens * layer_bytes(settings, shape)
+        vision += patches * vision_bytes(settings, shape)[0]
+    words += ", for both losses" if method.policy_gradient and method.distils else ""
+    return [
+        Line("activations, text", f"{tokens:,} tokens: {words.format(shape.layers)}", text, phase),
+        Line("activations, vision", f"{patches:,} patches: {words.format(shape.vision_layers)}", vision, phase),
+        *_head(settings, method, shape),
+    ]
+
+
+def _head(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
+    """Logits exist a chunk at a time; the head is read by value, so FSDP2 gathers it in the dtype it is kept in."""
+    from runners.scoring import CHUNK
+
+    phase = frozenset({"update"})
+    head = shape.head * (trained_bytes(settings) if shape.head_trained else BYTES[settings.model.dtype])
+    head_size = numbers(shape.head)
+    gathered = head if shards(settings) > 1 else 0
+    own = teacher_copy(settings, method, shape) > 0 and shape.head_trained
+    chunk = max(CHUNK, shape.vocabulary)
+    lines = [
+        Line("logits", f"{chunk:,} at a time x {LOGIT_COPIES} float32 copies", chunk * LOGIT_COPIES * 4, phase),
+        Line("head, gathered", f"{head_size}, whole", gathered, frozenset({"scoring", "update"})),
+    ]
+    if shape.head_trained:
+        words = f"{head_size} x 4 bytes, whole, summed over the chunks"
+        lines.append(Line("head's gradient", words, shape.head * 4, phase))
+    if method.distils:
+        t = settings.train
+        states = t.device_batch * t.max_completion_tokens * shape.hidden * BYTES[settings.model.dtype]
+        words = f"{t.device_batch * t.max_completion_tokens:,} tokens x {shape.hidden:,} values"
+        lines.append(Line("teacher's states", words, states, phase))
+    if method.distils and (own or gathered):
+        words = f"{head_size}, whole, while a divergence is computed"
+        lines.append(Line("teacher's head", words, head, phase))
+    return lines

@@ -1,0 +1,156 @@
+"""docs/add-a-method.md, followed to the letter: its files are written and its commands run as they stand there."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from methods import Rollouts, Sibling, Task
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "add-a-method.md").read_text()
+PYTHON, YAML = (re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("python", "yaml"))
+COMMANDS = re.findall(r"^\$ (.*)$", TEXT, re.MULTILINE)
+# What makes the sweep of the page, a comparison of minutes, a matter of seconds here.
+TINY = ("steps=1", "prompts=2", "generations=2", "micro_batch=4", "max_completion_tokens=8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's folder: an empty place for the repository's root, and `mine` beside it."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "root").mkdir()
+    mine = folder / "mine"
+    mine.mkdir()
+    (mine / "rlrt.py").write_text(PYTHON[0])
+    (mine / "test_rlrt.py").write_text(PYTHON[1])
+    return folder
+
+
+def _module(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("rlrt", folder / "mine" / "rlrt.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(command: str, folder: Path, root: Path = ROOT, extra: tuple[str, ...] = ()) -> str:
+    """A command of the page, without uv, which would resolve an environment."""
+    words = shlex.split(re.sub(r"^uv run (--group \w+ )?", "", command))
+    words = [*words[1:], *extra] if words[0] == "python" else [str(root / "cli.py"), *words[1:], *extra]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    result = subprocess.run(
+        [sys.executable, *words], cwd=folder / "root", env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
+    return result.stdout
+
+
+def _command(beginning: str) -> str:
+    (found,) = [c for c in COMMANDS if c.removeprefix("uv run ").startswith(beginning)]
+    return found
+
+
+def test_no_command_is_left_out() -> None:
+    known = ("--group test python -m pytest", "cli.py plan", "cli.py train", "cli.py show", "cli.py sweep")
+    known += ("cli.py report", "cp ")
+    assert all(c.removeprefix("uv run ").startswith(known) for c in COMMANDS)
+
+
+def test_credit_on_values_worked_out_by_hand(folder: Path) -> None:
+    """Other values than the page's: A = 1, lambda = 1, eps = 0.5; weights 1.2, 3 -> 1.5, 0.2 -> 0.5, then padding."""
+    method = _module(folder).RLRT(mix=1.0, clip=0.5)
+    student_BT = torch.tensor([[0.6, 0.6, 0.1, 1.0], [0.6, 0.6, 0.1, 0.5], [0.6, 0.6, 0.1, 0.5]]).log()
+    teacher_BT = torch.tensor([[0.5, 0.2, 0.5, 0.5]]).log().expand(3, 4)
+    mask_BT = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]])
+    rewards_B, advantages_B = torch.tensor([0.9, 0.1, 0.9]), torch.tensor([1.0, -1.0, 0.0])
+    credit = method.credit(Rollouts(7, rewards_B, advantages_B, mask_BT, student_BT, teacher_BT))
+    expected_BT = torch.tensor([[1.2, 1.5, 0.5, 0.0], [-1.0] * 4, [0.0] * 4])
+    torch.testing.assert_close(credit.advantages, expected_BT)
+    # Of the seven tokens of the two right rollouts two are clipped; with A = 0 every weight is 1.
+    assert credit.metrics["clip_rate"] == pytest.approx(2 / 7)
+    assert credit.metrics["weight_mean"] == pytest.approx((1.2 + 3 + 0.2 + 4 * 1) / 7)
+
+
+def test_what_its_teacher_is_told(folder: Path) -> None:
+    method, task = _module(folder).RLRT(), Task("7", "3 + 4 = 7")
+    group = [Sibling("right", 1.0), Sibling("wrong", 0.0), Sibling("also right", 1.0)]
+    assert [method.privilege(task, group, i) for i in range(3)] == [
+        ("sibling", "also right", ""),
+        ("sibling", "right", ""),
+        ("sibling", "right", ""),
+    ]
+    assert method.privilege(task, [Sibling("right", 1.0), Sibling("wrong", 0.0)], 0) is None
+
+
+def test_the_page_s_own_test_passes(folder: Path) -> None:
+    assert "1 passed" in _run(_command("--group test python -m pytest"), folder)
+
+
+@pytest.mark.slow
+def test_plan_and_a_tiny_run(folder: Path) -> None:
+    _run(_command("cli.py plan"), folder)
+    _run(_command("cli.py train --method ../mine"), folder)
+    run = folder / "root" / "runs" / "trial" / "rlrt" / "seed0"
+    info = json.loads((run / "run.json").read_text())
+    assert (info["status"], info["label"], info["steps_done"]) == ("done", "RLRT", 2)
+    assert yaml.safe_load((run / "settings.yaml").read_text())["params"] == {"mix": 0.5, "clip": 1.0, "right": 0.5}
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    for row in rows:
+        assert {"clip_rate", "weight_mean", "told", "gap", "loss", "accuracy"} <= set(row)
+    assert "# student" in (run / "prompts.txt").read_text()
+    tokens = pd.read_parquet(run / "tokens" / "step00001.parquet")
+    wrong = tokens[tokens["reward"] == 0]
+    assert (wrong["weight"] == 1).all()
+    assert tokens["weight"].between(0.5, 1.5).all()
+    assert "RLRT" in _run(_command("cli.py show"), folder)
+
+
+def test_an_unknown_parameter_is_refused(folder: Path) -> None:
+    command = _command("cli.py train --method ../mine").replace("trial", "refused") + " --set params.clipp=1"
+    with pytest.raises(AssertionError, match="unknown key 'clipp'"):
+        _run(command, folder)
+    assert not (folder / "root" / "runs" / "refused").exists()
+
+
+@pytest.mark.slow
+def test_the_comparison_at_tiny_size(folder: Path) -> None:
+    extra = ("--no-evaluate", *(word for setting in TINY for word in ("--set", f"train.{setting}")))
+    command = _command("cli.py sweep").replace("--seeds 0,1", "--seeds 0").replace("grpo,rlsd", "rlsd")
+    _run(command, folder, extra=extra)
+    _run(_command("cli.py report"), folder)
+    suite = folder / "root" / "runs" / "rlrt"
+    runs = {p.parent.parent.name: json.loads(p.read_text()) for p in suite.glob("*/seed0/run.json")}
+    assert {name: info["status"] for name, info in runs.items()} == {"rlsd": "done", "rlrt": "done"}
+    assert "RLRT" in (suite / "report" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_moved_into_a_copy_of_the_repository(folder: Path) -> None:
+    copy = folder / "copy"
+    for part in ("methods", "runners", "eval", "reports"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "cli.py", copy)
+    source, target = _command("cp ").split()[1:]
+    shutil.copy(folder / "root" / source, copy / target)
+    addition, registry = PYTHON[2].strip().split("\n\n")
+    init = copy / "methods" / "__init__.py"
+    (old,) = [line for line in init.read_text().splitlines() if line.startswith("METHODS:")]
+    assert registry.replace(", RLRT)", ")") == old, "the page shows another registry than there is"
+    text = init.read_text().replace(old, registry)
+    init.write_text(text.replace("from methods.rlsd", f"{addition}\nfrom methods.rlsd"))
+    (copy / "methods" / "variants" / "rlrt.yaml").write_text(YAML[0])
+    assert "rlrt" in _run(_command("cli.py train --method rlrt@"), folder, root=copy).lower()

@@ -1,0 +1,36 @@
+"""Every metric that a run writes is explained on its method's page, and every one explained there is written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from methods import METHODS
+from tests.e2e.helpers import ROOT, history_of, metrics, small
+
+TINY = ("train.steps=2", "train.generations=2", "train.max_completion_tokens=8")
+# Forms of a method that write further metrics: name -> variant and settings.
+FORMS = {
+    "sdpo": ("sdpo@official", ("train.updates=2",)),
+    "grpo_opsd": ("grpo_opsd@mopd", ()),
+}
+
+
+def _keys(folder: Path, method: str, settings: tuple[str, ...] = ()) -> set[str]:
+    history_of(folder, small(method, *TINY, *settings))
+    rows = metrics(folder)
+    assert [row["step"] for row in rows] == [1, 2]
+    return {key for row in rows for key in row} | {"seconds"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_page_explains_what_the_run_writes(name: str, tmp_path: Path) -> None:
+    section = (ROOT / "docs" / "methods" / f"{name}.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    explained = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", section, re.MULTILINE))
+    plain = _keys(tmp_path / "plain", name)
+    assert plain <= set(explained)
+    assert all(explained[key].startswith("only with") for key in set(explained) - plain - {"divergence"})
+    variant, settings = FORMS.get(name, (name, ()))
+    further = _keys(tmp_path / "form", variant, settings) if variant != name else plain
+    assert further <= set(explained)
+    assert set(explained) == plain | further

@@ -1,0 +1,116 @@
+"""The same training on one process, on two, and in several micro-batches."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from methods import METHODS
+from runners import train
+from tests.e2e.fixed_rollouts import trajectories
+from tests.e2e.helpers import ROOT
+
+# Three prompts of four rollouts: on two processes the second group lies on both.
+COMMON = (
+    "train.steps=3",
+    "train.prompts=3",
+    "train.generations=4",
+    "train.learning_rate=1e-3",
+    "train.checkpoint_every=3",
+)
+METHODS_RUN = [*METHODS, "grpo@sequence", "grpo_opsd@mopd"]
+Histories = dict[str, list[dict[str, Any]]]
+# Figures of a step and how far they may lie apart: TRL's own invariance tests allow 1e-4 on the loss. Its entropy is
+# not among them: TRL averages the means of micro-batches of unlike length.
+FIGURES = {"loss": 1e-5, "grad_norm": 1e-4, "reward": 1e-6}
+OWN = [f"bench/{name}" for name in ("gap", "entropy", "divergence", "lambda", "clip_rate", "weight_mean", "told")]
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Histories]:
+    accuracy = train.REWARDS["accuracy"]
+    yield trajectories(METHODS_RUN, tmp_path_factory.mktemp("one"), [*COMMON, "train.micro_batch=12"])
+    train.REWARDS["accuracy"] = accuracy
+
+
+@pytest.fixture(scope="module")
+def micro_batches(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    return trajectories(METHODS_RUN, tmp_path_factory.mktemp("four"), [*COMMON, "train.micro_batch=3"])
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    folder = tmp_path_factory.mktemp("two")
+    torchrun = ["torch.distributed.run", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+    program = ["-m", "tests.e2e.fixed_rollouts", ",".join(METHODS_RUN), str(folder)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            *torchrun,
+            "--nproc_per_node",
+            "2",
+            *program,
+            *COMMON,
+            "train.micro_batch=6",
+            "train.processes=2",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    histories: Histories = json.loads((folder / "history.json").read_text())
+    return histories
+
+
+@pytest.mark.parametrize("method", METHODS_RUN)
+@pytest.mark.parametrize("layout", ["micro_batches", "two_processes"])
+def test_the_trajectory_does_not_depend_on_the_layout(
+    one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
+) -> None:
+    reference, rows = one_process[method], request.getfixturevalue(layout)[method]
+    assert len(reference) == 3
+    assert reference[0]["grad_norm"] > 0
+    for step, (row, expected) in enumerate(zip(rows, reference, strict=True)):
+        for figure, tolerance in FIGURES.items():
+            assert row[figure] == pytest.approx(expected[figure], abs=tolerance, rel=1e-3), (step, figure)
+        for figure in OWN:
+            if figure in expected:
+                assert row[figure] == pytest.approx(expected[figure], abs=1e-4), (step, figure)
+
+
+def _train(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    small = ("steps=1", "prompts=2", "generations=4", "micro_batch=2", "max_completion_tokens=8", "processes=2")
+    sets = [word for pair in (*(f"train.{s}" for s in small), *overrides) for word in ("--set", pair)]
+    command = [sys.executable, "cli.py", "train", "--method", "rlsd", "--out", str(folder), *sets]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_train_starts_its_processes_itself(tmp_path: Path) -> None:
+    done = _train(tmp_path)
+    run = tmp_path / "default" / "rlsd" / "seed0"
+    assert done.returncode == 0, done.stderr + (run / "processes.log").read_text()
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
+    tables = [pd.read_parquet(p) for p in sorted((run / "completions").glob("*.parquet"))]
+    assert [len(table) for table in tables] == [4, 4], "each process keeps its own rollouts"
+
+
+def test_a_mistake_found_by_a_launched_process_is_one_line_too(tmp_path: Path) -> None:
+    data = tmp_path / "train.jsonl"
+    data.write_text('{"id": "first", "question": "1+1?", "answer": null}\n')
+    done = _train(tmp_path / "runs", f"data.source={data}")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "first" in done.stderr
+    assert "no answer" in done.stderr

@@ -1,0 +1,224 @@
+"""A plan against numbers worked out by hand."""
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from trl import GRPOConfig
+
+from methods import METHODS
+from runners.config import Settings, preset_names, resolve
+from runners.errors import UserError
+from runners.method import build_method, complete
+from runners.plan import Plan, make_plan, told_tokens
+from runners.plan_memory import GIB, VLLM_SHARE, key_value_cache
+from runners.plan_model import SHAPES, model_shape
+from runners.plan_table import commands, tables
+from runners.run_dir import RunDir
+from runners.train import trl_config
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub
+
+
+def planned(preset: str, method: str, *overrides: str, gpu: float = 140) -> tuple[Plan, Settings]:
+    settings, built = complete(resolve(preset, method, 0, list(overrides)))
+    return make_plan(settings, built, preset, list(overrides), gpu, 0.4), settings
+
+
+def line(plan: Plan, what: str) -> float:
+    return sum(found.size for found in plan.memory.lines if found.what == what)
+
+
+# --- every method and preset ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("method", METHODS)
+def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
+    plan, settings = planned(preset, method)
+    built = build_method(method, settings.params)
+    done = {part.what for part in plan.work}
+    assert {"read prompts", "decode"} <= done
+    assert ("score, teacher" in done) == (built.teacher.kind != "none")
+    assert ("update, reward" in done) == built.policy_gradient
+    assert ("update, divergence" in done) == built.distils
+    assert ("score, student" in done) == (settings.train.vllm or built.credit_uses_teacher)
+    assert all(part.flops > 0 and part.seconds > 0 for part in plan.work)
+    assert (line(plan, "teacher's copy") > 0) == (" GiB" in plan.teacher)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tables(plan, settings, 0.4))
+    text = console.export_text()
+    assert max(len(row) for row in text.splitlines()) <= 100
+    for field in fields(built):
+        assert f"{field.name}=" in text
+    assert ("It fits" in text) == plan.memory.fits != ("It does not fit" in text)
+
+
+def test_commands_name_launcher_and_settings() -> None:
+    plan, _ = planned("paper", "rlsd", "params.clip=0.1")
+    words = "cli.py train --preset paper --method rlsd --set params.clip=0.1"
+    launch = "accelerate launch --config_file runners/launch/fsdp2.yaml --num_processes 8"
+    assert commands(plan)[1::2] == [f"python {words}", f"{launch} {words}"]
+    assert (ROOT / "runners/launch/fsdp2.yaml").is_file() and (ROOT / "runners/launch/ddp.yaml").is_file()
+    assert "launch/ddp.yaml" in commands(planned("paper", "rlsd", "train.sharding=none")[0])[3]
+    assert commands(planned("lora", "rlsd")[0])[1:] == ["python cli.py train --preset lora --method rlsd"]
+
+
+# --- the model ------------------------------------------------------------------------------------------------
+
+
+def test_the_counts_are_the_published_ones() -> None:
+    for size, count in PUBLISHED.items():
+        shape = model_shape(resolve("paper", "grpo", 0, [f"model.path=Qwen/Qwen3-VL-{size}-Instruct"]).model)
+        assert (shape.total, shape.trained, shape.base) == (count, count, count)
+    assert all(json.loads(file.read_text())["source"] for file in SHAPES.glob("*.json"))
+    named = {resolve(preset, "grpo", 0, []).model.path for preset in preset_names()} - {"embedded"}
+    assert named <= {f"Qwen/{file.stem}" for file in SHAPES.glob("*.json")}
+
+
+def test_adapters_by_hand() -> None:
+    text = 36 * ((2560 + 4096) + 2 * (2560 + 1024) + (4096 + 2560) + 3 * (2560 + 9728))
+    vision = 24 * ((1024 + 3072) + (1024 + 1024) + 2 * (1024 + 4096)) + 4 * ((4096 + 4096) + (4096 + 2560))
+    assert model_shape(resolve("lora", "grpo", 0, []).model).trained == 64 * (text + vision)
+
+
+@pytest.mark.parametrize("keys", [{"model_type": "llama"}, []])
+def test_a_foreign_configuration_is_one_line(tmp_path: Path, keys: Any) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    with pytest.raises(UserError, match="not the configuration of a Qwen3-VL"):
+        planned("paper", "grpo", f"model.path={tmp_path}")
+    with pytest.raises(UserError, match=r"set model\.path to a folder that has one"):
+        planned("paper", "grpo", "model.path=Qwen/Qwen9-VL")
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [(), ("train.updates=2",), ("train.processes=2", "train.prompts=32")])
+@pytest.mark.parametrize("preset", preset_names())
+def test_batches_are_what_the_trainer_is_told(preset: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    plan, settings = planned(preset, "grpo", *overrides)
+    told, b, t = trl_config(settings, RunDir(tmp_path), []), plan.batch, settings.train
+    assert (b.accumulation, b.updates) == (told.gradient_accumulation_steps, told.max_steps // t.steps)
+    assert b.rollouts == told.per_device_train_batch_size * told.steps_per_generation * t.processes
+    assert b.rollouts_per_gpu * t.processes == b.rollouts == t.prompts * t.generations
+    assert told.vllm_gpu_memory_utilization == VLLM_SHARE or not told.use_vllm
+    assert isinstance(told, GRPOConfig) and not told.vllm_enable_sleep_mode
+
+
+def test_epochs_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("{}\n" * 64 + "\n")
+    assert planned("cpu", "grpo", f"data.source={tmp_path / 'mine.jsonl'}")[0].batch.epochs == 40 * 8 / 64
+    assert planned("cpu", "grpo")[0].batch.epochs is None
+    assert planned("paper", "grpo")[0].batch.epochs == pytest.approx(0.416, abs=0.001)
+
+
+# --- memory ---------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_the_paper_by_hand() -> None:
+    plan, settings = planned("paper", "rlsd")
+    n = PUBLISHED["8B"]
+    assert line(plan, "trained weights") == line(plan, "gradients") == line(plan, "teacher's copy") == n * 4 / 8
+    assert line(plan, "AdamW") == n * 8 / 8
+    assert line(plan, "frozen weights") == 0
+    assert line(plan, "vLLM") == pytest.approx(42 * GIB)
+    assert line(plan, "pictures") == 256 * 4096 * 1536 * 4
+    assert line(plan, "head, gathered") == 151_936 * 4096 * 4
+    cache = key_value_cache(settings, plan.shape, 140 * GIB)
+    assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
+    assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21
+    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 10 * (4096 + 1024) + 8 * 12_288
+    flowing = 2 * (2 * 4096 + 3 * 12_288)
+    last_norm = 6 * 4096
+    assert line(plan, "activations, text") == 4 * 8192 * (inputs_of_layers + last_norm + layer + flowing)
+    assert plan.memory.needed == max(plan.memory.of(phase) for phase in ("rollouts", "scoring", "update"))
+    assert plan.memory.fits and plan.mend is None
+
+
+def test_sharding_divides_and_copies_do_not() -> None:
+    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}")[0] for kind in ("none", "fsdp2"))
+    n = PUBLISHED["8B"]
+    assert line(whole, "trained weights") == n * 2 and line(divided, "trained weights") == n * 4 / 8
+    assert line(whole, "gradients") == 2 * n * 2  # DDP's buckets
+    assert line(whole, "teacher's copy") == n * 4 and line(divided, "teacher's copy") == n * 4 / 8
+    assert any("bfloat16" in note for note in whole.notes) and not divided.notes
+
+
+def test_all_rollouts_of_transformers_share_one_cache() -> None:
+    plan, _ = planned("lora", "grpo", "train.vllm=false")
+    assert line(plan, "key-value cache") == 128 * (4096 + 2048) * 147_456
+    assert plan.memory.worst == "rollouts"
+
+
+@pytest.mark.parametrize("gpu", [24, 48, 80])
+@pytest.mark.parametrize("preset", ["paper", "lora"])
+def test_a_plan_that_does_not_fit_names_a_change_that_does(preset: str, gpu: float) -> None:
+    plan, _ = planned(preset, "grpo_opsd", gpu=gpu)
+    if plan.mend is None:
+        assert plan.memory.fits
+        return
+    assert not plan.memory.fits
+    words = shlex.split(plan.mend)
+    pairs = [pair for flag, pair in pairwise(words) if flag == "--set"]
+    assert pairs, plan.mend
+    assert planned(preset, "grpo_opsd", *pairs, gpu=gpu)[0].memory.fits
+
+
+def test_an_engine_without_room_for_one_rollout_does_not_fit() -> None:
+    plan, _ = planned("paper", "grpo", "train.micro_batch=1", gpu=60)
+    assert plan.memory.needed < plan.memory.available and not plan.memory.fits
+
+
+# --- work -----------------------------------------------------------------------------------------------------
+
+
+def test_work_of_the_paper_by_hand() -> None:
+    plan, settings = planned("paper", "grpo")
+    parts = {part.what: part for part in plan.work}
+    decoder = 36 * (4096 * (4096 + 2 * 1024) + 4096 * 4096 + 3 * 4096 * 12_288)
+    assert plan.shape.decoder_linear == decoder
+    head, attention = 151_936 * 4096, 4 * 36 * 4096
+    assert parts["decode"].flops == 2048 * 4096 * (2 * decoder + 2 * head + attention * (4096 + 2048))
+    assert parts["update, reward"].flops == pytest.approx(4 * parts["score, student"].flops)
+    assert parts["update, reward"].seconds == pytest.approx(parts["update, reward"].flops / (8 * 989e12 * 0.4))
+    assert told_tokens(settings, build_method("sdpo", {})) == 4096
+
+
+# --- the command line -----------------------------------------------------------------------------------------
+
+
+def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "cli.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_plan_and_dry_run_say_the_same_and_leave_nothing(tmp_path: Path) -> None:
+    words = ("--preset", "paper", "--method", "rlsd")
+    plan, dry = _cli(tmp_path, "plan", *words), _cli(tmp_path, "train", "--dry-run", *words)
+    assert plan.returncode == dry.returncode == 0
+    assert plan.stdout == dry.stdout
+    for part in ("8,767,123,696", "64 micro-batches", "It fits", "accelerate launch", "PFLOP"):
+        assert part in plan.stdout
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("train.processes=3", "do not divide into 3"),
+        ("model.path=org/unknown", "no config.json of model 'org/unknown'"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, pair: str, message: str) -> None:
+    result = _cli(tmp_path, "plan", "--preset", "paper", "--method", "rlsd", "--set", pair)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1 and message in result.stderr
