@@ -91,14 +91,16 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(evaluated: Path) 
         run.evaluate(BASE, settings(seed=1), evaluated)
 
 
-def test_a_seed_fixes_the_replies_whatever_benches_run_beside(evaluated: Path, tmp_path: Path) -> None:
-    run.evaluate(BASE, settings(benches=("zerobench",)), tmp_path / "same")
-    run.evaluate(BASE, settings(benches=("zerobench",), seed=1), tmp_path / "other")
-    same, other, first = (
-        [row["reply"] for row in samples(folder / "zerobench")]
-        for folder in (tmp_path / "same", tmp_path / "other", evaluated)
+def test_a_seed_fixes_the_replies_whatever_benches_run_beside(tmp_path: Path) -> None:
+    whole = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
+    run.evaluate(BASE, settings(benches=("zerobench",), **whole), tmp_path / "alone")
+    run.evaluate(BASE, settings(benches=("mathvista", "zerobench"), **whole), tmp_path / "beside")
+    run.evaluate(BASE, settings(benches=("zerobench",), seed=1, **whole), tmp_path / "other")
+    alone, beside, other = (
+        [row["reply"] for row in samples(tmp_path / name / "zerobench")] for name in ("alone", "beside", "other")
     )
-    assert same == first != other
+    assert alone == beside
+    assert alone != other
 
 
 def test_a_batched_reply_is_what_the_model_says_when_asked_alone(tmp_path: Path) -> None:
