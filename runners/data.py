@@ -7,7 +7,6 @@ times that once decoded. Local files are read without the cache of `datasets`, w
 import gzip
 import io
 import json
-import os
 from collections.abc import Iterator
 from itertools import chain, count, islice
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image as Pictures
 from eval.pictures import flatten
 from runners.config import DataSettings, Settings
 from runners.errors import UserError
+from runners.processes import rank
 from runners.prompts import MARKER, student_text
 from runners.synthetic import drawn_problem, in_two_pictures, in_words, question_text
 
@@ -57,7 +57,7 @@ def training_rows(settings: Settings) -> Dataset:
     check_usable(settings.data, found, bad)
     table = concatenate_datasets(parts)
     mapped = settings.data.source not in DRAWN and "solution" in settings.data.columns
-    if mapped and os.environ.get("RANK", "0") == "0" and all(text is None for text in table["solution"]):
+    if mapped and rank() == 0 and all(text is None for text in table["solution"]):
         print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
     return table if found == needed else table.select([i % found for i in range(needed)])
 

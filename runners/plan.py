@@ -11,6 +11,7 @@ from runners.errors import UserError
 from runners.plan_memory import GIB, Memory, memory, rollouts_per_gpu, shards, teacher_copy, trained_bytes
 from runners.plan_model import ModelShape, model_shape
 from runners.plan_work import Work, work
+from runners.processes import ROOT, launch_file
 
 DATA_ROWS = {"iieycx/rlsd-train-MMFineReason-123K": 123_000}  # by its name: a plan asks no hub
 
@@ -153,8 +154,8 @@ def launch_words(settings: Settings, train: list[str]) -> list[str]:
     t = settings.train
     if t.processes == 1:
         return []
-    file = f"runners/launch/{'fsdp2' if t.sharding == 'fsdp2' else 'ddp'}.yaml"
-    return ["accelerate", "launch", "--config_file", file, "--num_processes", str(t.processes), *train]
+    file = launch_file(settings).relative_to(ROOT)
+    return ["accelerate", "launch", "--config_file", str(file), "--num_processes", str(t.processes), *train]
 
 
 def mend(settings: Settings, method: Method, gpu_memory: float) -> str:

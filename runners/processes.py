@@ -17,12 +17,21 @@ def is_launched() -> bool:
     return "WORLD_SIZE" in os.environ or ERROR_FILE in os.environ
 
 
+def rank() -> int:
+    """The number of this process among those of the run; 0 where it is alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def launch_file(settings: Settings) -> Path:
+    """The accelerate configuration of the run's sharding."""
+    return LAUNCH / ("ddp.yaml" if settings.train.sharding == "none" else "fsdp2.yaml")
+
+
 def launch_command(settings: Settings, gpus: bool, arguments: list[str]) -> list[str]:
     """`cli.py <arguments>` on the run's processes: accelerate with the file of its sharding, torchrun where no GPU is
     (accelerate would ask for MPI there)."""
-    file = LAUNCH / ("ddp.yaml" if settings.train.sharding == "none" else "fsdp2.yaml")
     count = str(settings.train.processes)
-    accelerate = ["accelerate.commands.launch", "--config_file", str(file), "--num_processes", count]
+    accelerate = ["accelerate.commands.launch", "--config_file", str(launch_file(settings)), "--num_processes", count]
     torchrun = ["torch.distributed.run", "--nproc_per_node", count, "--rdzv_backend", "c10d"]
     free_port = ["--main_process_port", "0"] if gpus else ["--rdzv_endpoint", "localhost:0"]
     return [sys.executable, "-m", *(accelerate if gpus else torchrun), *free_port, str(ROOT / "cli.py"), *arguments]

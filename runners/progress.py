@@ -1,11 +1,12 @@
 """The training bar: steps, estimate, and the figures one looks for first."""
 
-import os
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from runners.processes import rank
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
@@ -17,7 +18,7 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
         self._task = self._progress.add_task(title, total=steps, note="")
 
     def __enter__(self) -> "StepBar":
-        if os.environ.get("RANK", "0") == "0":
+        if rank() == 0:
             self._progress.start()
         return self
 

@@ -5,7 +5,6 @@ scores. Under LoRA that is the adapter; under FSDP2 each process holds and copie
 tensor, so that the whole model is never gathered.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from methods import Teacher
+from runners.processes import rank
 
 
 class TeacherWeights:
@@ -91,7 +91,7 @@ class TeacherWeights:
 
     def save(self, folder: Path) -> None:
         """Each process with a shard of its own writes it; otherwise the first one writes the whole."""
-        if self._copy and (self._sharded() or _rank() == 0):
+        if self._copy and (self._sharded() or rank() == 0):
             save_file({name: t.contiguous() for name, t in self._copy.items()}, folder / self._file())
 
     def load(self, folder: Path) -> None:
@@ -104,8 +104,4 @@ class TeacherWeights:
         return any(isinstance(p, DTensor) for p in self._policy.parameters())
 
     def _file(self) -> str:
-        return f"teacher-{_rank()}.safetensors" if self._sharded() else "teacher.safetensors"
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
+        return f"teacher-{rank()}.safetensors" if self._sharded() else "teacher.safetensors"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from runners.config import Settings, TrainSettings
 from runners.data import training_rows
 from runners.errors import UserError
 from runners.model import load, locate
+from runners.processes import rank
 from runners.record import Recorder, RunCallback
 from runners.rewards import accuracy, formatted
 from runners.run_dir import RunDir, now
@@ -117,12 +117,8 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     return True
 
 
-def _first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _update(run: RunDir, **fields: Any) -> None:
-    if _first_process():
+    if rank() == 0:
         run.update(**fields)
 
 
@@ -138,7 +134,7 @@ def _mark_failed(run: RunDir) -> None:
 
 def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
     checkpoint = run.last_checkpoint()
-    if _first_process():
+    if rank() == 0:
         run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 

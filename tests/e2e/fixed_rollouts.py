@@ -4,7 +4,6 @@ As a program (under torchrun) it writes what each step of each method logged.
 """
 
 import json
-import os
 import random
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from eval.engine import vision_ids
 from runners import train
 from runners.config import resolve
 from runners.method import complete
+from runners.processes import rank
 from runners.run_dir import RunDir
 from runners.start import open_run
 from runners.train import build_trainer
@@ -38,7 +38,7 @@ def trajectories(methods: list[str], folder: Path, overrides: list[str]) -> dict
 
 def _trajectory(method: str, folder: Path, overrides: list[str]) -> list[dict[str, Any]]:
     settings, run = resolve("cpu", method, 0, overrides), RunDir(folder)
-    if os.environ.get("RANK", "0") == "0":
+    if rank() == 0:
         open_run(settings, run, "test")
     settings, built = complete(settings)
     history = History()
@@ -58,5 +58,5 @@ def _trajectory(method: str, folder: Path, overrides: list[str]) -> list[dict[st
 
 if __name__ == "__main__":
     found = trajectories(sys.argv[1].split(","), Path(sys.argv[2]), sys.argv[3:])
-    if os.environ["RANK"] == "0":
+    if rank() == 0:
         (Path(sys.argv[2]) / "history.json").write_text(json.dumps(found))

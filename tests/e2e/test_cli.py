@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.helpers import ROOT
 
 
 def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

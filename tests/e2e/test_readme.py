@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.helpers import ROOT
+
 TRAIN = ("steps=1", "prompts=2", "generations=2", "micro_batch=4", "max_completion_tokens=8")
 EVAL = ("limit=4", "max_new_tokens=8")
 SETS = [part for pair in (*(f"train.{t}" for t in TRAIN), *(f"eval.{e}" for e in EVAL)) for part in ("--set", pair)]

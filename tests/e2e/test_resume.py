@@ -14,9 +14,8 @@ from transformers import TrainerCallback
 from runners.errors import UserError
 from runners.run_dir import RunDir
 from runners.train import train
-from tests.e2e.helpers import SMALL, metrics, small
+from tests.e2e.helpers import ROOT, SMALL, metrics, small
 
-ROOT = Path(__file__).parents[2]
 CHANGES = ("train.steps=5", "train.checkpoint_every=2")
 METHODS = {"rlsd": ("params.sync=3",), "sdpo": ("params.success=0.0",)}  # a hard snapshot and a moving average
 

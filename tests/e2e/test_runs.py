@@ -55,7 +55,6 @@ def test_several_updates_on_the_same_rollouts(tmp_path: Path) -> None:
     """The policy moves away from what it sampled with, and the importance ratio says so."""
     settings = small("sdpo@official", "train.steps=2", "train.generations=8", "train.checkpoint_every=2")
     rows = history_of(tmp_path, settings)
-    assert [row["bench/lambda"] for row in rows if "bench/lambda" in row] == []
     assert len(rows) == 2, "one line for each generation, whatever the number of updates"
     assert rows[0]["bench/importance"] != pytest.approx(1.0, abs=1e-6)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("checkpoint-*")) == ["checkpoint-16"]
