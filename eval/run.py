@@ -17,6 +17,7 @@ from eval.tasks.hooks import Docs, opened
 from runners.errors import UserError
 
 Result = dict[str, Any]
+HOW = {"benches", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}  # not what is asked
 
 
 def evaluate(
@@ -58,7 +59,7 @@ def evaluate(
 
 def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
-    asked = settings.model_dump(mode="json", exclude={"benches", "batch_size", "device"})
+    asked = settings.model_dump(mode="json", exclude=HOW)
     return {
         **asked,
         "data": data.edition(settings.data),

@@ -14,6 +14,18 @@ ALL_BENCHES: tuple[BenchName, ...] = (
 )
 
 
+class JudgeSettings(BaseModel):
+    """An OpenAI-compatible endpoint that judges replies beside the rule. Off unless `url` is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None  # up to and with /v1
+    model: str = "judge"  # the name that the endpoint knows it by
+    key_variable: str = "OPENAI_API_KEY"  # the environment variable with the key; the key itself is never stored
+    timeout_s: float = Field(default=60, gt=0)
+    requests_at_once: int = Field(default=8, gt=0)
+
+
 class EvalSettings(BaseModel):
     """Benches, data, engine and sampling. Sampling defaults are [code]: RLSD's own validation, = Qwen3-VL's advice."""
 
@@ -22,6 +34,8 @@ class EvalSettings(BaseModel):
     benches: tuple[BenchName, ...] = ALL_BENCHES
     data: str = "hub"  # hub | mini | a file or folder in the official schema
     engine: Literal["transformers", "vllm"] = "transformers"
+    splits: dict[BenchName, str] = {}  # another split than a bench's own, e.g. zerobench: zerobench (the main set)
+    samples: int = Field(default=1, gt=0)  # replies per question
     temperature: float = Field(default=0.7, ge=0)  # 0 is greedy
     top_p: float = Field(default=0.8, gt=0, le=1)
     top_k: int = Field(default=20, ge=0)  # 0 keeps every token
@@ -32,6 +46,9 @@ class EvalSettings(BaseModel):
     seed: int = 0
     max_pixels: int | None = Field(default=None, gt=0)  # per picture; None leaves it to the model's processor
     device: str = "auto"
+    tensor_parallel: int = Field(default=1, gt=0)  # GPUs that share one copy of the model (vllm)
+    data_parallel: int = Field(default=1, gt=0)  # copies of the model that share the questions, a process each
+    judge: JudgeSettings = JudgeSettings()
 
     @field_validator("benches")
     @classmethod
