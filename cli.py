@@ -55,6 +55,10 @@ def train(
             # The children only train: what follows is this process's.
             relaunch(settings, [a for a in sys.argv[1:] if a != "--eval"], run.path / "processes.log")
         else:
+            if not settings.train.vllm:
+                from runners.imports import leave_out_vllm
+
+                leave_out_vllm()
             from runners.progress import StepBar
             from runners.train import train as train_run
 
