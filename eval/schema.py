@@ -5,7 +5,9 @@ path), which `eval.data` opens. What is read where, first found first:
 
 bench       official column           other spellings
 mmmu        all                       the question inside `mmmu_pro_question`, id, options and answer of the
-                                      validation set inside `mmmu_val` (`index2ans`), or `mmmu_id`
+                                      validation set inside `mmmu_val`, or `mmmu_id`
+            options                   index2ans (letter -> option)
+            question_type             `short-answer` for `open`
 mathvista   decoded_image             file, image (paths)
 mathvision  decoded_image             file, image (paths)
 zerobench   question_images_decoded   file, question_images (paths)
@@ -15,6 +17,8 @@ zerobench   question_images_decoded   file, question_images (paths)
 wemath      image_path (a picture)    file, image_path (paths), image
 """
 
+import ast
+import re
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
@@ -28,12 +32,20 @@ PICTURES = {
     "zerobench": ("question_images_decoded",),
     "wemath": ("image_path",),
 }
-REQUIRED = {
-    "mmmu": ("id", "question", "options", "question_type", "answer"),
-    "mathvista": ("pid", "query", "question_type", "answer_type", "answer"),
-    "mathvision": ("id", "question", "options", "answer", "level", "subject"),
-    "zerobench": ("question_id", "question_text"),
-    "wemath": ("ID", "key", "question", "option", "answer"),
+# What grading and aggregation read, and what a prompt needs besides.
+GRADED = {
+    "mmmu": ("id", "question_type"),
+    "mathvista": ("pid", "question_type", "answer_type"),
+    "mathvision": ("id", "options", "level", "subject"),
+    "zerobench": ("question_id",),
+    "wemath": ("ID", "key"),
+}
+ASKED = {
+    "mmmu": ("question", "options"),
+    "mathvista": ("query",),
+    "mathvision": ("question",),
+    "zerobench": ("question_text",),
+    "wemath": ("question", "option"),
 }
 ANSWER = {
     "mmmu": "answer",
@@ -42,6 +54,39 @@ ANSWER = {
     "zerobench": "question_answer",
     "wemath": "answer",
 }
+_HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
+_WEMATH_KEY = re.compile(r"[1-9]steps_([1-9]|multi)")
+
+
+def fault(bench: str, row: Row) -> str | None:
+    """Why a row in official columns cannot be graded although its columns are there; None for a sound row."""
+    if bench == "mmmu" and row["question_type"] == "multiple-choice":
+        options = row.get("options")
+        try:
+            options = ast.literal_eval(options) if isinstance(options, str) else options
+        except (ValueError, SyntaxError):
+            options = None
+        return None if isinstance(options, list) and options else "is multiple-choice but has no list of options"
+    if bench == "mathvista":
+        if row["question_type"] == "multi_choice" and not isinstance(row.get("choices"), list):
+            return "is multi_choice but has no list of choices"
+        if row["answer_type"] == "float" and not isinstance(row.get("precision"), int | float):
+            return "has a float answer but no precision"
+    if bench == "mathvision" and not isinstance(row["options"], list):
+        return "has options that are no list"
+    if bench == "wemath" and not _WEMATH_KEY.fullmatch(str(row["key"])):
+        return f"has the key {row['key']!r}, not one such as 2steps_1 or 3steps_multi"
+    return None
+
+
+def official(bench: str, row: Row) -> Row:
+    """The row in the bench's official columns; its answer is text (or a list of texts), None where it is hidden."""
+    row = _OFFICIAL[bench](row)
+    answer = row.get(ANSWER[bench])
+    if isinstance(answer, int | float):
+        answer = str(answer)  # official answers are text, and compared as text
+    row[ANSWER[bench]] = None if isinstance(answer, str) and answer.strip() in _HIDDEN else answer
+    return row
 
 
 def _first(row: Row, *columns: str) -> Any:
@@ -54,7 +99,7 @@ def _mmmu(row: Row) -> Row:
         row = dict(row)
     else:
         val = row.get("mmmu_val") or {}
-        options = list(val["index2ans"].values()) if val.get("index2ans") else question.get("options")
+        options = _lettered(val) or question.get("options")
         row = {
             **{f"image_{n}": question.get(f"image_{n}") for n in range(1, 8)},
             "id": val.get("id") or row.get("mmmu_id") or _stem(question.get("image_1")),
@@ -63,13 +108,23 @@ def _mmmu(row: Row) -> Row:
             "answer": _first(val, "answer") or question.get("answer"),
             "question_type": val.get("question_type") or ("multiple-choice" if options else "open"),
         }
-    if isinstance(row.get("options"), list):
+    if row.get("options") is None:
+        row["options"] = _lettered(row)
+    if isinstance(row["options"], list):
         row["options"] = str(row["options"])
     if row.get("question_type") == "short-answer":  # the spelling of the official answer file
         row["question_type"] = "open"
+    if row["options"] is None and row.get("question_type") == "open":
+        row["options"] = "[]"
     if row.get("image_1") is not None and row.get("question") and "<image " not in f"{row['question']}{row['options']}":
         row["question"] = f"<image 1> {row['question']}"
     return row
+
+
+def _lettered(row: Row) -> list[str] | None:
+    """The options of the official answer file, where a letter leads to each."""
+    options = row.get("index2ans")
+    return list(options.values()) if isinstance(options, dict) else None
 
 
 def _stem(path: Any) -> str | None:
@@ -95,7 +150,7 @@ def _wemath(row: Row) -> Row:
     return {**row, "image_path": _first(row, "file", "image_path", "image")}
 
 
-OFFICIAL: dict[str, Callable[[Row], Row]] = {
+_OFFICIAL: dict[str, Callable[[Row], Row]] = {
     "mmmu": _mmmu,
     "mathvista": _math,
     "mathvision": _math,

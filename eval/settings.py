@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 BenchName = Literal["mmmu", "mathvista", "mathvision", "zerobench", "wemath"]
 ALL_BENCHES: tuple[BenchName, ...] = (
@@ -56,3 +56,11 @@ class EvalSettings(BaseModel):
         if not benches or len(set(benches)) < len(benches):
             raise ValueError("name at least one bench, and none twice")
         return benches
+
+    @model_validator(mode="after")
+    def _possible(self) -> "EvalSettings":
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(f"temperature 0 gives the same reply {self.samples} times; raise it, or set samples to 1")
+        if self.engine == "transformers" and self.tensor_parallel > 1:
+            raise ValueError("tensor_parallel above 1 needs engine vllm; with transformers use data_parallel")
+        return self

@@ -10,17 +10,21 @@ from runners.model import locate
 from runners.run_dir import RunDir
 
 
+def results_of(run: RunDir) -> Path:
+    """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None and run.info()["steps"] > 0:
+        raise UserError(f"{run.path} has no finished checkpoint: train it first")
+    return run.path / "eval" / (checkpoint.name.split("-")[1] if checkpoint else "0")
+
+
 def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
     """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder."""
     from eval.run import evaluate
 
-    info, checkpoint = run.info(), run.last_checkpoint()
-    if checkpoint is None and info["steps"] > 0:
-        raise UserError(f"{run.path} has no finished checkpoint: train it first")
-    step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    folder = run.path / "eval" / str(step)
-    with _whole(checkpoint, info["model"]) as model:
-        evaluate(model, settings, folder, step=step, skip_bad=skip_bad)
+    folder = results_of(run)
+    with _whole(run.last_checkpoint(), run.info()["model"]) as model:
+        evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
     return folder
 
 

@@ -21,8 +21,10 @@ from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
 from eval import files
-from eval.engine import fitting_threads, kept_random_state
+from eval.engine import Question, Reply, loaded_engine
 from eval.pictures import Picture
+from eval.run import HOW
+from runners.bar import Bar
 from runners.config import Settings
 from runners.data import DRAWN, Row, check_usable, read_rows
 from runners.errors import UserError
@@ -64,12 +66,12 @@ class Filter:
             raise UserError(f"--temperature 0 gives the same reply {self.k} times: raise it, or use --k 1")
 
     def identity(self) -> dict[str, Any]:
-        """What decides the replies: the batches' size too, for one seed serves a batch."""
-        elsewhere = {"benches", "data", "limit", "device"}
+        """What decides the replies."""
+        sampling = self._sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
             "model": files.model_id(locate(self.model)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
-            **{f"eval.{key}": value for key, value in self._sampling().model_dump(exclude=elsewhere).items()},
+            **{f"eval.{key}": value for key, value in sampling.items()},
             "k": self.k,
             "limit": self.limit,
         }
@@ -83,50 +85,31 @@ class Filter:
         return iter(lambda: list(islice(rows, CHUNK)), [])
 
     @contextmanager
-    def asking(self, pictures: int, total: int) -> Iterator[Callable[[int, list[Row]], Note]]:
-        """The engine of the evaluation, as a function of a chunk's number and rows."""
-        from lm_eval.api.instance import Instance
-
-        from eval.run import load_engine
-
+    def asking(self, pictures: int, total: int, done: int) -> Iterator[Callable[[int, list[Row]], Note]]:
+        """The engine of the evaluation, as a function of the number of a chunk's first row and its rows."""
         model, sampling = locate(self.model), self._sampling()
-        with kept_random_state(), fitting_threads(model):
-            engine = load_engine(model, sampling, max(pictures, 1))
-            processor, engine.chat_applied = engine.processor, True
-            # Qwen's processor fails on a batch without any picture unless it is told None.
-            engine.processor = lambda images, **rest: processor(images=images if any(images) else None, **rest)
+        with (
+            loaded_engine(model, sampling, max(pictures, 1)) as engine,
+            Bar("replies", total * self.k, done * self.k) as bar,
+        ):
 
-            def ask(number: int, rows: list[Row]) -> Note:
-                # Each chunk has its own seed, so that a chunk asked after a kill gets the replies it would have got.
-                engine.settings = sampling.model_copy(update={"seed": sampling.seed * 1_000_003 + number})
-                name = f"rows {number * CHUNK + 1} to {number * CHUNK + len(rows)} of {total}"
-                requests = []
-                for i, row in enumerate(rows):
-                    turn = messages(student_text(row["question"]), len(row["images"]))
-                    prompt = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-                    for j in range(self.k):
-                        about = (name, i * self.k + j, 1)
-                        visual = {"visual": [_Pictures(row)]}
-                        requests.append(Instance("generate_until", {}, (prompt, {}, visual), 0, metadata=about))
-                engine.generate_until(requests)
-                replies = [engine.replies[name, request.doc_id] for request in requests]
-                engine.replies.clear()
-                return _note(rows, [replies[i : i + self.k] for i in range(0, len(replies), self.k)])
+            def ask(first: int, rows: list[Row]) -> Note:
+                replies: dict[tuple[int, int], Reply] = {}
+                for answered in engine.answers(self._questions(engine, first, rows)):
+                    replies.update(((question.row, question.sample), reply) for question, reply in answered)
+                    bar.advance(len(answered))
+                return _note(rows, [[replies[first + i, j] for j in range(self.k)] for i in range(len(rows))])
 
-            try:
-                yield ask
-            finally:
-                engine.close()
+            yield ask
 
-
-@dataclass(frozen=True)
-class _Pictures:
-    """A row's pictures, opened when their batch is made."""
-
-    row: Row
-
-    def __call__(self, max_pixels: int | None) -> list[Pictures.Image]:
-        return [Picture(source).open(max_pixels) for source in self.row["images"]]
+    def _questions(self, engine: Any, first: int, rows: list[Row]) -> list[Question]:
+        questions = []
+        for i, row in enumerate(rows):
+            turn = messages(student_text(row["question"]), len(row["images"]))
+            prompt = engine.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+            pictures = [Picture(source) for source in row["images"]]
+            questions += [Question(first + i, j, prompt, pictures) for j in range(self.k)]
+        return questions
 
 
 def _note(rows: list[Row], replies: list[list[Any]]) -> Note:
@@ -174,10 +157,12 @@ def filter_rows(asked: Filter, out: Path) -> str:
     if len(notes) < len(sizes):
         files.writable(out.parent)
         _write_notes(noted, identity, notes)
-        with asked.asking(max(pictures for _, pictures in sizes), total) as ask, noted.open("a") as stream:
+        done = sum(n for n, _ in sizes[: len(notes)])
+        most = max(pictures for _, pictures in sizes)
+        with asked.asking(most, total, done) as ask, noted.open("a") as stream:
             for number, rows in enumerate(asked.chunks([])):
                 if number >= len(notes):
-                    notes.append(ask(number, rows))
+                    notes.append(ask(number * CHUNK, rows))
                     stream.write(json.dumps(notes[-1]) + "\n")
                     stream.flush()
     kept = _write(asked, notes, identity, out)

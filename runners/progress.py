@@ -3,9 +3,9 @@
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from runners.bar import Bar
 from runners.processes import rank
 
 
@@ -13,20 +13,22 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
     """A context manager that is also a trainer callback."""
 
     def __init__(self, console: Console, title: str, steps: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console)
-        self._task = self._progress.add_task(title, total=steps, note="")
+        self._bar = Bar(title, steps, console=console)
 
     def __enter__(self) -> "StepBar":
         if rank() == 0:
-            self._progress.start()
+            self._bar.__enter__()
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self._progress.stop()
+    def __exit__(self, *error: Any) -> None:
+        if rank() == 0:
+            self._bar.__exit__(*error)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._bar.begin_at(state.global_step)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
         note = f"reward {logs['reward']:.3f}" if "reward" in logs else ""
-        self._progress.update(self._task, completed=state.global_step, note=note)
+        self._bar.update(state.global_step, note)

@@ -20,17 +20,19 @@ _THINK = re.compile(r"<(?:think|thought|thinking)>", re.I)
 _TAG = re.compile(r"<(/?)answer>", re.I)
 _MARKED = {"tag", "boxed", "angle"}  # wrappers that only a final answer is put in
 _BRACES = re.compile(r"\\boxed\s*\{|\\[{}]|[{}]")
-_LONE_BRACES = re.compile(r"(?<![\\\w}^_])\{([^{}\n]+)\}")
+_LONE_BRACES = re.compile(r"(?<!\\)\{((?:[^{}\n]++|\{[^{}\n]*+\})++)(?<!\\)\}")
+_COMMAND = re.compile(r"\\[A-Za-z]+ *$")
 _ANGLE = re.compile(r"<answer>[ \t*]*:?[ \t*]*(?:\n[ \t]*)?([^\n]*)", re.I)
 _PHRASE = re.compile(
-    r"\b(?:answer|(?:correct|right|best)[ \t]+(?:option|choice))"
-    r"(?:[ \t]+(?:is|would[ \t]+be|should[ \t]+be)\b|\W{0,3}[:\uff1a])(?:\*\*|:|[ \t])*",
-    re.I,
+    r"(?:\banswer|\b(?:correct|right|best)[ \t]+(?:option|choice)|\u7b54\u6848)"
+    r"(?:[ \t]+(?:is|would[ \t]+be|should[ \t]+be)\b|[ \t]*[\u662f\u4e3a]|\W{0,3}[:\uff1a])(?:\*\*|:|[ \t])*"
+    r"|^[ \t]*[#*]++[^\n]{0,40}\banswer[* \t]*\n",  # a heading
+    re.I | re.M,
 )
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 # A sentence ends after a number, its unit, a word of three letters or a bracket: not in "St. Louis", not after an
 # option's "C."
-_SENTENCE_END = re.compile(r"(?:(?<=\d)|(?<=\d\s\w)|(?<=\d\s\w\w)|(?<=\w\w\w)|(?<=[)\]}$%*\"']))\.(?=\s)")
+_SENTENCE_END = re.compile(r"(?:(?<=\d)|(?<=\d\s\w)|(?<=\d\s\w\w)|(?<=\w\w\w)|(?<=[)\]}$%*\"']))\.(?=\s)|\u3002")
 
 
 def cut(reply: str) -> Cut:
@@ -76,17 +78,40 @@ def _last_tagged(text: str) -> str | None:
 
 
 def _in_running_text(text: str, phrases: bool) -> Cut | None:
-    """The sentence "the answer is …", unless braces of their own or bold in the last line come after that sentence."""
-    phrase = _last(_PHRASE, text) if phrases else None
+    """The sentence "the answer is …", unless braces of their own, or bold in a last line, come after that sentence."""
+    phrase = _last_phrase(text) if phrases else None
     sentence = _first_sentence(text[phrase.end() :]) if phrase else ""
     said = text.find(sentence, phrase.end()) + len(sentence) if phrase else 0
-    braces = _last(_LONE_BRACES, text)
+    braces = _last_braces(text)
     if braces and braces.start() >= said:
         return Cut(braces[1].strip(), "braces")
-    bold = _last(_BOLD, text, text.rstrip().rfind("\n") + 1)
-    if bold and bold.start() >= said and not bold[1].rstrip().endswith(":"):
+    last_line = text.rstrip().rfind("\n") + 1
+    bold = _last(_BOLD, text, last_line)
+    if bold and (not phrase or last_line >= said) and not bold[1].rstrip().endswith(":"):
         return Cut(bold[1].strip(), "bold")
     return Cut(sentence.strip("* "), "phrase") if phrase else None
+
+
+def _last_phrase(text: str) -> re.Match[str] | None:
+    """The last "answer is" after which something stands; where there is none such, the last."""
+    end, last, empty = len(text.rstrip()), None, None
+    for phrase in _PHRASE.finditer(text):
+        if phrase.end() < end:
+            last = phrase
+        else:
+            empty = phrase
+    return last or empty
+
+
+def _last_braces(text: str) -> re.Match[str] | None:
+    """The last braces of their own: no LaTeX argument, exponent or root, and no set in a list of sets."""
+    for braces in reversed(list(_LONE_BRACES.finditer(text))):
+        before, after = text[max(0, braces.start() - 30) : braces.start()], text[braces.end() : braces.end() + 4]
+        beside = before[-1:].isalnum() or before[-1:] in ("_", "^", "\u221a", "\u221b")
+        listed = before.rstrip(" ,;")[-1:] == "}" or after.lstrip(" ,;")[:1] == "{"
+        if not beside and not listed and not ("\\" in before and _COMMAND.search(before)):
+            return braces
+    return None
 
 
 def _last(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
@@ -124,22 +149,40 @@ def last_box(text: str) -> str | None:
     return last
 
 
-_FONT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|bf|rm)\s*\{([^{}]*)\}")
+_FONT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathsf|mathit|mbox|bf|rm)\s*\{((?:[^{}]++|\{[^{}]*+\})*+)\}"
+)
 _OPTION = re.compile(r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\b(?:\s+is)?\s*:?\s*", re.I)
 _LETTER = re.compile(r"[(\[{<]*([A-Z])(?:[)\]}>.:]|$|\s*[-\u2013\u2014=]\s|\s+\()")
 _LONE_LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:]?")
+_ANOTHER = re.compile(r"[)\]}>.]*\s*(?:[,;&/]|,?\s*(?:and|or)\b)\s*(?:and\s+|or\s+)?[(\[{<]*([A-Z])\b")
+_IN_BRACKETS = re.compile(r"\(([A-Z])\)")
+_LISTED = re.compile(r"^[ \t]*([A-Z])[.):]", re.M)
 
 
 def strip_markup(text: str) -> str:
     """Without dollar signs, bold, quotes and LaTeX font commands around the answer."""
-    return _FONT.sub(r"\1", text).replace("\\(", "").replace("\\)", "").strip(" \t\r\n$*_`\"'")
+    plain = _FONT.sub(r"\1", text).replace("\\(", "").replace("\\)", "").strip(" \t\r\n$*_`\"'")
+    return plain[2:-2].strip() if plain.startswith("\\[") and plain.endswith("\\]") else plain
 
 
 def option_letter(text: str, letters: str) -> str | None:
-    """The option that a cut answer names (`C`, `(c)`, `C. 5 cm`, `option C`), if it is one of `letters`."""
+    """The option that a cut answer names (`C`, `(c)`, `C. 5 cm`, `option C`), if it is one of `letters`, and one."""
     text = strip_markup(text[-2000:])
     text = text[m.end() :] if (m := _OPTION.match(text)) else text
     last_line = text.rpartition("\n")[2].strip()
-    match = _LONE_LETTER.fullmatch(text) or _LETTER.match(text) or _LONE_LETTER.fullmatch(last_line)
+    lone = _LONE_LETTER.fullmatch(text)
+    leading = None if lone else _LETTER.match(text)
+    match = lone or leading or _LONE_LETTER.fullmatch(last_line)
     letter = match[1].upper() if match else ""
-    return letter if letter and letter in letters else None
+    if not letter or letter not in letters:
+        return None
+    others = _other_letters(text, leading.end(1)) if leading else []
+    return None if any(other != letter and other in letters for other in others) else letter
+
+
+def _other_letters(text: str, end: int) -> list[str]:
+    """Letters of options that a text names after its first: `A and C`, or more in brackets or at the start of lines."""
+    if another := _ANOTHER.match(text, end):
+        return [another[1]]
+    return (_IN_BRACKETS if text[0] == "(" else _LISTED).findall(text)

@@ -1,7 +1,7 @@
 """MATH-Vision (test, 3040 questions): the official chain of string clean-up and comparison at two decimals."""
 
-from eval.grading.extract import cut, option_letter
-from eval.grading.latex import Unreadable, value_of
+from eval.grading.extract import cut, option_letter, strip_markup
+from eval.grading.latex import Unreadable, leading_value
 from eval.grading.score import (
     Aggregate,
     Bench,
@@ -10,10 +10,12 @@ from eval.grading.score import (
     Rule,
     Verdict,
     accuracy,
+    macro_over,
     mean_by,
 )
 
 LONGEST_BARE_ANSWER = 40
+MOST_PARTS = 100  # a longer tuple is compared as text: a looping reply may be one
 _LETTERS = "ABCDE"
 _PHRASES = (
     "the final answer is",
@@ -21,7 +23,7 @@ _PHRASES = (
     "the correct answer is",
     "the answer should be",
 )
-_FLAGS = (*_PHRASES, *(phrase.capitalize() for phrase in _PHRASES))
+_FLAGS = tuple(flag for phrase in _PHRASES for flag in (phrase, phrase.capitalize()))
 
 # Applied one after another to the part after the last "=": (what, replacement).
 _CLEAN = (
@@ -42,13 +44,14 @@ def extract(reply: str) -> str:
     for c in _LETTERS:
         if answer.endswith((f" {c}.", f" ({c}).")) or answer.startswith((f"{c}\n", f"({c})\n", f"({c}) {c}\n")):
             answer = c
-    tail = answer.rpartition("is ")[2].removesuffix(".")
+    tail = answer.rpartition("is ")[2].rstrip(".")
     if _is_float(tail):
         answer = tail
     if "oxed{" not in answer:
         for flag in _FLAGS:
-            if flag in answer:
-                answer = answer.rpartition(flag)[2].strip()
+            found = flag in answer
+            answer = answer.rpartition(flag)[2].strip()
+            if found:
                 answer = answer.partition("\n")[0].partition(". ")[0]
     elif answer.count("oxed{") > 1:
         answer = "\\boxed{" + answer.rpartition("oxed{")[2]
@@ -89,9 +92,6 @@ def strip_latex(text: str) -> str:
         return text
     if text.startswith("."):
         text = f"0{text}"
-    left, equals, right = text.partition("=")
-    if equals and "=" not in right and len(left) <= 2:
-        text = right
     if "sqrt" in text:
         text = _brace_fractions(_brace_roots(text))
     text = text.replace(" ", "")
@@ -137,22 +137,30 @@ def _slash_to_fraction(text: str) -> str:
 
 def equal(gold: str, answer: str) -> bool:
     """Same text, same tuple, or same number to two decimals."""
-    gold, answer = gold.lower().strip(), answer.lower().strip()
-    if not gold or not answer:
+    gold, answer = gold.lower(), answer.lower()
+    if not gold.strip(" ") or not answer.strip(" "):
         return False
-    if gold == answer:
+    if gold.strip() == answer.strip() or _tuple(gold) == _tuple(answer):
         return True
     try:
-        return _rounded(gold) == _rounded(answer)
+        return round(leading_value(_tuple(gold)), 2) == round(leading_value(_tuple(answer)), 2)
     except Unreadable:
         return False
 
 
-def _rounded(text: str) -> float | tuple[object, ...]:
-    inner = text[1:-1]
-    if len(text) > 1 and text[0] + text[-1] in ("()", "[]") and "," in inner:
-        return (text[0], *(_rounded(part.strip()) for part in inner.split(",")))
-    return round(value_of(text), 2)
+def _tuple(text: str) -> str:
+    """A tuple or an interval with its numbers rounded; any other text, and one with a part that is none, as it is."""
+    parts = text[1:-1].split(",")
+    if not 2 <= len(parts) <= MOST_PARTS or text[0] + text[-1] not in ("()", "[]"):
+        return text
+    try:
+        return text[0] + ",".join(_part(part) for part in parts) + text[-1]
+    except Unreadable:
+        return text
+
+
+def _part(text: str) -> str:
+    return text if "infty" in text or text in ("a", "-a") else str(round(leading_value(text), 2))
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
@@ -160,6 +168,7 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     wrapper, answer = "none", None
     if rule == "default":
         reply, wrapper = cut(reply)
+        reply = strip_markup(reply).replace("\u2212", "-")
         letter = option_letter(reply, _LETTERS[: len(options)]) if options else None
         answer = letter.lower() if letter else None
     answer = answer or extract(reply)
@@ -177,6 +186,7 @@ def _id(row: Row) -> str:
 
 
 def aggregate(graded: Graded) -> Aggregate:
+    """Micro (share of questions, the score), macro (mean over subjects), and every level and subject."""
     total = accuracy(graded, _id)
     groups = mean_by(
         graded,
@@ -184,7 +194,10 @@ def aggregate(graded: Graded) -> Aggregate:
         subject=lambda row: [row["subject"]],
         subject_level=lambda row: [f"{row['subject']}/{row['level']}"],
     )
-    return total._replace(scores=total.scores | groups)
+    if total.score is None:
+        return total
+    averages = {"micro": total.score, **macro_over(groups, "subject")}
+    return total._replace(scores=total.scores | averages | groups)
 
 
 BENCH = Bench(

@@ -5,6 +5,7 @@ The default rule cuts by rule instead, and its score must be read as such: it is
 """
 
 import re
+from collections import defaultdict
 
 from eval.grading.extract import cut, option_letter, strip_markup
 from eval.grading.score import (
@@ -15,28 +16,34 @@ from eval.grading.score import (
     Rule,
     Verdict,
     accuracy,
+    macro_over,
     mean_by,
 )
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)(?:[eE][+-]?\d+)?")
+_DEGREE = re.compile(r"\^\{?\\circ\}?")
 _LIST = re.compile(r"\[[^\[\]]*\]")
 _FIELDS = ("language", "source", "category", "task", "context", "grade")
 
 
-def edit_distance(pattern: str, text: str) -> int:
-    """Levenshtein distance by Myers' bit vectors: one column of the table is two integers, so long texts are cheap."""
-    if not pattern:
-        return len(text)
-    places: dict[str, int] = {}
-    for i, c in enumerate(pattern):
-        places[c] = places.get(c, 0) | 1 << i
-    distance, last = len(pattern), 1 << (len(pattern) - 1)
+def edit_distance(a: str, b: str) -> int:
+    """Levenshtein distance by Myers' bit vectors: one column of the table is two integers.
+
+    The longer text makes the bits and the shorter the steps, so a long reply against a short choice is cheap.
+    """
+    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+    if not shorter:
+        return len(longer)
+    places = dict.fromkeys(shorter, 0)
+    for c in places.keys() & set(longer):
+        places[c] = int(longer[::-1].translate(defaultdict(lambda: "0", {ord(c): "1"})), 2)
+    distance, last = len(longer), 1 << (len(longer) - 1)
     mask = 2 * last - 1
     plus, minus = mask, 0  # where the column's steps downwards are +1 and -1
-    for c in text:
-        same = places.get(c, 0)
+    for c in shorter:
+        same = places[c]
         across = (((same & plus) + plus) ^ plus) | same
         up, down = minus | ~(across | plus) & mask, plus & across
         distance += bool(up & last) - bool(down & last)
@@ -66,31 +73,58 @@ def _normalise(extraction: str | float | None, row: Row) -> str | None:
     return str(extraction) if row["answer_type"] == "list" else None
 
 
-def _read(text: str, row: Row) -> str | None:
-    """What a cut answer says, in a form that the official normalisation takes without guessing; None = unparsed."""
+def _read(text: str, wrapper: str, row: Row) -> str | None:
+    """What a cut answer says, in a form that the official normalisation takes without guessing; None = unparsed.
+
+    Of several letters in an answer none counts, of several in a whole reply the last, unless they repeat the options.
+    """
     text = strip_markup(text)
     if row["question_type"] == "multi_choice":
         choices = list(row["choices"])
         letters = _LETTERS[: len(choices)]
         if letter := option_letter(text, letters):
             return letter
-        bracketed = [b for b in _BRACKETED.findall(text) if b.upper() in letters]
-        return f"({bracketed[-1]})" if bracketed else _only_choice(text, choices)
+        bracketed = [b.upper() for b in _BRACKETED.findall(text) if b.upper() in letters]
+        if bracketed and (len(set(bracketed)) == 1 or (wrapper == "plain" and bracketed != list(letters))):
+            return f"({bracketed[-1]})"
+        return _only_choice(text, choices)
     if row["answer_type"] == "list":
         lists = _LIST.findall(text)
         return ", ".join(part.strip() for part in lists[-1].split(",")) if lists else None
-    if _normalise(text, row) is not None:
-        return text
-    numbers = _NUMBER.findall(text[-2000:])
-    return numbers[-1].replace(",", "") if numbers else None
+    text = text.replace("\u2212", "-")
+    return text if _normalise(text, row) is not None else _number(text, wrapper)
+
+
+def _number(text: str, wrapper: str) -> str | None:
+    """The number that a text with words or units states.
+
+    An answer states it first, or after its last "=", and units follow (`14 cm^2`). A whole reply, and a tag that does
+    not begin with a number, are sentences: there the last one counts.
+    """
+    sentences = wrapper == "plain" or (wrapper.endswith("tag") and not _NUMBER.match(text))
+    if sentences:
+        numbers = _NUMBER.findall(text[-2000:])[-1:]
+    else:
+        numbers = _NUMBER.findall(text.rpartition("=")[2][:2000])[:1] or _NUMBER.findall(text[:2000])[:1]
+    return numbers[0].replace(",", "") if numbers else None
 
 
 def _only_choice(text: str, choices: list[str]) -> str | None:
-    """The choice that the text is, or the only one whose words occur in it."""
-    lower = text.lower()
-    same = [c for c in choices if c.strip().lower() == lower]
-    inside = [c for c in choices if re.search(rf"(?<!\w){re.escape(c.strip().lower())}(?!\w)", lower)]
-    return same[0] if same else inside[0] if len(inside) == 1 else None
+    """The choice that the text is, or the only one whose words occur in it (`quarter past` holds `quarter`)."""
+    text = _comparable(text)
+    said = text.replace(" ", "").rstrip(".")
+    bare = said[1:-1] if said[:1] + said[-1:] == "()" else said
+    same = [c for c in choices if _comparable(c).replace(" ", "") in (said, bare)]
+    if same:
+        return same[0]
+    inside = [c for c in choices if re.search(rf"(?<!\w){re.escape(_comparable(c))}(?!\w)", text)]
+    longest = max(inside, key=len, default=None)
+    return longest if longest and all(_comparable(c) in _comparable(longest) for c in inside) else None
+
+
+def _comparable(text: str) -> str:
+    """Lower case, with one spelling of a degree and of a fraction."""
+    return _DEGREE.sub("°", text.strip().lower()).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
@@ -98,7 +132,7 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
         prediction = _normalise(reply, row)
         return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
     text, wrapper = cut(reply)
-    read = _read(text, row)
+    read = _read(text, wrapper, row)
     prediction = _normalise(read, row) if read is not None else None
     return Verdict(prediction, wrapper, prediction is not None, prediction == row["answer"])
 
@@ -108,6 +142,7 @@ def _id(row: Row) -> str:
 
 
 def aggregate(graded: Graded) -> Aggregate:
+    """Micro (share of questions, the score), macro (mean over the five tasks), and every group of the metadata."""
     total = accuracy(graded, _id)
     groups = mean_by(
         graded,
@@ -116,7 +151,10 @@ def aggregate(graded: Graded) -> Aggregate:
         **{field: lambda row, f=field: [(row.get("metadata") or {}).get(f, "unknown")] for field in _FIELDS},
         skills=lambda row: list((row.get("metadata") or {}).get("skills", ())),
     )
-    return total._replace(scores=total.scores | groups)
+    if total.score is None:
+        return total
+    averages = {"micro": total.score, **macro_over(groups, "task")}
+    return total._replace(scores=total.scores | averages | groups)
 
 
 BENCH = Bench(

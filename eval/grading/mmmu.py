@@ -13,6 +13,7 @@ from eval.grading.score import (
     Rule,
     Verdict,
     accuracy,
+    macro_over,
     mean_by,
 )
 
@@ -85,9 +86,9 @@ def parse_open(reply: str) -> list[Value]:
         if shortest and shortest not in (":", ",", ".", "!", "?", ";", "'"):
             keys.append(shortest)
     values: dict[Value, None] = {}
-    for key in keys or [reply]:
+    for key in dict.fromkeys(keys or [reply]):
         numbers = [m for pattern in (_GROUPED, _SCIENTIFIC, _SIMPLE) for m in pattern.findall(key)]
-        for text in (key, *numbers):
+        for text in dict.fromkeys((key, *numbers)):
             values.update(dict.fromkeys(normalise(text)))
     return list(values)
 
@@ -133,7 +134,8 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
 
 
 def _option_text(text: str, options: dict[str, str]) -> str | None:
-    same = [c for c, option in options.items() if option.strip().lower() == text.strip().lower()]
+    said = strip_markup(text).removesuffix(".").lower()
+    same = [c for c, option in options.items() if strip_markup(option).removesuffix(".").lower() == said]
     return same[0] if len(same) == 1 else None
 
 
@@ -147,6 +149,7 @@ def _id(row: Row) -> str:
 
 
 def aggregate(graded: Graded) -> Aggregate:
+    """Micro (share of questions, the score), macro (mean over subjects), and every domain, subject and type."""
     total = accuracy(graded, _id)
     groups = mean_by(
         graded,
@@ -154,7 +157,10 @@ def aggregate(graded: Graded) -> Aggregate:
         subject=lambda row: [subject(row)],
         type=lambda row: [row["question_type"]],
     )
-    return total._replace(scores=total.scores | groups)
+    if total.score is None:
+        return total
+    averages = {"micro": total.score, **macro_over(groups, "subject")}
+    return total._replace(scores=total.scores | averages | groups)
 
 
 BENCH = Bench(

@@ -14,7 +14,9 @@ from eval.grading.score import (
     Graded,
     Row,
     Rule,
+    Scores,
     Verdict,
+    mean_by,
     standard_error,
 )
 from runners.errors import UserError
@@ -45,6 +47,11 @@ def problem_of(row: Row) -> str:
     return str(row["ID"])
 
 
+def todays_id(problem: str) -> str:
+    """The official file spelt three-step problems `3stpes_…` until October 2024; replies to it are still about."""
+    return problem.replace("3stpes_", "3steps_", 1)
+
+
 def keys_of(key: str) -> set[str]:
     """All row keys of the problem that has a row `key`: `3steps_2` -> 3steps_1, _2, _3, _multi."""
     prefix = key.partition("_")[0]
@@ -66,7 +73,7 @@ def classify(steps: list[bool], multi: bool, loose: bool) -> str:
     return "CM" if all(steps) or (loose and any(steps)) else "RM"
 
 
-def four_dimensions(counts: dict[str, int]) -> dict[str, float | int | None]:
+def four_dimensions(counts: dict[str, int]) -> Scores:
     """Score, rates and counts from how many problems fall in each class; the RM rate is out of RM + CM."""
     n = sum(counts[c] for c in CLASSES)
     solved = counts["RM"] + counts["CM"]
@@ -100,27 +107,40 @@ def aggregate(graded: Graded) -> Aggregate:
             f"We-Math problem {problem} lacks {', '.join(sorted(keys))}: a partial problem has no class; give whole "
             "problems (--limit of this program does; with lm_eval use --metadata '{\"limit\": 20}')"
         )
+    without_gold = {problem_of(row) for row, correct in graded if correct is None}
+    graded = [(row, correct) for row, correct in graded if problem_of(row) not in without_gold]
+    if not graded:
+        return Aggregate(None, None, 0, {})
     strict, loose = classes(graded, loose=False), classes(graded, loose=True)
     values = [_WORTH[c] for c in strict.values()]
-    scores: dict[str, float | int | None] = {}
+    scores: Scores = {}
     for name, found in (("strict", strict), ("loose", loose)):
         counts = Counter(found.values())
         for key, value in four_dimensions({c: counts[c] for c in CLASSES}).items():
             scores[name if key == "score" else f"{name}/{key}"] = value
-    for name, keep in (
-        ("S1", lambda key: not key.endswith("_multi")),
-        ("S2", lambda key: key == "2steps_multi"),
-        ("S3", lambda key: key == "3steps_multi"),
-    ):
-        hits = [bool(correct) for row, correct in graded if keep(str(row["key"]))]
-        scores[name] = sum(hits) / len(hits) if hits else None
-    score = sum(values) / len(values) if values else None
+    steps = mean_by(graded, step=lambda row: [_step(row)])
+    scores |= {name: steps.get(f"step/{name}") for name in ("S1", "S2", "S3")}
+    scores |= mean_by(graded, concept=_concept)
     return Aggregate(
-        score,
-        standard_error(values, list(strict)) if values else None,
+        sum(values) / len(values),
+        standard_error(values, list(strict)),
         len(values),
         scores,
+        values,
+        list(strict),
     )
+
+
+def _step(row: Row) -> str:
+    """How many steps a row asks for at once: S1 for a part, S2 and S3 for a whole."""
+    steps, _, part = str(row["key"]).partition("steps_")
+    return f"S{steps}" if part == "multi" else "S1"
+
+
+def _concept(row: Row) -> list[str]:
+    """The knowledge concept of a one-step row; a whole problem names several in one text."""
+    concept = row.get("knowledge concept")
+    return [str(concept)] if concept and _step(row) == "S1" else []
 
 
 BENCH = Bench(

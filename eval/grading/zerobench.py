@@ -3,9 +3,18 @@
 import re
 
 from eval.grading.extract import cut, strip_markup
-from eval.grading.score import Aggregate, Bench, Graded, Row, Rule, Verdict, accuracy
+from eval.grading.score import (
+    Aggregate,
+    Bench,
+    Graded,
+    Row,
+    Rule,
+    Verdict,
+    accuracy,
+    pass_rates,
+)
 
-_BRACKETED_LETTER = re.compile(r"^\(([A-Za-z])\)$")
+_BRACKETED = re.compile(r"^\(([^()\[\],]+)\)$")
 LONGEST_BARE_ANSWER = 40  # a reply without any wrapper counts as an answer up to here
 
 
@@ -23,7 +32,8 @@ def parse(reply: str) -> str:
 
 
 def same(parsed: str, gold: str) -> bool:
-    return parsed == gold.strip().lower()
+    gold = gold.strip()
+    return len(parsed) == len(gold) and parsed == gold.lower()  # lengths too: a few letters grow in lower case
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
@@ -32,7 +42,7 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     else:
         # Whatever wrapper the answer stood in, the official rule sees it as if it had stood in braces.
         text, wrapper = cut(reply)
-        parsed = _BRACKETED_LETTER.sub(r"\1", strip_markup(text).removesuffix(".")).lower()
+        parsed = _BRACKETED.sub(r"\1", strip_markup(text).removesuffix(".")).lower()
         if wrapper == "plain" and len(parsed) > LONGEST_BARE_ANSWER:
             parsed = ""
     gold = row["question_answer"]
@@ -63,13 +73,9 @@ def aggregate(graded: Graded) -> Aggregate:
 
 
 def pass_counts(correct_of_k: list[int], k: int) -> dict[str, float]:
-    """pass@1 (mean share), pass@k (any) and pass^k (all) from the number of correct samples of each question."""
-    n = len(correct_of_k)
-    return {
-        "pass@1": sum(correct_of_k) / (k * n),
-        f"pass@{k}": sum(c > 0 for c in correct_of_k) / n,
-        f"pass^{k}": sum(c == k for c in correct_of_k) / n,
-    }
+    """The leaderboard's three of `pass_rates`: pass@1 (mean share), pass@k (any) and pass^k (all)."""
+    rates = pass_rates(correct_of_k, k)
+    return {name: rates[name] for name in ("pass@1", f"pass@{k}", f"pass^{k}")}
 
 
 BENCH = Bench(

@@ -3,14 +3,18 @@
 A task's one sample value is `(row without pictures, verdict)`; each metric of its YAML aggregates these.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from eval.data import load
 from eval.grading import BENCHES
-from eval.grading.score import Row, Verdict
+from eval.grading.score import Aggregate, Row, Verdict
 from eval.pictures import Picture
 from eval.schema import PICTURES
+from eval.verdicts import judge_all
+from runners.errors import UserError
 
 Sample = tuple[Row, Verdict]
 
@@ -23,9 +27,12 @@ class Docs(list[Row]):
         return dict.fromkeys(self[0])
 
 
-def dataset(bench: str, data: str = "hub", limit: int | None = None, **_: Any) -> dict[str, Docs]:
+def dataset(
+    bench: str, data: str = "hub", limit: int | None = None, split: str | None = None, **_: Any
+) -> dict[str, Docs]:
     """For lm-eval's own command: `--metadata '{"data": "mini"}'` or a path in place of the hub."""
-    return {"test": Docs(load(bench, data, limit).rows)}
+    with _one_line():
+        return {"test": Docs(load(bench, data, limit, split=split).rows)}
 
 
 def opened(pictures: Sequence[Any], max_pixels: int | None = None) -> list[Any]:
@@ -35,7 +42,7 @@ def opened(pictures: Sequence[Any], max_pixels: int | None = None) -> list[Any]:
 def process_results(bench: str, doc: Row, results: Sequence[str]) -> dict[str, Sample]:
     """Grade one reply under the default rule."""
     plain = {column: value for column, value in doc.items() if column not in PICTURES[bench]}
-    sample = (plain, BENCHES[bench].grade(plain, results[0], "default"))
+    sample = (plain, judge_all(bench, [plain], [[results[0]]], "default")[0][0])
     return {"score": sample, "parsed": sample} | ({"loose": sample} if bench == "wemath" else {})
 
 
@@ -43,18 +50,33 @@ def score(bench: str) -> Callable[[Sequence[Sample]], float]:
     """lm-eval aggregation: the bench's score, NaN where no row has an answer."""
 
     def aggregation(samples: Sequence[Sample]) -> float:
-        total = BENCHES[bench].aggregate([(row, verdict.correct) for row, verdict in samples])
+        total = _aggregate(bench, samples)
         return float("nan") if total.score is None else total.score
 
     return aggregation
 
 
 def loose(samples: Sequence[Sample]) -> float:
-    """lm-eval aggregation: We-Math's loose score."""
-    found = BENCHES["wemath"].aggregate([(row, verdict.correct) for row, verdict in samples]).scores["loose"]
-    return float(found or 0.0)
+    """lm-eval aggregation: We-Math's loose score, NaN where no row has an answer."""
+    found = _aggregate("wemath", samples).scores.get("loose")
+    return float("nan") if found is None else found
 
 
 def parsed(samples: Sequence[Sample]) -> float:
     """lm-eval aggregation: share of replies in which an answer was found."""
     return sum(verdict.parsed for _, verdict in samples) / len(samples)
+
+
+def _aggregate(bench: str, samples: Sequence[Sample]) -> Aggregate:
+    with _one_line():
+        return BENCHES[bench].aggregate([(row, verdict.correct) for row, verdict in samples])
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """lm-eval's command would show a traceback of what a user can mend."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

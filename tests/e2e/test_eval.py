@@ -1,18 +1,20 @@
 """One model, both engines, plain files: evaluation end to end on the embedded base."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval import data, run
-from eval.engine import fitting_threads
+from eval import ask, data, run
+from eval.engine import Question, fitting_threads, loaded_engine, prompt_lengths
 from eval.engine_transformers import TransformersEngine
+from eval.pictures import Picture
 from eval.settings import ALL_BENCHES, EvalSettings
 from runners.errors import UserError
 
@@ -64,7 +66,8 @@ def test_every_bench_leaves_a_result_and_its_samples(evaluated: Path) -> None:
         assert result["generation"]["engine"] == "transformers"
         assert result["generation"]["top_k"] == 20
         assert len({row["doc_hash"] for row in rows}) == 6
-        assert not list((evaluated / bench).glob(".*tmp"))
+        assert result["samples"] == 1
+        assert sorted(path.name for path in (evaluated / bench).iterdir()) == ["result.json", "samples.parquet"]
 
 
 def test_leakage_counts_every_reply_of_every_bench(evaluated: Path) -> None:
@@ -77,7 +80,7 @@ def test_leakage_counts_every_reply_of_every_bench(evaluated: Path) -> None:
 def test_a_second_call_does_no_work_and_says_so(
     evaluated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "load_engine", None)  # any attempt to load a model fails
+    monkeypatch.setattr(run, "loaded_engine", None)  # any attempt to load a model fails
     monkeypatch.setattr(data, "load", None)
     before = (evaluated / "mmmu" / "result.json").stat().st_mtime_ns
     results = run.evaluate(BASE, settings(batch_size=1, benches=("mmmu", "wemath")), evaluated)
@@ -101,6 +104,76 @@ def test_a_seed_fixes_the_replies_whatever_benches_run_beside(tmp_path: Path) ->
     )
     assert alone == beside
     assert alone != other
+
+
+def test_several_replies_a_question(tmp_path: Path) -> None:
+    several = settings(benches=("wemath",), samples=3, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=64)
+    result = run.evaluate(BASE, several, tmp_path / "three")["wemath"]
+    rows = samples(tmp_path / "three" / "wemath")
+    ids = [f"{row['ID']}/{row['key']}" for row in data.load("wemath", "mini", limit=6).rows]
+    assert [(row["id"], row["sample"]) for row in rows] == [(i, sample) for i in ids for sample in range(3)]
+    assert len({row["reply"] for row in rows}) > 9, "samples of a question differ"
+    assert (result["samples"], result["rows"], result["n"]) == (3, 6, 2)
+    assert result["truncated"] == sum(row["finish"] == "length" for row in rows) / 18
+    assert result["tokens"] == sum(row["tokens"] for row in rows) / 18
+    assert result["scores"]["pass@1"] == sum(row["correct"] for row in rows) / 18
+    run.evaluate(BASE, several.model_copy(update={"samples": 1}), tmp_path / "one")
+    first = [row["reply"] for row in samples(tmp_path / "one" / "wemath")]
+    assert first == [row["reply"] for row in rows if row["sample"] == 0], "more samples leave the first as it was"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[TransformersEngine]:
+    with loaded_engine(BASE, settings(max_new_tokens=48, temperature=1.0, top_p=1.0, top_k=0), 1) as loaded:
+        yield loaded
+
+
+def _questions(engine: TransformersEngine, bench: str, rows: int) -> list[Question]:
+    found = data.load(bench, "mini", limit=rows).rows
+    prompts = ask.prompts(engine, bench, found)
+    return [Question(i, j, prompts[i], ask.pictures(bench, row)) for i, row in enumerate(found) for j in range(2)]
+
+
+def _replies(engine: TransformersEngine, questions: list[Question], batch_size: int) -> dict[tuple[int, int], Any]:
+    engine.settings = engine.settings.model_copy(update={"batch_size": batch_size})
+    answered = [pair for batch in engine.answers(questions) for pair in batch]
+    assert len(answered) == len(questions)
+    return {(question.row, question.sample): reply for question, reply in answered}
+
+
+def test_a_sampled_reply_does_not_hang_on_what_is_asked_beside_it(engine: TransformersEngine) -> None:
+    questions = _questions(engine, "zerobench", 5) + [q._replace(row=q.row + 5) for q in _questions(engine, "mmmu", 3)]
+    whole = _replies(engine, questions, 16)
+    assert len(set(whole.values())) > 12, "the samples differ"
+    assert _replies(engine, questions, 1) == whole
+    part = questions[::-3]
+    assert _replies(engine, part, 4) == {(q.row, q.sample): whole[q.row, q.sample] for q in part}
+
+
+def test_questions_without_pictures_are_answered_alone_and_among_others(engine: TransformersEngine) -> None:
+    turn = [{"role": "user", "content": [{"type": "text", "text": "What is 2 + 3?"}]}]
+    prompt = engine.processor.apply_chat_template(turn, add_generation_prompt=True)
+    bare = [Question(row, 0, prompt, []) for row in (90, 91)]
+    alone = _replies(engine, bare, 2)
+    assert all(reply.tokens for reply in alone.values())
+    among = _replies(engine, bare + _questions(engine, "mathvista", 2), 8)
+    assert {key: among[key] for key in alone} == alone
+
+
+def test_the_length_of_a_prompt_is_estimated_with_its_pictures(engine: TransformersEngine) -> None:
+    question, estimates = _questions(engine, "mathvista", 1)[0], {}
+    for size in ((8, 8), (64, 64), (48, 32), (900, 600)):
+        shown = question._replace(pictures=[Picture(Image.new("RGB", size))])
+        for max_pixels in (None, 2048):
+            engine.settings = engine.settings.model_copy(update={"max_pixels": max_pixels})
+            tokens = engine._encode([shown])["attention_mask"].sum().item()
+            (estimate,) = prompt_lengths([shown], engine.processor, max_pixels)
+            # The prompt already holds one placeholder; both sides are rounded to whole tokens of 16 pixels.
+            assert abs(estimate - 1 - tokens) <= 4
+            estimates[size, max_pixels] = estimate
+    assert estimates[(900, 600), None] - estimates[(8, 8), None] == 16 - 4
+    assert estimates[(900, 600), 2048] - estimates[(8, 8), 2048] == 8 - 4
+    engine.settings = engine.settings.model_copy(update={"max_pixels": None})
 
 
 def test_a_batched_reply_is_what_the_model_says_when_asked_alone(tmp_path: Path) -> None:
@@ -179,19 +252,47 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_engines_give_the_same_greedy_replies(local_rows: Callable[..., Path], tmp_path: Path) -> None:
+def test_both_engines_give_the_same_greedy_replies(
+    local_rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = local_rows(9)
+    for i, size in enumerate([(900, 600), (5, 7)]):  # above and below what the processor shows
+        Image.new("RGB", size, "red").save(tmp_path / "pictures" / f"{i}.png")
     endless = json.loads(file.read_text().splitlines()[0])
     endless |= {"question_id": "99_1", "question_text": "How many? " * 3000}
     file.write_text(f"{file.read_text()}\n{json.dumps(endless)}")
+    ours_told: dict[int, int] = {}  # tokens of each row's prompt, pictures and all
+    theirs_told: list[int] = []
+    encode = TransformersEngine._encode
+
+    def encoded(engine: TransformersEngine, questions: list[Question]) -> Any:
+        inputs = encode(engine, questions)
+        counts = inputs["attention_mask"].sum(1).tolist()
+        ours_told.update(zip((question.row for question in questions), counts, strict=True))
+        return inputs
+
+    monkeypatch.setattr(TransformersEngine, "_encode", encoded)
+    from eval import engine_vllm
+
+    reply = engine_vllm._reply
+
+    def told(output: Any) -> Any:
+        theirs_told.append(len(output.prompt_token_ids))
+        return reply(output)
+
+    monkeypatch.setattr(engine_vllm, "_reply", told)
     both = {}
     for engine in ("transformers", "vllm"):
-        greedy = settings(data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0)
+        greedy = settings(
+            data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0, max_pixels=2048
+        )
         result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
         both[engine] = samples(tmp_path / engine / "zerobench")
         assert result["generation"]["engine"] == engine
         assert len(result["generation"]["banned_token_ids"]) == 4
         assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
+    assert sorted(theirs_told) == sorted(ours_told[row] for row in range(9))
+    assert len(set(theirs_told)) > 2
     for ours, theirs in zip(both["transformers"], both["vllm"], strict=True):
         assert ours["prompt_hash"] == theirs["prompt_hash"]
     same = sum(ours["reply"] == theirs["reply"] for ours, theirs in zip(*both.values(), strict=True))

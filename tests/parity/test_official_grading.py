@@ -1,57 +1,23 @@
 """Our official rules against the official scorers' verdicts on real replies, row by row."""
 
-import gzip
-import json
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from eval.grading import BENCHES, mathvision, mathvista, mmmu, wemath, zerobench
+from tests.parity.recorded import DATA, edges, files, lines, replies
 
-DATA = Path(__file__).parents[2] / ".." / "shared" / "bench-data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/bench-data")
 
-Row = dict[str, Any]
 
-
-@cache
-def lines(name: str) -> list[Row]:
-    opener = gzip.open if name.endswith(".gz") else open
-    with opener(DATA / name, "rt") as stream:
-        return [json.loads(line) for line in stream]
-
-
-def edges(bench: str) -> list[Row]:
-    rows: list[Row] = json.loads((DATA / "edge_vectors" / f"{bench}_official.json").read_text())
-    return rows
-
-
-def replies(bench: str) -> list[str]:
-    """The recorded files of a bench; named at collection, so that each is a test of its own."""
-    return sorted(f.name for f in (DATA / bench / "dev").glob("*.jsonl.gz"))
-
-
-def mmmu_rows() -> dict[str, Row]:
-    rows = {}
-    for row in lines("mmmu/annotations_val900.jsonl.gz"):
-        kind = "multiple-choice" if row["question_type"] == "multiple-choice" else "open"
-        rows[row["id"]] = {**row, "question_type": kind, "options": list((row.get("index2ans") or {}).values())}
-    return rows
-
-
-@pytest.mark.parametrize("file", replies("mmmu"))
+@pytest.mark.parametrize("file", files("mmmu"))
 def test_mmmu_equals_the_official_verdict_where_that_is_not_random(file: str) -> None:
-    rows = mmmu_rows()
-    for reply in lines(f"mmmu/dev/{file}"):
-        verdict = mmmu.grade(rows[reply["id"]], reply["response"], "official")
-        if reply["official_random_fallback"]:
+    for reply in replies("mmmu", file):
+        verdict = mmmu.grade(reply.row, reply.text, "official")
+        if reply.line["official_random_fallback"]:
             assert verdict.extracted is None
         else:
-            assert verdict.correct == reply["official_correct"], reply["id"]
-            if reply["question_type"] == "multiple-choice":
-                assert verdict.extracted == reply["official_parsed"], reply["id"]
+            assert verdict.correct == reply.correct, reply.line
+            if reply.row["question_type"] == "multiple-choice":
+                assert verdict.extracted == reply.extracted, reply.line
 
 
 def test_mmmu_edge_vectors() -> None:
@@ -65,14 +31,11 @@ def test_mmmu_edge_vectors() -> None:
             assert mmmu.open_correct(row["gold"], values) == row["official_correct"], row
 
 
-@pytest.mark.parametrize("file", replies("mathvista"))
+@pytest.mark.parametrize("file", files("mathvista"))
 def test_mathvista_normalises_every_extraction_as_todays_scorer(file: str) -> None:
-    rows = {row["pid"]: row for row in lines("mathvista/annotations_testmini1000.jsonl.gz")}
-    for reply in lines(f"mathvista/dev/{file}"):
-        verdict = mathvista.grade(rows[reply["pid"]], reply["extraction"], "official")
-        assert (verdict.extracted, verdict.correct) == (reply["head_prediction"], reply["head_true_false"]), reply[
-            "pid"
-        ]
+    for reply in replies("mathvista", file):
+        verdict = mathvista.grade(reply.row, reply.line["extraction"], "official")
+        assert (verdict.extracted, verdict.correct) == (reply.extracted, reply.correct), reply.line
 
 
 def test_mathvista_edge_vectors() -> None:
@@ -82,14 +45,13 @@ def test_mathvista_edge_vectors() -> None:
             assert (verdict.extracted, verdict.correct) == (row["official_prediction"], row["official_true_false"]), row
 
 
-@pytest.mark.parametrize("file", replies("mathvision"))
+@pytest.mark.parametrize("file", files("mathvision"))
 def test_mathvision_equals_the_official_verdict_and_answer(file: str) -> None:
-    rows = {row["id"]: row for row in lines("mathvision/annotations_test3040.jsonl.gz")}
     differ = []
-    for reply in lines(f"mathvision/dev/{file}"):
-        verdict = mathvision.grade(rows[reply["id"]], reply["response"], "official")
-        if (verdict.extracted or "", verdict.correct) != (reply["rerun_model_answer"], reply["rerun_correct"]):
-            differ.append(reply["id"])
+    for reply in replies("mathvision", file):
+        verdict = mathvision.grade(reply.row, reply.text, "official")
+        if (verdict.extracted, verdict.correct) != (reply.extracted, reply.correct):
+            differ.append(reply.row["id"])
     assert differ == []
 
 
@@ -102,10 +64,10 @@ def test_mathvision_edge_vectors() -> None:
 
 
 def test_zerobench_equals_the_official_snippet() -> None:
-    spoken = {row["id"]: row["response"] for row in lines("mathvision/dev/Gemini_Pro_CoT.jsonl.gz")}
-    for row in lines("zerobench/dev/curly_snippet_on_mathv_Gemini_Pro_CoT.jsonl.gz"):
-        verdict = zerobench.grade({"question_answer": row["ground_truth"]}, spoken[row["mathv_id"]], "official")
-        assert (verdict.extracted or "", verdict.correct) == (row["official_parsed"], row["official_correct"]), row
+    for file in files("zerobench"):
+        for reply in replies("zerobench", file):
+            verdict = zerobench.grade(reply.row, reply.text, "official")
+            assert (verdict.extracted, verdict.correct) == (reply.extracted, reply.correct), reply.line
     for row in edges("zerobench"):
         verdict = zerobench.grade({"question_answer": row["gold"]}, row["response"], "official")
         assert (verdict.extracted or "", verdict.correct) == (row["official_parsed"], row["official_correct"]), row
@@ -146,13 +108,9 @@ def test_wemath_scores_and_rates_equal_the_official_scripts(level: str) -> None:
 
 def test_the_default_rule_agrees_with_official_verdicts_on_plain_replies() -> None:
     """Where replies follow the prompt's own format, cutting first must not change what is read."""
-    rows = {row["id"]: row for row in lines("mathvision/annotations_test3040.jsonl.gz")}
     pairs = [
-        (BENCHES["mathvision"].grade(rows[r["id"]], r["response"], "default").correct, r["rerun_correct"])
-        for r in lines("mathvision/dev/Gemini_Pro_CoT.jsonl.gz")
-    ]
-    pairs += [
-        (wemath.grade(r, r["response"], "default").correct, r["official_joker"])
-        for r in lines("wemath/dev/ursa_8b_half_a.jsonl.gz")
+        (BENCHES[bench].grade(reply.row, reply.text, "default").correct, reply.correct)
+        for bench, file in (("mathvision", "Gemini_Pro_CoT"), ("wemath", "ursa_8b_half_a"))
+        for reply in replies(bench, file)
     ]
     assert sum(a == b for a, b in pairs) / len(pairs) > 0.99

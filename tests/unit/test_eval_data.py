@@ -1,6 +1,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,10 @@ import pytest
 from PIL import Image
 
 from eval import data
+from eval.files import import_utils
 from eval.grading import BENCHES
-from eval.pictures import Picture, flatten
-from eval.schema import PICTURES
 from eval.tasks.mathvision import utils as mathvision
 from eval.tasks.mmmu import utils as mmmu
-from eval.tasks.zerobench import utils as zerobench
 from runners.errors import UserError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "bench-data"
@@ -60,9 +60,7 @@ def folder(tmp_path: Path) -> Callable[[list[Row]], Path]:
     ("bench", "n"), [("mmmu", 60), ("mathvista", 60), ("mathvision", 60), ("zerobench", 60), ("wemath", 68)]
 )
 def test_mini_rows_load_with_one_slot_per_picture(bench: str, n: int) -> None:
-    import importlib
-
-    utils = importlib.import_module(f"eval.tasks.{bench}.utils")
+    utils = import_utils(bench)
     rows = data.load(bench, "mini").rows
     assert len(rows) == n
     for row in rows:
@@ -86,15 +84,53 @@ def test_json_lines_gz_json_and_parquet_hold_the_same_rows(folder: Callable[[lis
     assert mathvision.doc_to_picture(loaded[0])[0].size == (8, 6)
 
 
+def shard(folder: Path, name: str, answer: str) -> None:
+    row = {**mathvision_row(1, answer=answer), "decoded_image": {"bytes": encoded(), "path": None}}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), folder / f"{name}.parquet")
+
+
 def test_a_folder_prefers_its_bench_and_its_split(tmp_path: Path) -> None:
     place = tmp_path / "mathvision" / "data"
     place.mkdir(parents=True)
     for split, answer in (("test", "3"), ("testmini", "4")):
-        row = {**mathvision_row(1, answer=answer), "decoded_image": {"bytes": encoded(), "path": None}}
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), place / f"{split}-00000-of-00001.parquet")
+        shard(place, f"{split}-00000-of-00001-0123456789abcdef", answer)
     (tmp_path / "mathvision" / "notes.json").write_text("[]")
-    (place / "testmini-00000-of-00001.parquet").rename(place / "mini-00000-of-00001.parquet")
-    assert [row["answer"] for row in data.load("mathvision", str(tmp_path)).rows] == ["3"]
+
+    def answers(split: str | None) -> list[str]:
+        return [row["answer"] for row in data.load("mathvision", str(tmp_path), split=split).rows]
+
+    assert answers(None) == answers("test") == ["3"]
+    assert answers("testmini") == ["4"]
+    assert data.fingerprint("mathvision", str(tmp_path), "testmini") != data.fingerprint("mathvision", str(tmp_path))
+    with pytest.raises(UserError, match=r"^[^\n]+no split dev; it holds test, testmini: name one with [^\n]+$"):
+        answers("dev")
+    (place / "test-00000-of-00001-0123456789abcdef.parquet").unlink()
+    assert answers(None) == ["4"]  # the only split that is there
+    shard(place, "train-00000-of-00001", "5")
+    with pytest.raises(UserError, match="no split test; it holds testmini, train"):
+        answers(None)
+
+
+def test_a_named_file_is_the_split_asked_for_and_may_hide_its_answers(folder: Callable[[list[Row]], Path]) -> None:
+    hidden = str(folder([mathvision_row(1, answer=""), mathvision_row(2, answer="?")]))
+    assert [row["answer"] for row in data.load("mathvision", hidden, split="private").rows] == [None, None]
+    assert [row["answer"] for row in data.load_text("mathvision", hidden, split="private")] == [None, None]
+    for split in (None, "test"):  # the bench's own split has answers
+        with pytest.raises(UserError, match=r"row 1: has no answer \(1 more rows are bad\)"):
+            data.load("mathvision", hidden, split=split)
+    some = str(folder([mathvision_row(1, answer=""), mathvision_row(2)]))
+    with pytest.raises(UserError, match="row 1: has no answer;"):
+        data.load("mathvision", some, split="private")
+
+
+def test_mini_has_zerobenchs_main_questions_and_no_other_split() -> None:
+    rows = data.load("zerobench", "mini", split="zerobench").rows
+    assert len(rows) == len({BENCHES["zerobench"].cluster(row) for row in rows}) == 20
+    assert data.load_text("zerobench", "mini", "zerobench_subquestions") == data.load_text("zerobench", "mini")
+    with pytest.raises(UserError, match=r"no split testmini; it has zerobench_subquestions, zerobench$"):
+        data.load("zerobench", "mini", split="testmini")
+    with pytest.raises(UserError, match=r"no split test; it has testmini$"):
+        data.load_text("mathvista", "mini", "test")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +140,14 @@ def test_a_folder_prefers_its_bench_and_its_split(tmp_path: Path) -> None:
         (mathvision_row(2, image=None), "has no image"),
         (mathvision_row(2, answer=None), "has no answer"),
         (mathvision_row(2, subject=None), "has no column subject"),
-        (mathvision_row(2, image="broken.png"), "corrupt picture"),
-        (mathvision_row(2, image="cut.png"), "corrupt picture"),
-        (mathvision_row(1), "occurs twice"),
+        (mathvision_row(2, image="broken.png"), "broken.png: no picture in a known format)"),
+        (mathvision_row(2, image="cut.png"), "cut.png: "),
+        (mathvision_row(2, image="empty.png"), "empty.png: empty)"),
+        (mathvision_row(2, image="cut.jpg"), "has a picture that cannot be used"),
+        (mathvision_row(2, image="iVBOR" * 999), "has no image: iVBOR"),
+        (mathvision_row(2, answer=" "), "has no answer"),
+        (mathvision_row(2, options="A, B"), "has options that are no list"),
+        (mathvision_row(1), "its id 1 occurs twice"),
     ],
 )
 def test_a_bad_row_is_named_and_left_out_only_if_asked(
@@ -115,6 +156,8 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
     file = folder([mathvision_row(1), bad, mathvision_row(3)])
     (file.parent / "broken.png").write_bytes(b"no picture")
     (file.parent / "cut.png").write_bytes(encoded()[:-30])
+    (file.parent / "cut.jpg").write_bytes(encoded(kind="JPEG")[:300])
+    (file.parent / "empty.png").write_bytes(b"")
     with pytest.raises(UserError) as error:
         data.load("mathvision", str(file))
     message = str(error.value)
@@ -127,54 +170,58 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "says"),
     [
-        ("missing.jsonl", None),
-        ("rows.txt", "x"),
-        ("rows.jsonl", "{no json"),
-        ("rows.parquet", "x"),
-        ("rows.json", "3"),
-        ("rows.jsonl", ""),
+        ("missing.jsonl", None, "no such file or folder"),
+        ("rows.tsv", b"index\timage", "no data file; give one of .parquet, .jsonl"),
+        ("rows.jsonl", b'{"id": "1"}\n{no json', r"not readable as jsonl \(line 2: .*mend the file"),
+        ("rows.jsonl", b"\xff\xfe\x00", "not readable as jsonl"),
+        ("rows.jsonl.gz", b"no gzip", "not readable as jsonl.gz"),
+        ("rows.jsonl.gz", gzip.compress(b"{}" * 999)[:-20], "not readable as jsonl.gz"),
+        ("rows.parquet", b"x", "not readable as parquet"),
+        ("rows.json", b"3", "holds no list of rows"),
+        ("rows.jsonl", b"[1]", "holds no list of rows"),
+        ("rows.jsonl", b"", "no usable row"),
+        ("folder/notes.txt", b"x", "folder: holds no data file"),
     ],
 )
-def test_unusable_files_are_one_line(tmp_path: Path, name: str, content: str | None) -> None:
+def test_unusable_files_are_one_line(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
     if content is not None:
-        (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match=r"^[^\n]+$"):
-        data.load("mathvision", str(tmp_path / name))
+        file.write_bytes(content)
+    place = file.parent if "folder" in name else file
+    with pytest.raises(UserError, match=rf"^[^\n]*{says}[^\n]*$"):
+        data.load("mathvision", str(place))
 
 
-def test_no_hub_is_one_line_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
+def test_a_forbidden_file_is_one_line(folder: Callable[[list[Row]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder([mathvision_row(1)])
 
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise ConnectionError("Couldn't reach the hub\nsecond line")
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(file))
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(UserError, match=r"^mathvista: cannot load AI4Math/MathVista [^\n]+--data mini[^\n]+$"):
-        data.load("mathvista", "hub")
+    for reader in ("open", "read_bytes"):  # who runs the tests may be allowed everything
+        monkeypatch.setattr(Path, reader, forbidden)
+    for read in (data.load, data.load_text, data.fingerprint):
+        with pytest.raises(UserError, match=r"^[^\n]+not readable as jsonl [^\n]+Permission denied[^\n]+$"):
+            read("mathvision", str(file))
 
 
-def test_hub_rows_come_from_every_config_with_encoded_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    asked = []
-
-    def serve(name: str, config: str | None, split: str) -> Any:
-        asked.append((name, config, split))
-        row = {"question_id": config or "1_1", "question_text": "?", "question_answer": "3"}
-        features = {column: datasets.Value("string") for column in row}
-        pictures = {"question_images_decoded": [{"bytes": encoded("P"), "path": None}]}
-        return datasets.Dataset.from_list(
-            [row | pictures],
-            features=datasets.Features({**features, "question_images_decoded": datasets.List(datasets.Image())}),
-        )
-
-    monkeypatch.setattr(datasets, "load_dataset", serve)
-    rows = data.load("zerobench", "hub").rows
-    assert asked == [("jonathan-roberts1/zerobench", None, "zerobench_subquestions")]
-    assert isinstance(rows[0]["question_images_decoded"][0].source, bytes)
-    assert zerobench.doc_to_picture(rows[0])[0].mode == "RGB"
+def test_the_command_line_refuses_bad_data_before_any_model_loads(folder: Callable[[list[Row]], Path]) -> None:
+    file = folder([mathvision_row(1), mathvision_row(1)])
+    code = (
+        "import sys, cli\ntry: cli.main()\n"
+        "except SystemExit as stop: print(stop.code, 'torch' in sys.modules, file=sys.stdout)"
+    )
+    out = file.parent / "out"
+    words = ["eval", "--bench", "mathvision", "--model", "embedded", "--data", str(file), "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "2 False\n", done.stderr
+    assert done.stderr == f"error: {file} row 2: its id 1 occurs twice; mend the data or pass --skip-bad-rows\n"
+    assert not out.exists()
 
 
 def wemath_row(problem: str, key: str) -> Row:
@@ -215,33 +262,18 @@ def test_only_what_changes_the_data_changes_its_fingerprint(folder: Callable[[li
     assert [data.edition(d) for d in ("hub", "mini", str(file))] == ["official", "mini", "local"]
 
 
-def test_transparent_and_palette_pictures_lie_on_white() -> None:
-    clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
-    assert flatten(clear).getpixel((0, 0)) == (255, 255, 255)
-    palette = clear.convert("P")
-    palette.info["transparency"] = palette.getpixel((0, 0))
-    assert flatten(palette).getpixel((0, 0)) == (255, 255, 255)
-    assert flatten(Image.new("LA", (2, 2), (7, 255))).getpixel((0, 0)) == (7, 7, 7)
-    assert flatten(Image.new("I;16", (2, 2), 65535)).getpixel((0, 0)) == (255, 255, 255)
-
-
-def test_content_decides_the_format_and_max_pixels_the_size() -> None:
-    picture = Picture(encoded("L", kind="JPEG", colour=7))
-    assert picture.open().getpixel((0, 0)) == (7, 7, 7)
-    assert picture.open(max_pixels=12).size == (4, 3)
-    assert picture.open(max_pixels=48).size == (8, 6)
-
-
 @pytest.mark.parametrize(
-    ("bench", "n"), [("mmmu", 8), ("mathvista", 5), ("mathvision", 24), ("zerobench", 12), ("wemath", 20)]
+    ("bench", "n", "pictures"),
+    [("mmmu", 8, 12), ("mathvista", 5, 5), ("mathvision", 24, 24), ("zerobench", 12, 12), ("wemath", 20, 20)],
 )
-def test_real_questions_and_pictures_load(bench: str, n: int) -> None:
+def test_real_questions_load_with_a_slot_for_each_picture(bench: str, n: int, pictures: int) -> None:
     file = SHARED / bench / "images" / "questions.jsonl"
     if not file.is_file():
         pytest.skip("needs ../shared/bench-data")
     rows = data.load(bench, str(file)).rows
+    utils = import_utils(bench)
     assert len(rows) == n
-    assert all(BENCHES[bench].row_id(row) for row in rows)
-    for row in rows:
-        cells = [row[column] for column in PICTURES[bench]]
-        assert any(isinstance(cell, Picture) or (isinstance(cell, list) and cell) for cell in cells)
+    shown = [utils.doc_to_image(row) for row in rows]
+    assert [utils.doc_to_text(row).count("<image>") for row in rows] == [len(seen) for seen in shown]
+    assert sum(map(len, shown)) == pictures
+    assert all(picture.open(10_000).mode == "RGB" for seen in shown for picture in seen)

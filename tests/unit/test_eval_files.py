@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from eval import files
+from eval.ask import build_task
 from eval.engine import check_model, longest_first, vision_ids
 from eval.grading import BENCHES
-from eval.run import build_task, identity
+from eval.run import identity
 from eval.settings import EvalSettings
 from runners.errors import UserError
 
@@ -48,9 +49,13 @@ def test_a_missing_model_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> Non
 def test_how_it_is_computed_is_not_part_of_what_is_asked(tmp_path: Path) -> None:
     model = str(model_folder(tmp_path / "model"))
     base = EvalSettings(data="mini", benches=("mmmu",))
-    same = EvalSettings(data="mini", batch_size=1, device="cpu")
+    how = {"batch_size": 1, "device": "cpu", "data_parallel": 2, "judge": {"url": "http://127.0.0.1:1/v1"}}
+    same = EvalSettings.model_validate({"data": "mini", **how, "splits": {"zerobench": "zerobench"}})
+    own = EvalSettings.model_validate({"data": "mini", "splits": {"mmmu": "validation"}})
     other = EvalSettings(data="mini", temperature=0.5)
-    assert identity("mmmu", model, base) == identity("mmmu", model, same)
+    assert identity("mmmu", model, base) == identity("mmmu", model, same) == identity("mmmu", model, own)
+    assert identity("zerobench", model, base) != identity("zerobench", model, same)
+    assert identity("mmmu", model, base) != identity("mmmu", model, EvalSettings(data="mini", samples=2))
     with pytest.raises(UserError, match=r"temperature 0.7 there, 0.5 asked"):
         files.refuse_other(tmp_path, identity("mmmu", model, base), identity("mmmu", model, other))
 
@@ -62,6 +67,36 @@ def test_a_foreign_result_is_refused(tmp_path: Path) -> None:
         files.read_result(tmp_path)
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """/dev/full fails every write as a full disk does."""
+    assert Path("/dev/full").is_char_device()
+    (tmp_path / ".result.json.tmp").symlink_to("/dev/full")
+    (tmp_path / "result.json").write_text("old")
+    with pytest.raises(UserError, match=r"^the disk is full at [^\n]+: free space and give the same command again$"):
+        files.write_json(tmp_path / "result.json", {"score": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert (tmp_path / "result.json").read_text() == "old"
+    (tmp_path / ".samples.parquet.tmp").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="the disk is full"):
+        files.write_bench(tmp_path, {"score": 1}, [{"id": "1", "sample": 0, "reply": "a"}])
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": 0, "samples": 4}, "temperature 0 gives the same reply 4 times"),
+        ({"tensor_parallel": 2}, "tensor_parallel above 1 needs engine vllm"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(change: dict[str, int], message: str) -> None:
+    from runners.config import resolve
+
+    overrides = ["eval.engine=transformers", *(f"eval.{key}={value}" for key, value in change.items())]
+    with pytest.raises(UserError, match=rf"^[^\n]*{message}[^\n]*$"):
+        resolve("cpu", "base", 0, overrides)
+
+
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write there"):
@@ -69,8 +104,7 @@ def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_batches_hold_long_prompts_first_and_every_prompt_once() -> None:
-    prompts = ["a", "bbb", "cc", "ddd", ""]
-    assert list(longest_first(prompts, 2)) == [[1, 3], [2, 0], [4]]
+    assert list(longest_first([1, 3, 2, 3, 0], 2)) == [[1, 3], [2, 0], [4]]
 
 
 def test_vision_ids_come_from_the_config() -> None:
@@ -110,5 +144,5 @@ def test_our_tasks_hold_our_rows_and_open_pictures_late() -> None:
     rows = data.load("wemath", "mini", limit=3).rows
     task = build_task("wemath", rows)
     assert len(task.eval_docs) == 3
-    late = task.doc_to_image(task.eval_docs[0])
-    assert late[0](max_pixels=16)[0].size == (4, 4)
+    (late,) = task.doc_to_image(task.eval_docs[0])
+    assert late.open(max_pixels=16).size == (4, 4)
