@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.helpers import ROOT
-
-
-def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "cli.py"), *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+from tests.e2e.warm import cli
 
 
 @pytest.mark.parametrize(
@@ -34,7 +30,7 @@ def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: list[str], message: str) -> None:
-    result = _cli(tmp_path, *words)
+    result = cli(tmp_path, *words)
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
@@ -49,7 +45,7 @@ def test_a_model_folder_without_a_processor(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (model / name).write_bytes((ROOT / "runners" / "base" / name).read_bytes())
     for words in (["eval", "--model", str(model)], ["train", "--method", "grpo", "--set", f"model.path={model}"]):
-        result = _cli(tmp_path, *words)
+        result = cli(tmp_path, *words)
         assert result.returncode == 2
         assert "processor" in result.stderr.splitlines()[-1]
         assert {p.name for p in tmp_path.iterdir()} == {"model"}
@@ -57,20 +53,21 @@ def test_a_model_folder_without_a_processor(tmp_path: Path) -> None:
 
 def test_an_unwritable_or_foreign_output_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file, not a folder")
-    result = _cli(tmp_path, "train", "--method", "grpo")
+    result = cli(tmp_path, "train", "--method", "grpo")
     assert result.returncode == 2
     assert "cannot create" in result.stderr
     foreign = tmp_path / "mine" / "default" / "grpo" / "seed0"
     foreign.mkdir(parents=True)
     (foreign / "thesis.tex").write_text("mine")
-    result = _cli(tmp_path, "train", "--method", "grpo", "--out", "mine")
+    result = cli(tmp_path, "train", "--method", "grpo", "--out", "mine")
     assert result.returncode == 2
     assert "not empty and not a run" in result.stderr
     assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
 
 
 def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
-    result = _cli(tmp_path, "--help")
+    command = [sys.executable, str(ROOT / "cli.py"), "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0
     for verb in ("train", "sweep", "eval", "report", "demo", "list", "show", "base"):
         assert f" {verb} " in result.stdout

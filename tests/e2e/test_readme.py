@@ -1,15 +1,13 @@
 """The commands of the README, in their order, with settings small enough to wait for."""
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.helpers import ROOT
+from tests.e2e.warm import Finished, cli
 
 TRAIN = ("steps=1", "prompts=2", "generations=2", "micro_batch=4", "max_completion_tokens=8")
 EVAL = ("limit=4", "max_new_tokens=8")
@@ -23,21 +21,13 @@ def _commands() -> list[str]:
     return [c for c in commands if "cli.py" in c]
 
 
-def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: str, folder: Path) -> Finished:
     words = shlex.split(command.removeprefix("uv run ").removeprefix("cli.py "))
     if words[0] in TAKES_SETTINGS:
         words += SETS
     elif words[0] == "eval":
         words += SETS[-2 * len(EVAL) :]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *words],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return cli(folder, *words)
 
 
 @pytest.fixture(scope="module")
