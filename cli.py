@@ -13,10 +13,12 @@ import typer
 from rich.console import Console
 
 from runners.errors import UserError
+from runners.speed.command import bench_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Prepare training data.")
 app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 Preset = Annotated[str, typer.Option(help="cpu, lora, paper, or a YAML file.")]

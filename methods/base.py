@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
+import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
@@ -99,6 +100,17 @@ class Method:
     def credit_uses_teacher(self) -> bool:
         """Whether `credit` needs the teacher's log-probabilities of the sampled tokens."""
         return False
+
+    @property
+    def credit_by_row(self) -> bool:
+        """Whether `credit` treats every rollout by itself, so that it may be called on any part of a batch: the
+        student's log-probabilities then come from the update's own forward pass, and no pass is made for them."""
+        return False
+
+    def asks_teacher(self, step: int, advantages_B: Tensor) -> Tensor:
+        """Which rollouts' credit the teacher can change (B,), bool. The others are not scored by it, and `credit` sees
+        equal log-probabilities; where none is left it sees None."""
+        return torch.ones_like(advantages_B, dtype=torch.bool)
 
     @property
     def distils(self) -> bool:

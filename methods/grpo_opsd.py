@@ -33,6 +33,10 @@ class GRPOPlusOPSD(OPSD):
         return self.form == "advantage"
 
     @property
+    def credit_by_row(self) -> bool:
+        return True
+
+    @property
     def distils(self) -> bool:
         return self.form == "loss"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from methods.base import Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
 from methods.functional import linear_decay, masked_mean
@@ -33,16 +34,24 @@ class RLSD(Method):
     def credit_uses_teacher(self) -> bool:
         return True
 
+    @property
+    def credit_by_row(self) -> bool:
+        return True
+
+    def asks_teacher(self, step: int, advantages_B: Tensor) -> Tensor:
+        return advantages_B.ne(0) & (linear_decay(self.mix, self.decay, step) > 0)
+
     def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
         return Privilege("answer", task.answer)
 
     def credit(self, rollouts: Rollouts) -> Credit:
-        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
+        mix = linear_decay(self.mix, self.decay, rollouts.step)
+        if rollouts.student_BT is None or rollouts.teacher_BT is None:
+            return Credit(rollouts.advantages_B, {"lambda": mix})
         advantage_B1 = rollouts.advantages_B[:, None]
         delta_BT = rollouts.teacher_BT - rollouts.student_BT
         weight_BT = torch.exp(advantage_B1.sign() * delta_BT)
         clipped_BT = weight_BT.clamp(1 - self.clip, 1 + self.clip)
-        mix = linear_decay(self.mix, self.decay, rollouts.step)
         mixed_BT = (1 - mix) + mix * clipped_BT
         metrics = {
             "lambda": mix,

@@ -70,6 +70,7 @@ class TrainSettings(_Section):
     max_prompt_tokens: PositiveInt
     max_completion_tokens: PositiveInt
     gradient_checkpointing: bool
+    shared_prefix: bool = True  # score each prompt and picture once for all its rollouts; false: row by row, as TRL
     vllm: bool
     checkpoint_every: PositiveInt
     record_every: PositiveInt  # steps between token tables

@@ -58,7 +58,7 @@ def make_plan(
         batch_of(settings),
         held,
         work(settings, method, shape, gpu_memory * GIB, mfu, told),
-        teacher_words(settings, method, shape),
+        teacher_words(settings, method, shape, held),
         notes(settings, shape),
         None if held.fits else mend(settings, method, gpu_memory),
         train_words(settings, preset, overrides),
@@ -105,7 +105,17 @@ def told_tokens(settings: Settings, method: Method) -> int:
     return settings.train.max_completion_tokens * (2 if kind == "sibling_and_failure" else 1)
 
 
-def teacher_words(settings: Settings, method: Method, shape: ModelShape) -> str:
+def teacher_on_host(settings: Settings, method: Method, gpu: float | None) -> bool:
+    """Whether a run whose GPU has `gpu` bytes (None: there is none) keeps the teacher's copy in host memory: as its
+    plan says, and beside the policy where no configuration is at hand to plan by."""
+    if gpu is None:
+        return False
+    with suppress(UserError):
+        return memory(settings, method, model_shape(settings.model), gpu, told_tokens(settings, method)).host > 0
+    return False
+
+
+def teacher_words(settings: Settings, method: Method, shape: ModelShape, held: Memory) -> str:
     spec, copy = method.teacher, teacher_copy(settings, method, shape)
     if spec.kind == "none":
         return "none: rewards alone decide"
@@ -118,7 +128,10 @@ def teacher_words(settings: Settings, method: Method, shape: ModelShape) -> str:
     if spec.kind == "initial" and settings.model.lora is not None:
         weights += " (the adapter is switched off)"
     size = "no copy in memory"
-    if copy:
+    if held.host:
+        # torch rounds every pinned tensor up to a power of two.
+        size = f"{held.host / GIB:.3g} GiB, at most twice that once pinned, of host memory in each process"
+    elif copy:
         size = f"{copy / GIB:.3g} GiB" + (f", divided among {shards(settings)} GPUs" if shards(settings) > 1 else "")
     kind = privilege_kind(method)
     told = f"it is told: {kind.replace('_', ' ')}" if kind else "what it is told depends on the group"

@@ -14,13 +14,16 @@ from typing import NamedTuple
 from methods import Method
 from runners.config import Settings
 from runners.plan_model import ModelShape
+from runners.plan_passes import Pass, reading, student_passes, teacher_passes
 
 GIB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2}
 VLLM_SHARE = 0.3  # TRL's vllm_gpu_memory_utilization: what a colocated engine takes of the GPU, and keeps
 VLLM_WORK = 2 * GIB  # assumed: what the engine needs of its share beside weights and cache
 OVERHEAD = 4 * GIB  # assumed: CUDA context, NCCL, fragmentation
-LOGIT_COPIES = 13  # float32 copies of a chunk of logits at the peak of a divergence, counted on the Jensen-Shannon one
+# Float32 copies of a chunk of logits at the peak: of a divergence, counted on the Jensen-Shannon one, and of sampled
+# tokens' log-probabilities alone.
+LOGIT_COPIES, SAMPLED_COPIES = 8, 4
 
 ALWAYS = frozenset({"rollouts", "scoring", "update"})
 PHASES = ("rollouts", "scoring", "update")
@@ -39,6 +42,7 @@ class Memory(NamedTuple):
     lines: list[Line]
     available: float  # bytes of one GPU
     sequences: int  # of full length that the key-value cache holds at once
+    host: float  # bytes of host memory in each process: the teacher's copy where the GPU has no room for it
 
     def of(self, phase: str) -> float:
         return sum(line.size for line in self.lines if phase in line.phases)
@@ -110,15 +114,49 @@ def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
 
 
 def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float, told: int) -> Memory:
-    """`gpu`: bytes of one GPU; `told`: tokens that a teacher's prompt has more than the student's, at most."""
+    """`gpu`: bytes of one GPU; `told`: tokens that a teacher's prompt has more than the student's, at most.
+
+    The teacher's copy is kept in host memory where the GPU has no room for it.
+    """
+    held = _memory(settings, method, shape, gpu, told, on_host=False)
+    if held.fits or not teacher_copy(settings, method, shape):
+        return held
+    return _memory(settings, method, shape, gpu, told, on_host=True)
+
+
+def _memory(settings: Settings, method: Method, shape: ModelShape, gpu: float, told: int, *, on_host: bool) -> Memory:
+    teacher, host = teacher_memory(settings, method, shape, on_host)
     lines = [
         *_states(settings, method, shape),
+        *teacher,
         *_rollouts(settings, shape, gpu),
         *_scoring(settings, method, shape, told),
+        *_repeated(settings, method, shape, told),
         *_update(settings, method, shape),
         Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD, ALWAYS),
     ]
-    return Memory([line for line in lines if line.size], gpu, key_value_cache(settings, shape, gpu).sequences)
+    return Memory([line for line in lines if line.size], gpu, key_value_cache(settings, shape, gpu).sequences, host)
+
+
+def teacher_memory(settings: Settings, method: Method, shape: ModelShape, on_host: bool) -> tuple[list[Line], float]:
+    """What the teacher's copy holds on a GPU, and its bytes of host memory in each process: see runners/snapshot.py."""
+    copy, parts = teacher_copy(settings, method, shape), shards(settings)
+    if not copy:
+        return [], 0.0
+    n, size, scoring = shape.trained, trained_bytes(settings), frozenset({"scoring"})
+    over = f" / {parts} GPUs" if parts > 1 else ""
+    lines = [Line("teacher's copy", f"{numbers(n)} x {copy // n} bytes{over}", copy / parts, ALWAYS)]
+    # No tensor is larger than the head; adapters all together may be smaller.
+    words = "the largest tensor: values of teacher and policy change places one tensor after the other"
+    buffer = Line("exchange buffer", words, min(shape.head, n) * size / parts, scoring)
+    cast = n * size / parts if copy > n * size else 0.0  # an average is wider than the policy that computes with it
+    if on_host:
+        return [buffer], copy / parts + cast
+    if cast:
+        lines.append(Line("teacher's cast", "its average in the dtype of the trained weights", cast, scoring))
+    elif parts > 1:
+        lines.append(buffer)
+    return lines, 0.0
 
 
 def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
@@ -126,7 +164,6 @@ def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
     frozen, compute = shape.total - n, BYTES[settings.model.dtype]
     trained = numbers(n)
     over = f" / {parts} GPUs" if parts > 1 else ""
-    copy = teacher_copy(settings, method, shape)
     update = frozenset({"update", "scoring"} if method.distils else {"update"})
     buckets = 2 if settings.train.processes > 1 and parts == 1 else 1
     bucket_words = ", twice: DDP's buckets" if buckets == 2 else ""
@@ -135,13 +172,6 @@ def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
         Line("frozen weights", f"{numbers(frozen)} x {compute} bytes{over}", frozen * compute / parts, ALWAYS),
         Line("AdamW", f"2 averages x {trained} x {size} bytes{over}", 2 * n * size / parts, ALWAYS),
         Line("gradients", f"as the trained weights{bucket_words}", buckets * n * size / parts, update),
-        Line("teacher's copy", f"{trained} x {copy // n} bytes{over}", copy / parts, ALWAYS),
-        Line(
-            "student, set aside",
-            "as the trained weights, while the teacher's are in their place",
-            n * size / parts if copy else 0,
-            frozenset({"scoring"}),
-        ),
     ]
     if parts > 1:
         whole = 2 * shape.largest_layer + shape.outside_layers + shape.head
@@ -167,8 +197,8 @@ def _rollouts(settings: Settings, shape: ModelShape, gpu: float) -> list[Line]:
             f"GiB = {cache.sequences} sequences of {t.max_prompt_tokens + t.max_completion_tokens:,} tokens at once"
         )
         return [Line("vLLM", words, VLLM_SHARE * gpu, ALWAYS), pictures]
-    prompt = rollouts * t.max_prompt_tokens
-    reading = prompt * (3 * shape.hidden + 3 * shape.ffn) * compute
+    prompt = reading(settings).tokens
+    widest = prompt * (3 * shape.hidden + 3 * shape.ffn) * compute
     later = rollouts * t.max_completion_tokens * cache.per_token  # not yet there while prompts are read
     words = (
         f"{rollouts:,} rollouts x {t.max_prompt_tokens + t.max_completion_tokens:,} tokens x {cache.per_token:,} bytes"
@@ -178,19 +208,41 @@ def _rollouts(settings: Settings, shape: ModelShape, gpu: float) -> list[Line]:
         Line(
             "reading prompts",
             f"{prompt:,} prompt tokens in one forward, less what the cache grows by later",
-            max(reading - later, 0),
+            max(widest - later, 0),
             phase,
         ),
         pictures,
     ]
 
 
+def _largest(passes: list[Pass]) -> Pass:
+    return max(passes, key=lambda one: one.tokens)
+
+
 def _scoring(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
-    t = settings.train
-    tokens = t.device_batch * (t.max_prompt_tokens + t.max_completion_tokens + told)
+    tokens = _largest(teacher_passes(settings, method, told)).tokens
     words = f"{tokens:,} tokens without gradient: the widest layer's tensors"
     size = tokens * (3 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
     return [Line("a forward", words, size, frozenset({"scoring"}))]
+
+
+def _repeated(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
+    """On a GPU the attention of packed groups repeats the prompt's keys and values, before those of each completion
+    and for every query head: see runners/prefix.py."""
+    t = settings.train
+    if not t.shared_prefix:
+        return []
+    kept = 1 if t.gradient_checkpointing else shape.layers
+    lines = []
+    for phase, one, layers in (
+        ("scoring", _largest(teacher_passes(settings, method, told)), 1),
+        ("update", _largest(student_passes(settings)), kept),
+    ):
+        tokens = one.rollouts * (one.prompt + one.completion) if one.rollouts > one.prompts else 0
+        size = 2 * tokens * shape.queries * BYTES[settings.model.dtype] * layers
+        words = f"keys and values of {tokens:,} tokens, each completion's prompt among them, in {layers} of the layers"
+        lines.append(Line("keys, repeated", words, size, frozenset({phase})))
+    return lines
 
 
 def layer_bytes(settings: Settings, shape: ModelShape) -> int:
@@ -199,8 +251,11 @@ def layer_bytes(settings: Settings, shape: ModelShape) -> int:
     Counted on transformers' Qwen3-VL: in bfloat16 each of its four norms keeps a float32 copy of its input.
     """
     d, q, k, f = shape.hidden, shape.queries, shape.keys, shape.ffn
-    # A padded batch makes sdpa repeat keys and values to as many heads as there are queries.
-    attention = 4 * q if settings.model.attention == "sdpa" else 2 * q + 2 * k
+    attention = 2 * q + 2 * k
+    if settings.train.shared_prefix:  # its result once more; completions of several lengths, unpacked to one
+        attention = 4 * q + 4 * k
+    elif settings.model.attention == "sdpa":  # a padded batch makes it repeat keys and values for every query head
+        attention = 4 * q
     wide = 6 * d + 2 * (q + k) + attention + 4 * f
     return 4 * wide if settings.model.dtype == "float32" else 2 * (wide + 2 * d + q + k)
 
@@ -222,12 +277,9 @@ def kept_bytes(settings: Settings, shape: ModelShape, tokens: int, patches: int)
 
 
 def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    t, phase = settings.train, frozenset({"update"})
-    tokens = t.device_batch * (t.max_prompt_tokens + t.max_completion_tokens)
-    patches = t.device_batch * prompt_patches(settings, shape)
+    t, phase, largest = settings.train, frozenset({"update"}), _largest(student_passes(settings))
+    tokens, patches = largest.tokens, largest.pictures * prompt_patches(settings, shape)
     text, vision = kept_bytes(settings, shape, tokens, patches)
-    if method.policy_gradient and method.distils:  # two graphs, freed by one backward pass
-        text, vision = 2 * text, 2 * vision
     # Gradients inside the layer that is at work.
     text += tokens * (2 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
     words = "all of {} layers"
@@ -235,36 +287,55 @@ def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
         words = "the input of each of {} layers, and one layer in full"
         text += tokens * layer_bytes(settings, shape)
         vision += patches * vision_bytes(settings, shape)[0]
-    words += ", for both losses" if method.policy_gradient and method.distils else ""
+    shown = f"{largest.rollouts:,} completions, {largest.prompts:,} prompt{'s' if largest.prompts > 1 else ''}"
     return [
-        Line("activations, text", f"{tokens:,} tokens: {words.format(shape.layers)}", text, phase),
+        Line("activations, text", f"{tokens:,} tokens ({shown}): {words.format(shape.layers)}", text, phase),
         Line("activations, vision", f"{patches:,} patches: {words.format(shape.vision_layers)}", vision, phase),
-        *_head(settings, method, shape),
+        *head_lines(settings, method, shape),
     ]
 
 
-def _head(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    """Logits exist a chunk at a time; the head is read by value, so FSDP2 gathers it in the dtype it is kept in."""
-    from runners.scoring import CHUNK
+def keeps_logits(settings: Settings, shape: ModelShape) -> bool:
+    """Whether a micro-batch's logits wait for the backward pass of the policy gradient; else they are formed anew."""
+    from runners.vocab import KEEP
 
-    phase = frozenset({"update"})
-    head = shape.head * (trained_bytes(settings) if shape.head_trained else BYTES[settings.model.dtype])
-    head_size = numbers(shape.head)
+    return _largest(student_passes(settings)).scored * shape.vocabulary <= KEEP
+
+
+def head_lines(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
+    """Logits exist a chunk at a time; the head is read by value, so FSDP2 gathers it in the dtype it is kept in."""
+    from runners.head import CHUNK
+
+    phase, compute = frozenset({"update"}), BYTES[settings.model.dtype]
+    width = trained_bytes(settings) if shape.head_trained else compute
+    head, head_size = shape.head * width, numbers(shape.head)
     gathered = head if shards(settings) > 1 else 0
     own = teacher_copy(settings, method, shape) > 0 and shape.head_trained
-    chunk = max(CHUNK, shape.vocabulary)
+    chunk, copies = max(CHUNK, shape.vocabulary), LOGIT_COPIES if method.distils else SAMPLED_COPIES
+    tokens = _largest(student_passes(settings)).scored
     lines = [
-        Line("logits", f"{chunk:,} at a time x {LOGIT_COPIES} float32 copies", chunk * LOGIT_COPIES * 4, phase),
+        Line("logits", f"{chunk:,} at a time x {copies} float32 copies", chunk * copies * 4, phase),
         Line("head, gathered", f"{head_size}, whole", gathered, frozenset({"scoring", "update"})),
     ]
+    if method.policy_gradient and keeps_logits(settings, shape):
+        words = f"{tokens:,} tokens x {shape.vocabulary:,}, kept for the backward pass"
+        lines.append(Line("logits, kept", words, tokens * shape.vocabulary * compute, phase))
+    if width > compute:
+        both = 2 if method.distils else 1
+        words = f"{head_size} in {settings.model.dtype}{', the teacher too' if both > 1 else ''}"
+        lines.append(Line("head, cast", words, both * shape.head * compute, phase))
     if shape.head_trained:
         words = f"{head_size} x 4 bytes, whole, summed over the chunks"
-        lines.append(Line("head's gradient", words, shape.head * 4, phase))
-    if method.distils:
-        t = settings.train
-        states = t.device_batch * t.max_completion_tokens * shape.hidden * BYTES[settings.model.dtype]
-        words = f"{t.device_batch * t.max_completion_tokens:,} tokens x {shape.hidden:,} values"
-        lines.append(Line("teacher's states", words, states, phase))
+        each = 4 + (width if width < 4 else 0)  # it is cast to the dtype of the weights in the end
+        if method.policy_gradient and method.distils:
+            words, each = f"{words}; the other loss's, and both together", each + 2 * width
+        lines.append(Line("head's gradient", words, shape.head * each, phase))
+    states, words = (
+        3 if method.distils else 2,
+        f"{tokens:,} tokens x {shape.hidden:,} values: the student's, its gradient",
+    )
+    words += ", the teacher's" if method.distils else ""
+    lines.append(Line("hidden states", words, states * tokens * shape.hidden * compute, phase))
     if method.distils and (own or gathered):
         words = f"{head_size}, whole, while a divergence is computed"
         lines.append(Line("teacher's head", words, head, phase))

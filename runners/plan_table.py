@@ -106,7 +106,12 @@ def _work(plan: Plan, settings: Settings, mfu: float) -> Table:
         table.add_row(part.what, part.formula, _number(part.flops / 1e15), _number(part.seconds))
     table.add_section()
     flops, seconds = sum(p.flops for p in plan.work), sum(p.seconds for p in plan.work)
-    table.add_row("a step", "waiting for the longest rollout is not counted", _number(flops / 1e15), _number(seconds))
+    table.add_row(
+        "a step",
+        "with the rollouts that a run skips, for want of an advantage; without any waiting",
+        _number(flops / 1e15),
+        _number(seconds),
+    )
     steps = settings.train.steps
     table.add_row("the run", f"{steps:,} such steps: about {_duration(seconds * steps)}", "", "")
     return table

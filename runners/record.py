@@ -48,18 +48,17 @@ class Recorder:
         self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
         self._shown = ""
+        self._ids: list[str] = []
 
     def rollouts(
         self,
         inputs: list[dict[str, Any]],
         texts: list[str],
         told: list[Privilege | None],
-        ids_BT: Tensor,
         own: slice,
         rollouts: Rollouts,
-        credit: Credit,
     ) -> None:
-        """`inputs`, `texts`, `told` and `ids_BT` are this process's rollouts, the rows `own` of all."""
+        """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
         frame = pd.DataFrame(
             {
@@ -75,10 +74,9 @@ class Recorder:
         )
         own_file = f"step{step:05d}-{process}.parquet" if process else f"step{step:05d}.parquet"
         write_parquet(frame, self._run.path / "completions" / own_file)
+        self._ids = list(frame["id"]) if process == 0 else []
         if process == 0:
             self._prompts(inputs, told)
-            if rollouts.teacher_BT is not None and (step == 1 or step % self._every == 0):
-                self._tokens(frame, ids_BT, rollouts, credit)
 
     def _prompts(self, inputs: list[dict[str, Any]], told: list[Privilege | None]) -> None:
         """Show and keep one student prompt and, once somebody was told something, the teacher's, as rendered."""
@@ -95,24 +93,30 @@ class Recorder:
         write_text(self._run.path / "prompts.txt", text)
         print(text)
 
-    def _tokens(self, frame: pd.DataFrame, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
-        """Token, both log-probabilities, weight and final advantage of the first rollouts of the step."""
+    def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
+        """At intervals: token, both log-probabilities, weight and final advantage of the step's first rollouts.
+
+        A rollout that nobody scored, because its advantage is zero, is left out.
+        """
+        if not self._ids or (rollouts.step > 1 and rollouts.step % self._every):
+            return
         assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
         rows = []
-        for b in range(min(self._rows, len(frame))):
+        scored = rollouts.student_BT[: len(self._ids)].ne(0).any(1).nonzero()[:, 0].tolist()
+        for b in scored[: self._rows]:
             for t in rollouts.mask_BT[b].nonzero()[:, 0].tolist():
                 advantage = credit.advantages[b] if credit.advantages.dim() == 1 else credit.advantages[b, t]
                 rows.append(
                     {
                         "rollout": b,
-                        "id": frame["id"][b],
+                        "id": self._ids[b],
                         "position": t,
                         "token": self._tokenizer.decode([int(ids_BT[b, t])]),
                         "student": rollouts.student_BT[b, t].item(),
                         "teacher": rollouts.teacher_BT[b, t].item(),
                         "weight": 1.0 if credit.weights_BT is None else credit.weights_BT[b, t].item(),
                         "advantage": advantage.item(),
-                        "reward": frame["reward"][b],
+                        "reward": rollouts.rewards_B[b].item(),
                     }
                 )
         write_parquet(pd.DataFrame(rows), self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet")

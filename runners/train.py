@@ -17,6 +17,7 @@ from runners.config import Settings, TrainSettings
 from runners.data import training_rows
 from runners.errors import UserError
 from runners.model import load, locate
+from runners.plan import teacher_on_host
 from runners.processes import rank
 from runners.record import Recorder, RunCallback
 from runners.rewards import accuracy, formatted
@@ -144,6 +145,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
     rows = fit_prompts(training_rows(settings), processor, settings.train.max_prompt_tokens)
+    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
@@ -154,6 +156,8 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         method=method,
         recorder=Recorder(run, processor, settings.train.record_every),
         banned=banned,
+        shared_prefix=settings.train.shared_prefix,
+        teacher_on_host=teacher_on_host(settings, method, gpu),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(RunCallback(run, trainer.teacher, settings.train.updates))

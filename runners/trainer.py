@@ -3,28 +3,38 @@
 Every contact with TRL's private API is in this file; TRL is pinned, and tests hold the names used here against it.
 """
 
-from dataclasses import replace
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import gather_object
 from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
-from trl.data_utils import prepare_multimodal_messages
-from trl.trainer.utils import pad
+from trl.trainer.utils import pad, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from eval.leakage import mentions
-from methods import Method, Privilege, Rollouts, Sibling, Task
+from methods import Credit, Method, Privilege, Rollouts, Sibling
 from methods.functional import importance_ratio
-from runners.prompts import content, told_text
+from runners.batch import joined, needed_rows, rows_of, student_rows, teacher_rows
+from runners.packed import can_pack
 from runners.record import OWN, Recorder
-from runners.scoring import Rows, divergence, expose_hidden_states, scored_states, token_log_probs
+from runners.rollout import pictures_once, share_prompts
+from runners.rows import Rows
+from runners.scoring import Scores, Told, expose_hidden_states, student_scores, token_log_probs, told_states
 from runners.teacher import TeacherWeights
+from runners.told import privileges, told_prompts, turn
 
 # How a loss is averaged, ours -> TRL's `loss_type`: over all tokens, within each sequence first, by a constant.
 LOSSES = dict(pair.split("=") for pair in ("token=dapo", "sequence=grpo", "constant=dr_grpo"))
-PICTURES = ("pixel_values", "image_grid_thw")
+
+
+class Pass(NamedTuple):
+    """The student's pass over one micro-batch: its inputs, the rows that have a gradient, and what they are told."""
+
+    inputs: dict[str, Any]
+    keep: list[int]
+    told: Told | None
 
 
 class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -33,15 +43,44 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     Columns of the data set: prompt, images, answer, solution (may be None). The first reward function is the accuracy.
     """
 
-    def __init__(self, *args: Any, method: Method, recorder: Recorder, banned: list[int], **kwargs: Any) -> None:
+    _buffered_inputs: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        method: Method,
+        recorder: Recorder,
+        banned: list[int],
+        shared_prefix: bool,
+        teacher_on_host: bool,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
         policy = self.accelerator.unwrap_model(self.model)
-        expose_hidden_states(policy.get_base_model() if isinstance(policy, PeftModel) else policy)
-        self.teacher = TeacherWeights(method.teacher, self.model)
+        policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        expose_hidden_states(policy, shared_prefix)
+        self._pictures = pictures_once if shared_prefix else nullcontext
+        if shared_prefix and can_pack(policy) and not self.use_vllm:
+            share_prompts(policy)
+        self.teacher = TeacherWeights(method.teacher, self.model, teacher_on_host)
         self.updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
         self._rewards_all = self._accuracy_all = torch.empty(0)
         self._texts: list[str] = []
+        self._pass: Pass | None = None
+        self._credited: list[tuple[Tensor, Rollouts, Credit]] = []
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """As TRL's, but for its shuffling of rows, which would tear the groups apart: one update sees them all anyway,
+        and of several updates each sees whole groups, in the order of the data."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)  # type: ignore[no-any-return]
+        turn = self._step % self.args.steps_per_generation
+        if turn == 0 or self._buffered_inputs is None:
+            batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+            parts = split_tensor_dict(batch, self.args.steps_per_generation)
+            self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
+        return self._buffered_inputs[turn]  # type: ignore[no-any-return]
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward
@@ -65,60 +104,49 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        asked = [{**e, "prompt": self._turn(e, e["prompt"][-1]["content"])} for e in inputs]
-        batch: dict[str, Any] = super()._generate_and_score_completions(asked)
-        told = self._privileges(inputs)
+        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"])} for e in inputs]
+        with self._pictures(self.processing_class):
+            batch: dict[str, Any] = super()._generate_and_score_completions(asked)
+            siblings = [Sibling(*s) for s in zip(gather_object(self._texts), self._accuracy_all.tolist(), strict=True)]
+            told = privileges(self.method, inputs, siblings, self._own(inputs).start, self.num_generations)
+            if self.method.teacher.kind != "none":
+                batch |= self._teacher_prompt(inputs, told)
         self._log("leakage", self._share([bool(mentions(text)) for text in self._texts]))
         if self.method.teacher.kind != "none":
-            batch |= self._teacher_prompt(inputs, told)
             batch["told"] = torch.tensor([t is not None for t in told], device=batch["completion_mask"].device)
             told_items = (batch["told"][:, None] * batch["completion_mask"]).sum()
             batch["told_items"] = self.accelerator.gather(told_items).sum()
             self._log("told", self._share([t is not None for t in told]))
+        batch["rewards"] = self._rewards_all[self._own(inputs)]
         rollouts = self._rollouts(batch)
-        credit = self.method.credit(rollouts)
-        own = slice(len(inputs) * self.accelerator.process_index, len(inputs) * (self.accelerator.process_index + 1))
-        length = batch["completion_ids"].shape[1]
+        self.recorder.rollouts(inputs, self._texts, told, self._own(inputs), rollouts)
+        if "teacher_logps" not in batch:  # else each micro-batch's credit is formed from its own policy pass
+            self._take(batch, self.method.credit(rollouts), rollouts, self._own(inputs))
+        return batch
+
+    def _own(self, inputs: Any) -> slice:
+        """This process's rollouts among those of all."""
+        return slice(len(inputs) * self.accelerator.process_index, len(inputs) * (self.accelerator.process_index + 1))
+
+    def _take(self, batch: dict[str, Any], credit: Credit, rollouts: Rollouts, own: slice) -> None:
+        """Put the whole generation's credit in the place of TRL's advantages."""
         if self.method.policy_gradient:
-            advantages = credit.advantages[own]
+            advantages, length = credit.advantages[own], batch["completion_ids"].shape[1]
             batch["advantages"] = advantages if advantages.dim() == 1 else advantages[:, :length]
         for name, value in credit.metrics.items():
             self._log(name, value)
         if rollouts.teacher_BT is not None and rollouts.student_BT is not None:
-            mask_BT = rollouts.mask_BT.bool()
-            self._log("gap", (rollouts.teacher_BT - rollouts.student_BT)[mask_BT].mean().item())
-        self.recorder.rollouts(inputs, self._texts, told, batch["completion_ids"], own, rollouts, credit)
-        return batch
-
-    def _turn(self, example: Any, text: str) -> list[dict[str, Any]]:
-        """The prompt with `text` as its last turn and its pictures' places marked in it."""
-        return [*example["prompt"][:-1], {"role": "user", "content": content(text, len(example["images"]))}]
-
-    def _privileges(self, inputs: Any) -> list[Privilege | None]:
-        """What each local rollout's teacher is told. Groups may straddle ranks, so siblings are gathered first."""
-        if self.method.teacher.kind == "none":
-            return [None] * len(inputs)
-        texts, rewards = gather_object(self._texts), self._accuracy_all.tolist()
-        size, first = self.num_generations, self.accelerator.process_index * len(inputs)
-        told = []
-        for i, example in enumerate(inputs, start=first):
-            start = i - i % size
-            group = [Sibling(texts[j], rewards[j]) for j in range(start, start + size)]
-            told.append(self.method.privilege(Task(example["answer"], example["solution"]), group, i - start))
-        return told
+            asked_BT = rollouts.mask_BT.bool() & self.method.asks_teacher(rollouts.step, rollouts.advantages_B)[:, None]
+            self._log("gap", (rollouts.teacher_BT - rollouts.student_BT)[asked_BT].mean().item())
+            self.recorder.tokens(batch["completion_ids"], rollouts, credit)
 
     def _teacher_prompt(self, inputs: Any, told: list[Privilege | None]) -> dict[str, Any]:
         """The prompts again with the privileged text; a rollout that is told nothing keeps its own prompt.
 
-        Only text is added and the pictures are the student's: TRL splits and shuffles vision keys by name, so a
-        second set under other names would be torn apart.
+        Only text is added and the pictures are the student's: TRL splits vision keys by name, so a second set under
+        other names would be torn apart.
         """
-        prompts = []
-        for example, privilege in zip(inputs, told, strict=True):
-            text = example["prompt"][-1]["content"]
-            text = told_text(text, privilege) if privilege is not None else text
-            prompts.append(prepare_multimodal_messages(self._turn(example, text), example["images"]))
-        ids, _, fields = self._tokenize_prompts(prompts)
+        ids, _, fields = self._tokenize_prompts(told_prompts(inputs, told))
         device, fill = self.accelerator.device, self._tokenizer.pad_token_id
 
         def left(rows: list[Any], value: int) -> Tensor:
@@ -131,83 +159,166 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return out
 
     def _rollouts(self, batch: dict[str, Any]) -> Rollouts:
-        """The rollouts of all processes, so that credit and its figures do not depend on how many there are."""
-        student_BT = teacher_BT = None
-        if self.method.credit_uses_teacher:
-            rows, size = (self._student_rows(batch), self.args.per_device_train_batch_size)
-            student_BT = batch.get("old_per_token_logps")  # with vLLM rollouts TRL has already paid for this pass
-            if student_BT is None:
-                student_BT = token_log_probs(self.model, rows, self.temperature, size)
+        """The rollouts of all processes, so that credit and its figures do not depend on how many there are.
+
+        Where a method's credit goes by row and one update follows, the student's log-probabilities are left to that
+        update's own forward pass, and the teacher's stay with the batch until then.
+        """
+        step, student_BT, teacher_BT = self._step_of_ours, None, None
+        advantages_B = self._gathered(batch["advantages"])
+        if self.method.credit_uses_teacher and self.method.asks_teacher(step, advantages_B).any():
+            asked_B = self.method.asks_teacher(step, batch["advantages"])
             with self.teacher.active():
-                teacher_BT = token_log_probs(self.model, self._teacher_rows(batch), self.temperature, size)
+                teacher_BT = self._log_probs(teacher_rows(batch), asked_B)
+            # With vLLM rollouts, and with several updates, TRL has already paid for this pass.
+            student_BT = batch.get("old_per_token_logps")
+            if student_BT is None and self.method.credit_by_row:
+                batch |= {"teacher_logps": teacher_BT, "asked": asked_B}
+                items = (asked_B[:, None] * batch["completion_mask"]).sum()
+                batch["asked_items"] = self.accelerator.gather(items).sum()
+                teacher_BT = None
+            else:
+                student_BT = self._log_probs(student_rows(batch), asked_B) if student_BT is None else student_BT
+                teacher_BT = torch.where(asked_B[:, None], teacher_BT, student_BT)
         return Rollouts(
-            self.state.global_step // self.updates + 1,
+            step,
             self._rewards_all,
-            self._gathered(batch["advantages"]),
+            advantages_B,
             self._gathered(batch["completion_mask"]),
-            self._gathered(student_BT),
+            None if teacher_BT is None else self._gathered(student_BT),
             self._gathered(teacher_BT),
         )
+
+    def _log_probs(self, rows: Rows, asked_B: Tensor) -> Tensor:
+        """(B, T) of the rows asked for; 0 in the others. Every process runs the same number of forward passes."""
+        size = self.args.per_device_train_batch_size
+        out_BT = torch.zeros_like(rows.completion_BT, dtype=torch.float32)
+        for start in range(0, len(asked_B), size):
+            keep = (asked_B[start : start + size].nonzero()[:, 0] + start).tolist() or [start]
+            out_BT[keep] = token_log_probs(self.model, rows.select(keep), self.temperature)
+        return out_BT
 
     # --- loss -------------------------------------------------------------------------------------------------
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        inputs = dict(inputs)
+        keep = needed_rows(inputs, self.method, kl=self.beta != 0)
         # The teacher first: its weights take the policy's place, which no graph may have seen yet.
-        told = self._told_states(model, inputs) if self.method.distils else None
-        loss: Tensor | float = super()._compute_loss(model, inputs) if self.method.policy_gradient else 0.0
-        return loss if told is None else loss + self._distil_loss(model, inputs, told)  # type: ignore[return-value]
+        self._pass = Pass(inputs, keep, self._told(model, inputs, keep) if self.method.distils else None)
+        try:
+            if self.method.policy_gradient:
+                loss: Tensor = super()._compute_loss(model, inputs)  # asks for the log-probabilities below
+                return loss + inputs.pop("distilled", 0.0)
+            self._student_pass(model, self._pass)
+            return inputs["distilled"]  # type: ignore[no-any-return]
+        finally:
+            self._pass = None
 
-    def _told_states(self, model: Any, inputs: Any) -> Any:
+    def _told(self, model: Any, inputs: dict[str, Any], keep: list[int]) -> Told:
         with self.teacher.active():
-            return scored_states(model, self._teacher_rows(inputs), self.teacher.changes_weights)
+            rows = teacher_rows(inputs).select(keep)
+            return told_states(model, rows, self.method.distill, self.teacher.changes_weights)
 
-    def _distil_loss(self, model: Any, inputs: Any, told: Any) -> Tensor:
-        rows = self._student_rows(inputs)
-        out = divergence(model, rows, told, self.temperature, self.method.distill)
-        told_BT = inputs["told"][:, None] * rows.completion_mask_BT
-        self._log_mean("divergence", out.divergence_BT.detach() * told_BT, inputs["told_items"])
-        self._log_mean("gap", (out.teacher_BT - out.student_BT) * told_BT, inputs["told_items"])
-        if not self.method.policy_gradient:  # otherwise TRL has logged it
-            self._log_mean("entropy", out.entropy_BT, inputs["num_items_in_batch"])
-        loss_BT, old_BT = out.divergence_BT * told_BT, inputs.get("old_per_token_logps")
-        if self.method.importance_clip is not None and old_BT is not None:
-            ratio_BT = importance_ratio(out.student_BT, old_BT, self.method.importance_clip)
-            self._log_mean("importance", ratio_BT * told_BT, inputs["told_items"])
-            loss_BT = loss_BT * ratio_BT
-        return self._aggregate(loss_BT, inputs)
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's question, from a loss or, without gradient, about all rollouts at once or about a reference model."""
+        if self._pass is not None:
+            return *self._student_pass(model, self._pass), None
+        if model is not self.model:
+            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+        rows = rows_of(*args, **kwargs)
+        parts = rows.split(kwargs.get("batch_size") or len(rows.prompt_BP))
+        return torch.cat([token_log_probs(model, part, self.temperature) for part in parts]), None, None
 
-    def _aggregate(self, per_token_BT: Tensor, inputs: Any) -> Tensor:
-        """Sum of a per-token loss in the way that TRL aggregates the policy's, so that the two can be mixed."""
-        mask_BT, steps = (inputs["completion_mask"], self.current_gradient_accumulation_steps)
+    def _student_pass(self, model: Any, this: Pass) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies (B, T) of the micro-batch; forms what of the loss is not TRL's.
+
+        A row without a gradient keeps its old log-probabilities, and shows the mean entropy of the others.
+        """
+        inputs, keep = this.inputs, this.keep
+        rows = student_rows(inputs).select(keep)
+        coefficient = None if this.told is None else self._coefficient(inputs, keep, rows)
+        scores = student_scores(model, rows, self.temperature, this.told, coefficient, self.method.policy_gradient)
+        if this.told is not None:
+            inputs["distilled"] = scores.loss
+            self._log_distilled(inputs, keep, rows, scores)
+        index_K, mask_BT = torch.tensor(keep, device=rows.completion_BT.device), inputs["completion_mask"]
+        old_BT = inputs.get("old_per_token_logps")
+        rest_BT = torch.zeros(mask_BT.shape, device=mask_BT.device) if old_BT is None else old_BT
+        logp_BT = rest_BT.index_copy(0, index_K, scores.logp_BT)
+        mean = scores.entropy_BT.sum() / rows.completion_mask_BT.sum().clamp(min=1)
+        entropy_BT = (mean * mask_BT).index_copy(0, index_K, scores.entropy_BT)
+        if "teacher_logps" in inputs:
+            self._credit(inputs, logp_BT.detach())
+        return logp_BT, entropy_BT
+
+    def _credit(self, inputs: dict[str, Any], student_BT: Tensor) -> None:
+        """A micro-batch's credit, from the log-probabilities that its own policy pass has just given."""
+        asked_BT = inputs["asked"][:, None] * inputs["completion_mask"]
+        rollouts = Rollouts(
+            self._step_of_ours,
+            inputs["rewards"],
+            inputs["advantages"],
+            inputs["completion_mask"],
+            student_BT,
+            torch.where(asked_BT.bool(), inputs["teacher_logps"], student_BT),
+        )
+        credit = self.method.credit(rollouts)
+        for name, value in credit.metrics.items():
+            self._log_mean(name, value * inputs["completion_mask"], inputs["num_items_in_batch"])
+        self._log_mean("gap", (inputs["teacher_logps"] - student_BT) * asked_BT, inputs["asked_items"])
+        inputs["advantages"] = credit.advantages
+        self._credited.append((inputs["completion_ids"], rollouts, credit))
+        if len(self._credited) == self.args.steps_per_generation:
+            self.recorder.tokens(*joined(self._credited))
+            self._credited = []
+
+    def _coefficient(self, inputs: dict[str, Any], keep: list[int], rows: Rows) -> Any:
+        """What each told token's divergence counts in the loss, by the student's log-probabilities."""
+        mask_BT, old_BT, clip = (
+            rows.completion_mask_BT.bool(),
+            inputs.get("old_per_token_logps"),
+            self.method.importance_clip,
+        )
+        weight_N = (self._token_weights(inputs) * inputs["told"][:, None])[keep][mask_BT]
+        old_N = None if old_BT is None or clip is None else old_BT[keep][mask_BT]
+
+        def coefficient(student_N: Tensor, where: slice) -> Tensor:
+            if old_N is None or clip is None:
+                return weight_N[where]
+            return weight_N[where] * importance_ratio(student_N, old_N[where], clip)
+
+        return coefficient
+
+    def _token_weights(self, inputs: dict[str, Any]) -> Tensor:
+        """(B, T): each token's share in a loss that is aggregated as TRL aggregates the policy's."""
+        mask_BT, steps = inputs["completion_mask"], self.current_gradient_accumulation_steps
         if self.loss_type == LOSSES["sequence"]:
-            return (per_token_BT.sum(-1) / mask_BT.sum(-1).clamp(min=1)).mean() / steps
+            return mask_BT / (mask_BT.sum(-1, keepdim=True).clamp(min=1) * len(mask_BT) * steps)
         if self.loss_type == LOSSES["constant"]:
-            return per_token_BT.sum() / (per_token_BT.shape[0] * self.max_completion_length) / steps
+            return mask_BT / (len(mask_BT) * self.max_completion_length * steps)
         tokens = inputs["num_items_in_batch"].clamp(min=1) / self.accelerator.num_processes
-        return per_token_BT.sum() / (tokens * steps / self.args.steps_per_generation)
+        return mask_BT / (tokens * steps / self.args.steps_per_generation)
+
+    def _log_distilled(self, inputs: dict[str, Any], keep: list[int], rows: Rows, scores: Scores) -> None:
+        items = inputs["told_items"]
+        if not items:
+            return
+        told_BT = inputs["told"][keep, None] * rows.completion_mask_BT
+        assert scores.divergence_BT is not None and scores.teacher_BT is not None
+        student_BT, old_BT = scores.logp_BT.detach(), inputs.get("old_per_token_logps")
+        self._log_mean("divergence", scores.divergence_BT * told_BT, items)
+        self._log_mean("gap", (scores.teacher_BT - student_BT) * told_BT, items)
+        if not self.method.policy_gradient:  # otherwise TRL logs it
+            self._log_mean("entropy", scores.entropy_BT * told_BT, items)
+        if self.method.importance_clip is not None and old_BT is not None:
+            ratio_BT = importance_ratio(student_BT, old_BT[keep], self.method.importance_clip)
+            self._log_mean("importance", ratio_BT * told_BT, items)
 
     # --- what both need ---------------------------------------------------------------------------------------
 
-    def _student_rows(self, batch: dict[str, Any]) -> Rows:
-        size = batch["prompt_ids"].shape[1]
-        types = batch.get("mm_token_type_ids")
-        return Rows(
-            batch["prompt_ids"],
-            batch["prompt_mask"],
-            batch["completion_ids"],
-            batch["completion_mask"],
-            None if types is None else types[:, :size],
-            {k: batch[k] for k in PICTURES if k in batch},
-            batch.get("num_images", []),
-        )
-
-    def _teacher_rows(self, batch: dict[str, Any]) -> Rows:
-        return replace(
-            self._student_rows(batch),
-            prompt_BP=batch["teacher_ids"],
-            prompt_mask_BP=batch["teacher_mask"],
-            types_BP=batch.get("teacher_types"),
-        )
+    @property
+    def _step_of_ours(self) -> int:
+        return self.state.global_step // self.updates + 1
 
     def _gathered(self, value: Any) -> Any:
         """(B,) or (B, T) of all processes, padded to the longest completion with 0."""

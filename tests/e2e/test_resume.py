@@ -1,9 +1,5 @@
 """A run that is killed goes on with the same command and ends as if nothing had happened."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ from runners.errors import UserError
 from runners.run_dir import RunDir
 from runners.train import train
 from tests.e2e.helpers import ROOT, SMALL, metrics, small
+from tests.e2e.warm import started
 
 CHANGES = ("train.steps=5", "train.checkpoint_every=2")
 METHODS = {"rlsd": ("params.sync=3",), "sdpo": ("params.success=0.0",)}  # a hard snapshot and a moving average
@@ -23,16 +20,16 @@ METHODS = {"rlsd": ("params.sync=3",), "sdpo": ("params.success=0.0",)}  # a har
 def _kill_after(lines: int, method: str, out: Path, overrides: tuple[str, ...]) -> None:
     """Start the command and kill it without warning once its metrics have that many lines."""
     pairs = [part for pair in (*SMALL, *overrides) for part in ("--set", pair)]
-    command = [sys.executable, "cli.py", "train", "--method", method, "--suite", "s", "--out", str(out), *pairs]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    (out / "said").mkdir()
+    process = started(ROOT, out / "said", "train", "--method", method, "--suite", "s", "--out", str(out), *pairs)
     file = out / "s" / method / "seed0" / "metrics.jsonl"
     deadline = time.monotonic() + 240
     while not (file.exists() and file.read_text().count("\n") >= lines):
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.exitcode is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
 
 
 @pytest.mark.parametrize("method", METHODS)

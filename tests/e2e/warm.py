@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runners.sweep import PRELOADED
 
@@ -22,11 +22,17 @@ class Finished(NamedTuple):
     stderr: str
 
 
+def started(folder: Path, said: Path, *words: str) -> Any:
+    """The process of `cli.py words` in `folder`; what it says goes to `said`/stdout and stderr."""
+    process = _context.Process(target=_command, args=(folder, words, said))
+    process.start()
+    return process
+
+
 def cli(folder: Path, *words: str) -> Finished:
     """`cli.py words` in `folder`, until it ends."""
     with tempfile.TemporaryDirectory() as said:
-        process = _context.Process(target=_command, args=(folder, words, Path(said)))
-        process.start()
+        process = started(folder, Path(said), *words)
         process.join()
         assert process.exitcode is not None
         return Finished(process.exitcode, *((Path(said) / name).read_text() for name in ("stdout", "stderr")))

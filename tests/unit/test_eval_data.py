@@ -73,7 +73,7 @@ def test_json_lines_gz_json_and_parquet_hold_the_same_rows(folder: Callable[[lis
     file = folder(rows)
     hashes = [data.doc_hash("mathvision", row) for row in data.load("mathvision", str(file)).rows]
     packed, whole, table = (file.with_name(name) for name in ("a.jsonl.gz", "b.json", "c.parquet"))
-    packed.write_bytes(gzip.compress(file.read_bytes()))
+    packed.write_bytes(gzip.compress(file.read_bytes(), mtime=0))
     whole.write_text(json.dumps(rows))
     inline = [{**row, "decoded_image": {"bytes": encoded(), "path": "x.png"}} for row in rows]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(inline), table)
@@ -177,7 +177,7 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
         ("rows.jsonl", b'{"id": "1"}\n{no json', r"not readable as jsonl \(line 2: .*mend the file"),
         ("rows.jsonl", b"\xff\xfe\x00", "not readable as jsonl"),
         ("rows.jsonl.gz", b"no gzip", "not readable as jsonl.gz"),
-        ("rows.jsonl.gz", gzip.compress(b"{}" * 999)[:-20], "not readable as jsonl.gz"),
+        ("rows.jsonl.gz", gzip.compress(b"{}" * 999, mtime=0)[:-20], "not readable as jsonl.gz"),
         ("rows.parquet", b"x", "not readable as parquet"),
         ("rows.json", b"3", "holds no list of rows"),
         ("rows.jsonl", b"[1]", "holds no list of rows"),

@@ -18,9 +18,10 @@ from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
 from runners import train
+from runners.head import Head
 from runners.method import build_method
 from runners.run_dir import RunDir
-from runners.scoring import Head, expose_hidden_states
+from runners.scoring import Told, expose_hidden_states
 from runners.train import build_trainer
 from runners.trainer import LOSSES, BenchTrainer
 from tests.e2e.helpers import small
@@ -215,8 +216,8 @@ class Logits(nn.Module):
         nn.init.eye_(self.head.weight)
         expose_hidden_states(self)
 
-    def base_model(self, *_: Any, **__: Any) -> Any:
-        return SimpleNamespace(last_hidden_state=self.said_BTV)
+    def base_model(self, input_ids: Tensor, **_: Any) -> Any:
+        return SimpleNamespace(last_hidden_state=self.said_BTV[input_ids[:, 0]])
 
     def get_output_embeddings(self) -> nn.Module:
         return self.head
@@ -227,26 +228,25 @@ class Logits(nn.Module):
 def _loss(trainer: BenchTrainer, method: Method, aggregation: str, v: Vectors) -> float:
     """What the trainer would back-propagate for this batch."""
     inputs = {
-        "prompt_ids": torch.ones(8, 1, dtype=torch.long),
+        "prompt_ids": torch.arange(8)[:, None],  # the number of the rollout, by which the model below knows it
         "prompt_mask": torch.ones(8, 1, dtype=torch.long),
         "completion_ids": v.tokens,
         "completion_mask": v.mask,
         "old_per_token_logps": v.old_logp,
         "num_items_in_batch": v.mask.sum(),
         "advantages": method.credit(v.rollouts()).advantages,
-        "told": torch.ones(8),
+        "told": torch.ones(8, dtype=torch.bool),
         "told_items": v.mask.sum(),
     }
+    student, identity = Logits(v.student_logits), torch.eye(v.student_logits.shape[-1], dtype=v.logp_student.dtype)
 
-    def scored(*_: Any, **__: Any) -> tuple[Tensor, Tensor, None]:
-        return v.logp_student, torch.zeros_like(v.logp_student), None
+    def told(_: Any, inputs: Any, keep: list[int]) -> Told:
+        return Told(v.teacher_logits[keep][v.mask[keep].bool()], Head(identity, None), method.distill)
 
-    student, identity = Logits(v.student_logits), torch.eye(v.student_logits.shape[-1], dtype=v.mask.dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "method", method)
         patch.setattr(trainer, "loss_type", LOSSES[aggregation])
-        patch.setattr(trainer, "_get_per_token_logps_and_entropies", scored)
-        patch.setattr(trainer, "_told_states", lambda *_: (v.teacher_logits, Head(identity, None)))
+        patch.setattr(trainer, "_told", told)
         return trainer._compute_loss(student, inputs).item()
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shlex
-import subprocess
-import sys
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +15,14 @@ from methods import METHODS
 from runners.config import Settings, preset_names, resolve
 from runners.errors import UserError
 from runners.method import build_method, complete
-from runners.plan import Plan, make_plan, told_tokens
+from runners.plan import Plan, make_plan, teacher_on_host, told_tokens
 from runners.plan_memory import GIB, VLLM_SHARE, key_value_cache
 from runners.plan_model import SHAPES, model_shape
+from runners.plan_passes import reading, student_passes, teacher_passes
 from runners.plan_table import commands, tables
 from runners.run_dir import RunDir
 from runners.train import trl_config
+from tests.e2e.warm import cli
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub
@@ -47,10 +47,11 @@ def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
     built = build_method(method, settings.params)
     done = {part.what for part in plan.work}
     assert {"read prompts", "decode"} <= done
-    assert ("score, teacher" in done) == (built.teacher.kind != "none")
-    assert ("update, reward" in done) == built.policy_gradient
-    assert ("update, divergence" in done) == built.distils
-    assert ("score, student" in done) == (settings.train.vllm or built.credit_uses_teacher)
+    assert ("score, teacher" in done) == built.credit_uses_teacher
+    assert ("teacher's states" in done) == built.distils
+    assert ("score, student" in done) == settings.train.vllm, "else the update's own log-probabilities do"
+    update = next(part.formula for part in plan.work if part.what == "update")
+    assert ("policy gradient" in update, "divergence" in update) == (built.policy_gradient, built.distils)
     assert all(part.flops > 0 and part.seconds > 0 for part in plan.work)
     assert (line(plan, "teacher's copy") > 0) == (" GiB" in plan.teacher)
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
@@ -136,21 +137,47 @@ def test_memory_of_the_paper_by_hand() -> None:
     cache = key_value_cache(settings, plan.shape, 140 * GIB)
     assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
     assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21
-    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 10 * (4096 + 1024) + 8 * 12_288
+    tokens = 4096 + 4 * 4096  # four rollouts of one prompt
+    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 14 * (4096 + 1024) + 8 * 12_288
     flowing = 2 * (2 * 4096 + 3 * 12_288)
     last_norm = 6 * 4096
-    assert line(plan, "activations, text") == 4 * 8192 * (inputs_of_layers + last_norm + layer + flowing)
+    assert line(plan, "activations, text") == tokens * (inputs_of_layers + last_norm + layer + flowing)
+    assert line(plan, "keys, repeated") == 2 * (4 * 8192 * 4096 * 2 * 2), "in one layer, when scoring and in the update"
     assert plan.memory.needed == max(plan.memory.of(phase) for phase in ("rollouts", "scoring", "update"))
     assert plan.memory.fits and plan.mend is None
 
 
 def test_sharding_divides_and_copies_do_not() -> None:
-    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}")[0] for kind in ("none", "fsdp2"))
+    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=400)[0] for kind in ("none", "fsdp2"))
     n = PUBLISHED["8B"]
     assert line(whole, "trained weights") == n * 2 and line(divided, "trained weights") == n * 4 / 8
     assert line(whole, "gradients") == 2 * n * 2  # DDP's buckets
     assert line(whole, "teacher's copy") == n * 4 and line(divided, "teacher's copy") == n * 4 / 8
     assert any("bfloat16" in note for note in whole.notes) and not divided.notes
+
+
+def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
+    n, head = PUBLISHED["8B"], 151_936 * 4096
+    roomy, tight = (planned("paper", "rlsd", gpu=gpu)[0] for gpu in (140, 72))
+    assert roomy.memory.host == 0 and "host" not in roomy.teacher
+    assert line(roomy, "exchange buffer") == head * 4 / 8, "shards stay where they are; values pass through one tensor"
+    assert tight.memory.fits and tight.memory.host == n * 4 / 8
+    assert line(tight, "teacher's copy") == 0 and line(tight, "exchange buffer") == head * 4 / 8
+    assert "4.08 GiB, at most twice that once pinned, of host memory in each process" in tight.teacher
+    average = planned("paper", "sdpo", "train.sharding=none", gpu=80)[0]
+    assert average.memory.host == n * 4 + n * 2, "the average, and the student that it has no room for"
+    assert line(planned("paper", "sdpo", "train.sharding=none", gpu=400)[0], "teacher's cast") == n * 2
+    alone = planned("paper", "rlsd", "train.sharding=none", gpu=400)[0]
+    assert line(alone, "teacher's copy") == n * 2 and line(alone, "exchange buffer") == 0, "lent, not moved"
+    assert planned("paper", "grpo", gpu=10)[0].memory.host == 0, "no teacher, nothing to move"
+
+
+@pytest.mark.parametrize(("gpu", "on_host"), [(140, False), (72, True), (None, False)])
+def test_a_run_keeps_its_teacher_where_the_plan_says(gpu: float | None, on_host: bool) -> None:
+    settings, method = complete(resolve("paper", "rlsd", 0, []))
+    assert teacher_on_host(settings, method, gpu and gpu * GIB) == on_host
+    unknown, _ = complete(resolve("paper", "rlsd", 0, ["model.path=Qwen/Qwen9-VL"]))
+    assert not teacher_on_host(unknown, method, gpu and gpu * GIB), "a model that no plan can count is no error"
 
 
 def test_all_rollouts_of_transformers_share_one_cache() -> None:
@@ -187,23 +214,61 @@ def test_work_of_the_paper_by_hand() -> None:
     decoder = 36 * (4096 * (4096 + 2 * 1024) + 4096 * 4096 + 3 * 4096 * 12_288)
     assert plan.shape.decoder_linear == decoder
     head, attention = 151_936 * 4096, 4 * 36 * 4096
+    s = plan.shape
+    picture = 2 * 4096 * (s.vision_linear + s.merger_linear / 4) + 4 * 27 * 1152 * 4096**2
+    assert parts["read prompts"].flops == pytest.approx(
+        256 * (4095 * (2 * decoder + attention * 2048) + picture), rel=1e-3
+    )
     assert parts["decode"].flops == 2048 * 4096 * (2 * decoder + 2 * head + attention * (4096 + 2048))
-    assert parts["update, reward"].flops == pytest.approx(4 * parts["score, student"].flops)
-    assert parts["update, reward"].seconds == pytest.approx(parts["update, reward"].flops / (8 * 989e12 * 0.4))
+    # In micro-batches of 4, every prompt is forwarded twice for its 8 rollouts.
+    seen = 512 * 4096 * 2048 + 2048 * 4096 * (4096 + 2048)
+    forward = 2 * decoder * (512 + 2048) * 4096 + attention * seen + 512 * picture
+    assert parts["score, student"].flops == pytest.approx(forward + 2 * head * 2048 * 4096)
+    assert 2048 * 4096 * 4 > 2**26 / 151_936, "no logits are kept: four products with the head"
+    update = parts["update"].flops - 4 * 2 * head * 2048 * 4096
+    assert 3.6 * forward < update < 4 * forward, "checkpoints compute all but a layer's last product again"
+    assert parts["update"].seconds == pytest.approx(parts["update"].flops / (8 * 989e12 * 0.4))
     assert told_tokens(settings, build_method("sdpo", {})) == 4096
+
+
+@pytest.mark.parametrize(("micro_batch", "own", "told"), [(1, 16, 16), (2, 8, 10), (4, 4, 6), (8, 2, 4), (16, 2, 4)])
+def test_prompts_of_a_step_by_hand(micro_batch: int, own: int, told: int) -> None:
+    """Of two groups of eight. In each, SDPO's first success is shown another rollout than its siblings are."""
+    sizes = ("train.prompts=2", "train.processes=1", "train.sharding=none", f"train.micro_batch={micro_batch}")
+    settings = resolve("paper", "sdpo", 0, list(sizes))
+    passes = teacher_passes(settings, build_method("sdpo", {}), 100)
+    assert sum(one.prompts for one in passes) == told
+    assert sum(one.prompts for one in student_passes(settings)) == own == sum(one.pictures for one in passes)
+    assert sum(one.rollouts for one in passes) == 16 and passes[0].prompt == 4096 + 100
+    assert sum(one.prompts for one in teacher_passes(settings, build_method("rlsd", {}), 0)) == own
+    alone = resolve("paper", "sdpo", 0, [*sizes, "train.shared_prefix=false"])
+    assert sum(one.prompts for one in teacher_passes(alone, build_method("sdpo", {}), 0)) == 16
+
+
+def test_groups_that_do_not_divide_are_read_by_both_sides() -> None:
+    settings = resolve("paper", "grpo", 0, ["train.prompts=3", "train.processes=2", "train.micro_batch=12"])
+    assert [one.prompts for one in student_passes(settings)] == [2, 2] and reading(settings).prompts == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shared_prompts_save_what_they_should(method: str) -> None:
+    """Whole groups in a micro-batch, prompts as long as completions: 9 instead of 16 parts of the tokens."""
+    shared, alone = (
+        planned("paper", method, "train.micro_batch=8", *more)[0] for more in ((), ("train.shared_prefix=false",))
+    )
+    assert 9 / 16 < line(shared, "activations, text") / line(alone, "activations, text") < 10 / 16
+    assert line(shared, "activations, vision") * 8 == line(alone, "activations, vision")
+    update = [next(part.flops for part in plan.work if part.what == "update") for plan in (shared, alone)]
+    assert 0.5 < update[0] / update[1] < 0.66
+    assert shared.memory.needed < alone.memory.needed
 
 
 # --- the command line -----------------------------------------------------------------------------------------
 
 
-def _cli(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "cli.py"), *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 def test_plan_and_dry_run_say_the_same_and_leave_nothing(tmp_path: Path) -> None:
     words = ("--preset", "paper", "--method", "rlsd")
-    plan, dry = _cli(tmp_path, "plan", *words), _cli(tmp_path, "train", "--dry-run", *words)
+    plan, dry = cli(tmp_path, "plan", *words), cli(tmp_path, "train", "--dry-run", *words)
     assert plan.returncode == dry.returncode == 0
     assert plan.stdout == dry.stdout
     for part in ("8,767,123,696", "64 micro-batches", "It fits", "accelerate launch", "PFLOP"):
@@ -219,6 +284,6 @@ def test_plan_and_dry_run_say_the_same_and_leave_nothing(tmp_path: Path) -> None
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, pair: str, message: str) -> None:
-    result = _cli(tmp_path, "plan", "--preset", "paper", "--method", "rlsd", "--set", pair)
+    result = cli(tmp_path, "plan", "--preset", "paper", "--method", "rlsd", "--set", pair)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1 and message in result.stderr

@@ -17,7 +17,8 @@ from methods import Teacher
 from methods.opsd import OPSD
 from runners.config import resolve
 from runners.model import load
-from runners.scoring import Rows, divergence, expose_hidden_states, scored_states, token_log_probs
+from runners.rows import Rows
+from runners.scoring import expose_hidden_states, student_scores, token_log_probs, told_states
 from runners.teacher import TeacherWeights
 
 KINDS = {
@@ -63,11 +64,12 @@ def _move(model: nn.Module, seed: int) -> None:
 # --- plain ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("on_host", [False, True])
 @pytest.mark.parametrize("per_step", [1, 3])
 @pytest.mark.parametrize("name", KINDS)
-def test_whose_weights_each_kind_has_after_every_update(name: str, per_step: int) -> None:
+def test_whose_weights_each_kind_has_after_every_update(name: str, per_step: int, on_host: bool) -> None:
     policy, spec = Tiny(), KINDS[name]
-    teacher, seen = TeacherWeights(spec, policy), [_values(policy)]
+    teacher, seen = TeacherWeights(spec, policy, on_host), [_values(policy)]
     teacher.start()
     average = {n: v.double() for n, v in seen[0].items()}
     for update in range(1, 4 * per_step + 2):
@@ -85,10 +87,11 @@ def test_whose_weights_each_kind_has_after_every_update(name: str, per_step: int
         assert [i for i, values in enumerate(seen) if _same(values, got)] == [source], update
 
 
+@pytest.mark.parametrize("on_host", [False, True])
 @pytest.mark.parametrize("name", KINDS)
-def test_the_policy_gets_its_own_values_back_to_the_last_bit(name: str) -> None:
+def test_the_policy_gets_its_own_values_back_to_the_last_bit(name: str, on_host: bool) -> None:
     policy = Tiny().bfloat16()
-    teacher = TeacherWeights(KINDS[name], policy)
+    teacher = TeacherWeights(KINDS[name], policy, on_host)
     teacher.start()
     _move(policy, 1)
     before, storage = _values(policy), policy.a.weight.data_ptr()
@@ -133,8 +136,9 @@ def test_an_average_of_bfloat16_weights_keeps_small_updates() -> None:
     assert (_while_active(teacher, policy)["weight"] == 1 + 2**-7).all(), "the nearest bfloat16 of the average"
 
 
+@pytest.mark.parametrize("on_host", [False, True])
 @pytest.mark.parametrize("name", ["initial", "snapshot", "ema"])
-def test_save_and_load(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_and_load(tmp_path: Path, name: str, on_host: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Tiny()
     teacher = TeacherWeights(KINDS[name], policy)
     teacher.start()
@@ -147,7 +151,7 @@ def test_save_and_load(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RANK", "0")
     teacher.save(tmp_path)
     _move(policy, 2)
-    resumed = TeacherWeights(KINDS[name], policy)
+    resumed = TeacherWeights(KINDS[name], policy, on_host)  # a file fits wherever the copy is kept
     resumed.start()
     resumed.load(tmp_path)
     assert _same(_while_active(resumed, policy), expected)
@@ -212,9 +216,11 @@ def _pass(model: nn.Module, teacher: TeacherWeights, rank: int, share: float) ->
     """Back-propagate a share of the loss on a rank's rows; the teacher's log-probabilities of them."""
     asked, told = _prompts(rank, 5), _prompts(rank, 9)
     with teacher.active():
-        told_BT = token_log_probs(model, told, 1.0, 2)
-        states = scored_states(model, told, teacher.changes_weights)
-    (divergence(model, asked, states, 1.0, OPSD().distill).divergence_BT.sum() * share).backward()
+        told_BT = token_log_probs(model, told, 1.0)
+        states = told_states(model, told, OPSD().distill, teacher.changes_weights)
+    loss = student_scores(model, asked, 1.0, states, lambda logp_N, _: torch.ones_like(logp_N), policy=False).loss
+    assert loss is not None
+    (loss * share).backward()
     return told_BT
 
 

@@ -1,0 +1,74 @@
+"""How a batch goes through the model: packed by groups where that gives the same log-probabilities, else row by row."""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed import ReduceOp, all_reduce, get_world_size, is_initialized
+from torch.nn.functional import linear
+
+from runners import packed
+from runners.rows import Rows
+
+# Mean difference of two layouts' log-probabilities: rounding is far below, one wrong token or picture far above.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+TOLERANCE_16_BIT = 0.05
+
+
+class Layouts:
+    """Chooses the layout. The first batch of each kind is scored both ways, and a kind that differs is forwarded row
+    by row from then on."""
+
+    def __init__(self, model: Any, shared_prefix: bool) -> None:
+        self._shared = shared_prefix and packed.can_pack(model)
+        self._agrees: dict[tuple[Any, ...], bool] = {}
+        if self._shared:
+            packed.prepare(model)
+
+    def hidden_states(self, model: Any, rows: Rows) -> Tensor:
+        """(N, D): what predicts the N completion tokens, row after row."""
+        if self._shared and self._checked(model, rows):
+            return packed.hidden_states(model, rows)
+        return by_row(model, rows)
+
+    def _checked(self, model: Any, rows: Rows) -> bool:
+        several = is_initialized() and get_world_size() > 1
+        # With several processes all of them check, or none: what one of them happens to hold must not decide.
+        kind = (model.dtype, model.device.type, model.training, several or bool(rows.pictures))
+        if kind not in self._agrees:
+            worst = self._difference(model, rows)
+            if several:
+                all_reduce(worst, ReduceOp.MAX)
+            self._agrees[kind] = bool(worst <= TOLERANCE.get(model.dtype, TOLERANCE_16_BIT))
+            if not self._agrees[kind]:
+                print(
+                    f"shared prefix: log-probabilities differ by {worst.item():.2g} on average from the plain layout's "
+                    f"({model.dtype}, {model.device.type}); every row is forwarded by itself from here on",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        return self._agrees[kind]
+
+    @torch.no_grad()
+    def _difference(self, model: Any, rows: Rows) -> Tensor:
+        """Mean absolute difference over the completion tokens; a tensor, so that processes can compare."""
+        head, ids_N = model.get_output_embeddings(), rows.completion_BT[rows.completion_mask_BT.bool()]
+
+        def log_probs(hidden_ND: Tensor) -> Tensor:
+            weight = head.weight.full_tensor() if hasattr(head.weight, "full_tensor") else head.weight
+            parts = []
+            for h, ids in zip(hidden_ND.split(512), ids_N.split(512), strict=True):
+                logits_NV = linear(h, weight).float()
+                parts.append(logits_NV.gather(-1, ids[:, None])[:, 0] - logits_NV.logsumexp(-1))
+            return torch.cat(parts)
+
+        return (log_probs(packed.hidden_states(model, rows)) - log_probs(by_row(model, rows))).abs().mean()
+
+
+def by_row(model: Any, rows: Rows) -> Tensor:
+    """(N, D) with every row forwarded by itself, prompt and pictures included: the reference."""
+    out = model.base_model(**rows.model_inputs(), use_cache=False)
+    length = rows.completion_BT.shape[1]
+    hidden_ND: Tensor = out.last_hidden_state[:, -length - 1 : -1][rows.completion_mask_BT.bool()]
+    return hidden_ND

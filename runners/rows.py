@@ -1,0 +1,101 @@
+"""A batch of prompts with their completions, and which of its rows are one group: one prompt, one set of pictures."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """B prompts (left-padded) with their T completion tokens (right-padded), and the pictures."""
+
+    prompt_BP: Tensor
+    prompt_mask_BP: Tensor
+    completion_BT: Tensor
+    completion_mask_BT: Tensor
+    types_BP: Tensor | None = None  # 1 on picture tokens; Qwen-VL's rotary positions need it
+    pictures: dict[str, Tensor] = field(default_factory=dict)  # pixel_values, image_grid_thw
+    images_B: list[int] = field(default_factory=list)  # pictures of each row
+
+    def model_inputs(self) -> dict[str, Any]:
+        inputs = {
+            "input_ids": torch.cat([self.prompt_BP, self.completion_BT], 1),
+            "attention_mask": torch.cat([self.prompt_mask_BP, self.completion_mask_BT], 1),
+            **self.pictures,
+        }
+        if self.types_BP is not None:
+            inputs["mm_token_type_ids"] = torch.cat([self.types_BP, torch.zeros_like(self.completion_BT)], 1)
+        return inputs
+
+    def images_of(self) -> list[tuple[Tensor, Tensor]]:
+        """Of each picture, in order: its patches (N, features) and its grid (3,)."""
+        if not self.pictures:
+            return []
+        grids = self.pictures["image_grid_thw"]
+        return list(zip(self.pictures["pixel_values"].split(grids.prod(-1).tolist()), grids, strict=True))
+
+    def select(self, keep: list[int]) -> "Rows":
+        """These rows alone, each with its own pictures, under the batch's padding."""
+        if keep == list(range(len(self.prompt_BP))):
+            return self
+        index = torch.tensor(keep, device=self.prompt_BP.device)
+        own: list[tuple[Tensor, Tensor]] = []
+        if self.pictures:
+            first = torch.tensor([0, *self.images_B]).cumsum(0).tolist()
+            images = self.images_of()
+            own = [images[i] for row in keep for i in range(first[row], first[row + 1])]
+        return Rows(
+            self.prompt_BP[index],
+            self.prompt_mask_BP[index],
+            self.completion_BT[index],
+            self.completion_mask_BT[index],
+            None if self.types_BP is None else self.types_BP[index],
+            {"pixel_values": torch.cat([p for p, _ in own]), "image_grid_thw": torch.stack([g for _, g in own])}
+            if own
+            else {},
+            [self.images_B[row] for row in keep] if self.images_B else [],
+        )
+
+    def split(self, size: int) -> list["Rows"]:
+        """The same rows in slices of at most `size`."""
+        total = len(self.prompt_BP)
+        return [self.select(list(range(start, min(start + size, total)))) for start in range(0, total, size)]
+
+
+class Group(NamedTuple):
+    """Rows that share their prompt and pictures; `images` count through the batch's distinct pictures."""
+
+    rows: list[int]
+    images: tuple[int, ...]
+
+
+class Groups(NamedTuple):
+    groups: list[Group]
+    images: list[tuple[Tensor, Tensor]]  # the distinct pictures
+
+
+def groups_of(rows: Rows) -> Groups:
+    """The groups of a batch in the order of their first rows, wherever their rows stand."""
+    distinct: list[tuple[Tensor, Tensor]] = []
+    seen: dict[tuple[Any, ...], list[int]] = {}
+    numbers = []
+    for pixels, grid in rows.images_of():
+        # The sum only finds candidates; equality decides.
+        alike = seen.setdefault((*grid.tolist(), pixels.sum(dtype=torch.float64).item()), [])
+        number = next((i for i in alike if torch.equal(distinct[i][0], pixels)), None)
+        if number is None:
+            number = len(distinct)
+            alike.append(number)
+            distinct.append((pixels, grid))
+        numbers.append(number)
+    found: dict[tuple[Any, ...], Group] = {}
+    first = 0
+    prompts = rows.prompt_BP.masked_fill(rows.prompt_mask_BP == 0, -1).tolist()
+    for row, ids in enumerate(prompts):
+        count = rows.images_B[row] if rows.images_B else 0
+        images = tuple(numbers[first : first + count])
+        first += count
+        found.setdefault((tuple(ids), images), Group([], images)).rows.append(row)
+    return Groups(list(found.values()), distinct)

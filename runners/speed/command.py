@@ -1,0 +1,29 @@
+"""`cli.py bench speed`. Imports what it needs inside, so that `--help` is instant."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure this suite itself.")
+
+
+@bench_app.command()
+def speed(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    quick: Annotated[bool, typer.Option(help="Small cells without targets, about two minutes.")] = False,
+    out: Annotated[Path, typer.Option(help="Where speed-<machine>.{json,md,png} are written.")] = Path("results"),
+) -> None:
+    """Time, memory and equality against stock TRL on random models. Exits 1 where two sides are not equal."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from runners.speed.run import bench
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    rows = bench(device, quick, out, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    if failed := [row for row in rows if row.failed]:
+        console.print(f"FAILED: {len(failed)} of {len(rows)} rows", style="red")
+        raise typer.Exit(1)

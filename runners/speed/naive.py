@@ -1,0 +1,46 @@
+"""RLSD as one would add it to stock TRL: the baseline of what its teacher costs when nothing is shared."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl import GRPOTrainer
+
+from methods import Method, Rollouts
+from runners.batch import student_rows, teacher_rows
+from runners.rows import Rows
+from runners.told import privileges, turn
+from runners.trainer import BenchTrainer
+
+
+class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
+    """Scores every rollout with the teacher and once more with the student, row by row, by TRL's own method. The
+    teacher is the policy itself: its weights are the same as long as nothing is learnt."""
+
+    def __init__(self, *args: Any, method: Method, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.method = method
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"])} for e in inputs]
+        batch: dict[str, Any] = super()._generate_and_score_completions(asked)
+        told = privileges(self.method, inputs, [], 0, self.num_generations)
+        batch |= BenchTrainer._teacher_prompt(self, inputs, told)  # type: ignore[arg-type]
+        advantages_B = batch["advantages"]
+        scores = [self._scored(read(batch)) for read in (student_rows, teacher_rows)]
+        rollouts = Rollouts(self.state.global_step + 1, advantages_B, advantages_B, batch["completion_mask"], *scores)
+        batch["advantages"] = self.method.credit(rollouts).advantages
+        for name in ("teacher_ids", "teacher_mask", "teacher_types"):
+            batch.pop(name, None)
+        return batch
+
+    @torch.no_grad()
+    def _scored(self, rows: Rows) -> Tensor:
+        inputs = rows.model_inputs()
+        ids, mask, length = inputs.pop("input_ids"), inputs.pop("attention_mask"), rows.completion_BT.shape[1]
+        size = self.args.per_device_train_batch_size
+        images = {"num_images": rows.images_B} if rows.pictures else {}
+        logp_BT: Tensor = self._get_per_token_logps_and_entropies(
+            self.model, ids, mask, length, batch_size=size, **images, **inputs
+        )[0]
+        return logp_BT

@@ -1,0 +1,194 @@
+"""Whole optimizer steps through the real trainers: rollout, scoring, update; ours against stock TRL's."""
+
+import gc
+import io
+from collections import defaultdict
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
+
+from eval.engine import vision_ids
+from methods import METHODS
+from runners.config import resolve
+from runners.method import build_method
+from runners.record import Recorder
+from runners.run_dir import RunDir
+from runners.speed.cells import FIRST, Cell, ModelShape, random_model, twin
+from runners.speed.measure import Ratio, Time, clock, ratio
+from runners.speed.naive import NaiveRLSD
+from runners.speed.problems import alternating, problems, processor_for
+from runners.speed.result import Row, Target
+from runners.speed.scoring_cells import relative
+from runners.train import trl_config
+from runners.trainer import BenchTrainer
+
+# Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
+LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}
+STOCK, NAIVE, UNMIXED = "stock GRPO", "stock GRPO + naive teacher", "rlsd, lambda 0"
+PLAIN = ", row by row"  # a method of ours without sharing
+STEP = 2  # the step that is taken again and again: the first one also writes a table of tokens
+
+
+class OneStep(TrainerCallback):  # type: ignore[misc]
+    """Makes `train` take one step, seeded, and times it and its parts, from the first batch to the changed weights."""
+
+    def __init__(self, trainer: Any, device: str) -> None:
+        self.trainer, self.device = trainer, device
+        self.gradients: dict[str, Tensor] = {}
+        self.keep_gradients = False
+        self.time, self.parts = Time(0, 0), dict[str, float]()
+        self._start, self._rollout, self._prepared = Time(0, 0), 0.0, 0.0
+        trainer.add_callback(self)
+        trainer.remove_callback(PrinterCallback)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.global_step = STEP - 1
+        if isinstance(self.trainer, BenchTrainer):
+            self.trainer.teacher.start()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        torch.manual_seed(0)
+        self._rollout = self._prepared = 0.0
+        self._start = clock(self.device)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.keep_gradients:
+            self.gradients = {n: p.grad.clone() for n, p in self.trainer.model.named_parameters() if p.grad is not None}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if isinstance(self.trainer, BenchTrainer):
+            self.trainer.teacher.after_update(state.global_step)
+        self.time = clock(self.device).since(self._start)
+        whole = self.time.by(self.device)
+        self.parts = {
+            "rollout": self._rollout, "score": self._prepared - self._rollout, "update": whole - self._prepared
+        }  # fmt: skip
+
+    def watch(self) -> None:
+        """From here on, time the rollouts, and what else makes a batch of them."""
+        generate, prepare = self.trainer._generate_single_turn, self.trainer._generate_and_score_completions
+
+        def rollout(*args: Any, **kwargs: Any) -> Any:
+            start = clock(self.device)
+            out = generate(*args, **kwargs)
+            self._rollout += clock(self.device).since(start).by(self.device)
+            return out
+
+        def score(*args: Any, **kwargs: Any) -> Any:
+            start = clock(self.device)
+            out = prepare(*args, **kwargs)
+            self._prepared += clock(self.device).since(start).by(self.device)
+            return out
+
+        self.trainer._generate_single_turn, self.trainer._generate_and_score_completions = rollout, score
+
+    def step(self) -> Time:
+        gc.collect()
+        with redirect_stdout(io.StringIO()):  # the recorder shows a prompt
+            self.trainer.train()
+        return self.time
+
+    def gradients_of(self, cell: Cell, vocabulary: int) -> dict[str, Tensor]:
+        """Of a step whose rollouts are given: what is sampled may turn on the last bit of a logit."""
+        random = torch.Generator().manual_seed(0)
+        given = torch.randint(FIRST, vocabulary, (cell.group * cell.groups, cell.completion), generator=random).tolist()
+        self.trainer._generate_single_turn = lambda *_, **__: ([list(ids) for ids in given], None)
+        self.keep_gradients = True
+        self.step()
+        del self.trainer._generate_single_turn
+        self.keep_gradients = False
+        found, self.gradients = self.gradients, {}
+        return found
+
+
+def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
+    """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are."""
+    model, processor = random_model(shape, device), processor_for(cell)
+    rows, found = problems(cell, processor), {}
+    for name in names:
+        method, _, params = name.removesuffix(PLAIN).partition(", ")
+        method = {STOCK: "grpo", NAIVE: "rlsd"}.get(method, method)
+        settings = resolve("cpu", method, 0, [
+            f"train.prompts={cell.groups}", f"train.generations={cell.group}", f"train.micro_batch={cell.group}",
+            f"train.max_completion_tokens={cell.completion}", f"train.max_prompt_tokens={cell.prompt}",
+            f"train.steps={STEP}", "train.learning_rate=0.0", *(["params.mix=0.0"] if params else []),
+        ])  # fmt: skip
+        run, own = RunDir(folder / name.replace(" ", "_")), twin(model)
+        arguments = trl_config(settings, run, vision_ids(own.config))
+        arguments.save_strategy = "no"
+        arguments.generation_kwargs["suppress_tokens"] += [own.generation_config.eos_token_id]  # all reach C tokens
+        shared = {
+            "model": own, "processing_class": processor, "args": arguments, "reward_funcs": [alternating],
+            "train_dataset": rows,
+        }  # fmt: skip
+        built = build_method(method, settings.params)
+        if name == STOCK:
+            trainer: Any = GRPOTrainer(**shared)
+        elif name == NAIVE:
+            trainer = NaiveRLSD(**shared, method=built)
+        else:
+            trainer = BenchTrainer(
+                **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
+                shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
+            )  # fmt: skip
+        found[name] = OneStep(trainer, device)
+    return found
+
+
+def measure(cell: Cell, shape: ModelShape, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
+    """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
+    alone = {name: name + PLAIN for name in METHODS if name not in ("grpo", "rlsd")}
+    reference = {"grpo": STOCK, "rlsd": NAIVE, UNMIXED: STOCK, **alone}
+    sides = trainers(cell, shape, device, folder, [STOCK, NAIVE, *METHODS, UNMIXED, *alone.values()])
+    given = {name: side.gradients_of(cell, shape.vocabulary) for name, side in sides.items()}
+    apart = {name: relative(given[name], given[reference[name]]) for name in reference}
+    apart[NAIVE] = apart["rlsd"]
+    given.clear()
+    if device == "cuda":
+        sides[STOCK].trainer.model.to(torch.bfloat16)
+    timed = {name: side for name, side in sides.items() if not name.endswith(PLAIN)}
+    times: dict[str, list[Time]] = defaultdict(list)
+    parts: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for side in timed.values():
+        side.watch()
+        side.step()  # to warm up
+    for number in range(rounds):
+        for name in list(timed)[:: -1 if number % 2 else 1]:
+            times[name].append(timed[name].step())
+            parts[name].append(timed[name].parts)
+    rows = []
+    for name in timed:
+        if name != STOCK:
+            found = ratio(times[name], times[STOCK], device)
+            figures = _parts(parts[STOCK], "stock") | _parts(parts[name], "ours")
+            figures["tokens/s ours"] = cell.group * cell.groups * cell.completion / found.above
+            targets = _targets(name, cell, found) if aims else ()
+            errors = {"Δ gradient": apart[name]}
+            rows.append(Row("step", f"{name} / {STOCK}; {cell.name}", errors, LIMITS[device], found, figures, targets))
+    extra = ratio(times["rlsd"], times["grpo"], device)
+    aim = (Target("rlsd / our grpo", extra.median, "<=", 1.2),) if aims else ()
+    equal = {"Δ gradient": max(apart["rlsd"], apart["grpo"])}
+    rows.append(Row("step", f"rlsd / our grpo; {cell.name}", equal, LIMITS[device], extra, {}, aim))
+    return rows
+
+
+def _parts(parts: list[dict[str, float]], who: str) -> dict[str, float]:
+    """Median seconds of each part."""
+    middle = len(parts) // 2
+    return {f"{name} {who}": sorted(p[name] for p in parts)[middle] for name in ("rollout", "score", "update")}
+
+
+def _targets(name: str, cell: Cell, found: Ratio) -> tuple[Target, ...]:
+    """Of a method's step against stock GRPO's."""
+    if name in (NAIVE, UNMIXED):
+        return ()
+    wide = cell.prompt >= cell.completion
+    limit = 1.0
+    if name == "rlsd" and wide:
+        limit = 0.4 if cell.prompt >= 4 * cell.completion else 0.55
+    return (Target(f"{name} / stock GRPO", found.median, "<=", limit),) if wide or name == "rlsd" else ()

@@ -1,0 +1,74 @@
+"""`cli.py bench speed` on cells that take seconds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from methods import METHODS
+from runners.speed import plan, scoring_cells
+from runners.speed.cells import Cell, ModelShape
+from runners.speed.head_cells import HeadCell
+
+MINI = replace(
+    plan.QUICK,
+    shape=ModelShape(32, 2, 4, 2, 64, 800, 16, 3, 2, 32),
+    rounds=1,
+    ratios=(Cell(32, 8, 16, group=2),),
+    sweep=(Cell(32, 8, 16, group=2, groups=2, dead=0.5),),
+    steps=(Cell(60, 4, 16, group=2),),
+    heads=(HeadCell(16, 16, 500, "JSD"),),
+    sdpo=Cell(16, 8, 0, group=2),
+    control=Cell(24, 8, 16, group=2, groups=2),
+)
+
+
+@pytest.fixture(autouse=True)
+def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "QUICK", MINI)
+
+
+def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (data,), (page,), (picture,) = (list(tmp_path.glob(f"speed-*-quick.{kind}")) for kind in ("json", "md", "png"))
+    found = json.loads(data.read_text())
+    assert {"machine", "threads", "load before", "load after", "trl"} <= found["about"].keys()
+    assert found["about"]["threads"] == 1
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    tables = {row["table"] for row in found["rows"]}
+    assert tables == {"counters", "control", "P:C: scoring", "P:C: update", "sweep: update", "step", "vocabulary"}
+    for row in found["rows"]:
+        assert row["errors"] and row["verdict"] in ("equal", "fails, as it must")
+        assert row["cell"] in page.read_text()
+    steps = [row["cell"].partition(";")[0] for row in found["rows"] if row["table"] == "step"]
+    assert {f"{name} / stock GRPO" for name in METHODS} < set(steps)
+    told = next(r for r in found["rows"] if r["cell"].startswith("rlsd / stock"))
+    assert told["figures"]["score ours"] > 0 and told["figures"]["rollout stock"] > 0
+
+
+def test_unequal_sides_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = scoring_cells.Sides.our_logps
+    monkeypatch.setattr(scoring_cells.Sides, "our_logps", lambda self, rows=None: whole(self, rows) * 1.001)
+    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), steps=(), heads=()))
+    result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "FAILED: " in result.output
+    assert next(tmp_path.glob("*.md")).read_text().count("FAILED") >= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [(["--device", "tpu"], "choose cpu or cuda"), (["--device", "cuda"], "no GPU")]
+)
+def test_a_missing_device_is_said(tmp_path: Path, words: list[str], message: str) -> None:
+    import torch
+
+    if words[-1] == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = CliRunner().invoke(cli.app, ["bench", "speed", *words, "--out", str(tmp_path)])
+    assert result.exit_code != 0
+    assert message in str(result.exception)
+    assert not list(tmp_path.iterdir())
