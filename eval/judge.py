@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from eval.endpoint import Answer, Endpoint
 from eval.files import import_utils
 from eval.grading import BENCHES, mmmu
+from eval.grading.extract import THINK_END
 from eval.grading.score import Graded, Row, Verdict
 from eval.schema import ANSWER
 from eval.settings import JudgeSettings
@@ -28,7 +29,6 @@ PROMPT_VERSION = "1"  # raised whenever the prompt or its parts change: answers 
 REPLY_CHARACTERS = 4000  # of a longer reply its end is shown, where the final answer stands
 VERDICTS = {"VERDICT: correct": True, "VERDICT: incorrect": False}
 
-_THOUGHT_END = re.compile(r"</(?:think|thought|thinking)>", re.I)
 _PROMPT = """\
 You check one reply to a question about pictures. You do not see the pictures and need not solve the question: the \
 reference answer is right. Decide only whether the reply's final answer is that answer.
@@ -123,7 +123,7 @@ def judge_bench(
 
 def prompt_for(bench: str, row: Row, reply: str) -> str:
     """The question as the model was asked it, the gold answer, and the reply's final part without its thought."""
-    final = _THOUGHT_END.split(reply)[-1].strip()
+    final = THINK_END.split(reply)[-1].strip()
     cut = len(final) > REPLY_CHARACTERS
     return _PROMPT.format(
         # A hash of the reply: no reply can hold its own, so none can close its block.

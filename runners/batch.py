@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from methods import Credit, Method, Rollouts
-from runners.rows import Rows
-
-PICTURES = ("pixel_values", "image_grid_thw")
+from runners.rows import PICTURES, Rows
 
 
 def rows_of(ids: Tensor, mask: Tensor, length: int, **more: Any) -> Rows:

@@ -18,9 +18,8 @@ from torch.nn.functional import pad
 from transformers import BatchFeature
 from transformers.cache_utils import DynamicLayer
 
-from runners.rows import Group, Rows, groups_of
+from runners.rows import PICTURES, Group, Rows, groups_of
 
-PICTURES = ("pixel_values", "image_grid_thw")
 PREFILL_ONLY = (*PICTURES, "mm_token_type_ids")
 ROOM = 64  # tokens by which a full cache grows
 ENDED = 1 / 8  # the share of ended rows at which they leave: dropping them copies the cache

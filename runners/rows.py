@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+PICTURES = ("pixel_values", "image_grid_thw")  # the fields of Rows.pictures
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -7,6 +7,8 @@ here is linear in the reply's length: it runs on each rollout of training and on
 import re
 from typing import NamedTuple
 
+LONGEST_BARE_ANSWER = 40  # characters of a reply without any wrapper that may still be an answer
+
 
 class Cut(NamedTuple):
     """`wrapper` names what was peeled off, outermost first: `tag>boxed` is a box inside an answer tag."""
@@ -15,7 +17,7 @@ class Cut(NamedTuple):
     wrapper: str
 
 
-_THINK_END = re.compile(r"</(?:think|thought|thinking)>", re.I)
+THINK_END = re.compile(r"</(?:think|thought|thinking)>", re.I)
 _THINK = re.compile(r"<(?:think|thought|thinking)>", re.I)
 _TAG = re.compile(r"<(/?)answer>", re.I)
 _MARKED = {"tag", "boxed", "angle"}  # wrappers that only a final answer is put in
@@ -42,7 +44,7 @@ def cut(reply: str) -> Cut:
     occurrence: `<answer>…</answer>`, balanced `\\boxed{…}`, `<Answer>: <<…>>`, "answer is" or what stands after it
     in braces of its own or in bold in the last line. A wrapper inside a wrapper is peeled too.
     """
-    thought = _last(_THINK_END, reply)
+    thought = _last(THINK_END, reply)
     text = reply[thought.end() :] if thought else reply
     unfinished = thought is None and _THINK.search(reply) is not None
     names: list[str] = []

@@ -1,6 +1,6 @@
 """MATH-Vision (test, 3040 questions): the official chain of string clean-up and comparison at two decimals."""
 
-from eval.grading.extract import cut, option_letter, strip_markup
+from eval.grading.extract import LONGEST_BARE_ANSWER, cut, option_letter, strip_markup
 from eval.grading.latex import Unreadable, leading_value
 from eval.grading.score import (
     Aggregate,
@@ -14,7 +14,6 @@ from eval.grading.score import (
     mean_by,
 )
 
-LONGEST_BARE_ANSWER = 40
 MOST_PARTS = 100  # a longer tuple is compared as text: a looping reply may be one
 _LETTERS = "ABCDE"
 _PHRASES = (

@@ -2,7 +2,7 @@
 
 import re
 
-from eval.grading.extract import cut, strip_markup
+from eval.grading.extract import LONGEST_BARE_ANSWER, cut, strip_markup
 from eval.grading.score import (
     Aggregate,
     Bench,
@@ -15,7 +15,6 @@ from eval.grading.score import (
 )
 
 _BRACKETED = re.compile(r"^\(([^()\[\],]+)\)$")
-LONGEST_BARE_ANSWER = 40  # a reply without any wrapper counts as an answer up to here
 
 
 def parse(reply: str) -> str:

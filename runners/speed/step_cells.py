@@ -4,6 +4,7 @@ import gc
 import io
 from collections import defaultdict
 from contextlib import redirect_stdout
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from eval.engine import vision_ids
-from methods import METHODS
+from methods import METHODS, Method
 from runners.config import resolve
 from runners.method import build_method
 from runners.record import Recorder
@@ -29,7 +30,8 @@ from runners.trainer import BenchTrainer
 
 # Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
 LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}
-STOCK, NAIVE, UNMIXED = "stock GRPO", "stock GRPO + naive teacher", "rlsd, lambda 0"
+STOCK, NAIVE = "stock GRPO", "stock GRPO + naive teacher"
+LATER = ", teacher no longer asked"
 PLAIN = ", row by row"  # a method of ours without sharing
 STEP = 2  # the step that is taken again and again: the first one also writes a table of tokens
 
@@ -37,8 +39,8 @@ STEP = 2  # the step that is taken again and again: the first one also writes a 
 class OneStep(TrainerCallback):  # type: ignore[misc]
     """Makes `train` take one step, seeded, and times it and its parts, from the first batch to the changed weights."""
 
-    def __init__(self, trainer: Any, device: str) -> None:
-        self.trainer, self.device = trainer, device
+    def __init__(self, trainer: Any, device: str, number: int) -> None:
+        self.trainer, self.device, self.number = trainer, device, number
         self.gradients: dict[str, Tensor] = {}
         self.keep_gradients = False
         self.time, self.parts = Time(0, 0), dict[str, float]()
@@ -47,7 +49,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
         trainer.remove_callback(PrinterCallback)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        state.global_step = STEP - 1
+        state.global_step = self.number - 1
         if isinstance(self.trainer, BenchTrainer):
             self.trainer.teacher.start()
 
@@ -106,17 +108,31 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
         return found
 
 
+def roles() -> tuple[str, str]:
+    """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
+    built = {name: build_method(name, {}) for name in METHODS}
+    plain = next(name for name, method in built.items() if method.teacher.kind == "none")
+    return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
+
+
+def _step_without_teacher(method: Method) -> int:
+    """One step after the first in which the method asks no teacher: that one may fall on the teacher's renewal."""
+    rollout = torch.ones(1)
+    return 1 + next(step for step in count(STEP) if not method.asks_teacher(step, rollout).any())
+
+
 def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
     """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are."""
     model, processor = random_model(shape, device), processor_for(cell)
-    rows, found = problems(cell, processor), {}
+    (plain, weighed), rows, found = roles(), problems(cell, processor), {}
     for name in names:
-        method, _, params = name.removesuffix(PLAIN).partition(", ")
-        method = {STOCK: "grpo", NAIVE: "rlsd"}.get(method, method)
+        method = {STOCK: plain, NAIVE: weighed}.get(name, name.removesuffix(PLAIN).removesuffix(LATER))
+        built = build_method(method, {})
+        number = _step_without_teacher(built) if name.endswith(LATER) else STEP
         settings = resolve("cpu", method, 0, [
             f"train.prompts={cell.groups}", f"train.generations={cell.group}", f"train.micro_batch={cell.group}",
             f"train.max_completion_tokens={cell.completion}", f"train.max_prompt_tokens={cell.prompt}",
-            f"train.steps={STEP}", "train.learning_rate=0.0", *(["params.mix=0.0"] if params else []),
+            f"train.steps={number}", "train.learning_rate=0.0",
         ])  # fmt: skip
         run, own = RunDir(folder / name.replace(" ", "_")), twin(model)
         arguments = trl_config(settings, run, vision_ids(own.config))
@@ -126,7 +142,6 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
             "model": own, "processing_class": processor, "args": arguments, "reward_funcs": [alternating],
             "train_dataset": rows,
         }  # fmt: skip
-        built = build_method(method, settings.params)
         if name == STOCK:
             trainer: Any = GRPOTrainer(**shared)
         elif name == NAIVE:
@@ -136,18 +151,19 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
                 **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
                 shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
             )  # fmt: skip
-        found[name] = OneStep(trainer, device)
+        found[name] = OneStep(trainer, device, number)
     return found
 
 
 def measure(cell: Cell, shape: ModelShape, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
     """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
-    alone = {name: name + PLAIN for name in METHODS if name not in ("grpo", "rlsd")}
-    reference = {"grpo": STOCK, "rlsd": NAIVE, UNMIXED: STOCK, **alone}
-    sides = trainers(cell, shape, device, folder, [STOCK, NAIVE, *METHODS, UNMIXED, *alone.values()])
+    plain, weighed = roles()
+    alone = {name: name + PLAIN for name in METHODS if name not in (plain, weighed)}
+    reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
+    sides = trainers(cell, shape, device, folder, [STOCK, NAIVE, *METHODS, weighed + LATER, *alone.values()])
     given = {name: side.gradients_of(cell, shape.vocabulary) for name, side in sides.items()}
     apart = {name: relative(given[name], given[reference[name]]) for name in reference}
-    apart[NAIVE] = apart["rlsd"]
+    apart[NAIVE] = apart[weighed]
     given.clear()
     if device == "cuda":
         sides[STOCK].trainer.model.to(torch.bfloat16)
@@ -167,13 +183,13 @@ def measure(cell: Cell, shape: ModelShape, device: str, rounds: int, folder: Pat
             found = ratio(times[name], times[STOCK], device)
             figures = _parts(parts[STOCK], "stock") | _parts(parts[name], "ours")
             figures["tokens/s ours"] = cell.group * cell.groups * cell.completion / found.above
-            targets = _targets(name, cell, found) if aims else ()
+            targets = _targets(name, cell, found, name == weighed) if aims else ()
             errors = {"Δ gradient": apart[name]}
             rows.append(Row("step", f"{name} / {STOCK}; {cell.name}", errors, LIMITS[device], found, figures, targets))
-    extra = ratio(times["rlsd"], times["grpo"], device)
-    aim = (Target("rlsd / our grpo", extra.median, "<=", 1.2),) if aims else ()
-    equal = {"Δ gradient": max(apart["rlsd"], apart["grpo"])}
-    rows.append(Row("step", f"rlsd / our grpo; {cell.name}", equal, LIMITS[device], extra, {}, aim))
+    extra, what = ratio(times[weighed], times[plain], device), f"{weighed} / our {plain}"
+    aim = (Target(what, extra.median, "<=", 1.2),) if aims else ()
+    equal = {"Δ gradient": max(apart[weighed], apart[plain])}
+    rows.append(Row("step", f"{what}; {cell.name}", equal, LIMITS[device], extra, {}, aim))
     return rows
 
 
@@ -183,12 +199,12 @@ def _parts(parts: list[dict[str, float]], who: str) -> dict[str, float]:
     return {f"{name} {who}": sorted(p[name] for p in parts)[middle] for name in ("rollout", "score", "update")}
 
 
-def _targets(name: str, cell: Cell, found: Ratio) -> tuple[Target, ...]:
-    """Of a method's step against stock GRPO's."""
-    if name in (NAIVE, UNMIXED):
+def _targets(name: str, cell: Cell, found: Ratio, weighed: bool) -> tuple[Target, ...]:
+    """Of a method's step against stock GRPO's; of the one whose credit a teacher weighs more is asked."""
+    if name == NAIVE or name.endswith(LATER):
         return ()
     wide = cell.prompt >= cell.completion
     limit = 1.0
-    if name == "rlsd" and wide:
+    if weighed and wide:
         limit = 0.4 if cell.prompt >= 4 * cell.completion else 0.55
-    return (Target(f"{name} / stock GRPO", found.median, "<=", limit),) if wide or name == "rlsd" else ()
+    return (Target(f"{name} / {STOCK}", found.median, "<=", limit),) if wide or weighed else ()

@@ -1,20 +1,18 @@
 """The full-vocabulary loss needs no more memory than the sampled-token loss, at the vocabulary of Qwen3-VL."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 from trl.trainer.utils import add_fused_lm_head
 
 from methods.opsd import OPSD
 from runners.rows import Rows
 from runners.scoring import expose_hidden_states, student_scores, told_states
+from runners.speed.measure import peak
 
 VOCABULARY, TOKENS, HIDDEN = 151_936, 512, 64
 
@@ -44,23 +42,6 @@ def _rows(tokens: int, vocabulary: int) -> Rows:
     return Rows(one, one, ids_BT, torch.ones_like(ids_BT))
 
 
-def _peak(step: Callable[[], None], trace: Path) -> float:
-    """MiB that `step` adds at its worst moment, gradients of the weights included.
-
-    From the allocator's own record of each allocation: it sees the temporaries inside an operator, and unlike the
-    resident set of a process it neither depends on what ran before nor on what the C library gives back.
-    """
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    profiler.export_chrome_trace(str(trace))
-    events = [e["args"] for e in json.loads(trace.read_text())["traceEvents"] if e["name"] == "[memory]"]
-    live = peak = 0
-    for event in events:
-        live += event["Bytes"]
-        peak = max(peak, live)
-    return peak / 2**20
-
-
 def _sampled() -> Callable[[], None]:
     """What GRPO in the harness pays: TRL's fused head with entropy, as its trainer configures it."""
     model = HeadOnly(VOCABULARY, TOKENS)
@@ -85,10 +66,10 @@ def _distilled(distill: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None
 
 
 @pytest.mark.slow
-def test_full_vocabulary_needs_at_most_115_percent_of_the_sampled_tokens(tmp_path: Path) -> None:
+def test_full_vocabulary_needs_at_most_115_percent_of_the_sampled_tokens() -> None:
     # TRL's kernel runs here without Triton, which holds some temporaries more than on a GPU.
-    sampled = _peak(_sampled(), tmp_path / "sampled.json")
-    full = _peak(_distilled(OPSD().distill), tmp_path / "full.json")
+    sampled = peak(_sampled(), "cpu")
+    full = peak(_distilled(OPSD().distill), "cpu")
     head = VOCABULARY * HIDDEN * 4 / 2**20
     assert sampled > head, "the gradient of the head alone is more: nothing was measured"
     assert full > 2 * head, "that gradient and the teacher's head alone are more: nothing was measured"

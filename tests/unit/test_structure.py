@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("methods", "runners", "eval", "reports", "tests") for p in (ROOT / folder).rglob("*.py")]
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "runners").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "runners").rglob("*.py")), ids=lambda p: p.name)
 def test_the_harness_names_no_method(file: Path) -> None:
     for name in METHODS:
         assert not re.search(rf"""["']{name}["']""", file.read_text()), f"{file.name} names {name}"

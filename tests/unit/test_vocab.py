@@ -1,16 +1,12 @@
 """Losses over the vocabulary against plain formulas, autograd and TRL."""
 
 import copy
-import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from trl.trainer.utils import selective_log_softmax_and_entropy
 
@@ -18,6 +14,7 @@ from methods.functional import divergence, importance_ratio
 from runners import head as head_module
 from runners import vocab
 from runners.head import Head
+from runners.speed.measure import peak
 from runners.vocab import distil, sampled
 
 N, V, D, TEMPERATURE = 23, 57, 9, 0.7
@@ -262,20 +259,7 @@ def test_kept_logits_save_a_matrix_product(
 # --- memory ----------------------------------------------------------------------------------------------------
 
 
-def _peak(step: Callable[[], Any], trace: Path) -> int:
-    """Bytes that `step` adds at its worst moment, from the allocator's record of each allocation."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    profiler.export_chrome_trace(str(trace))
-    events = [e["args"] for e in json.loads(trace.read_text())["traceEvents"] if e["name"] == "[memory]"]
-    live = peak = 0
-    for event in events:
-        live += event["Bytes"]
-        peak = max(peak, live)
-    return peak
-
-
-def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     v, d = 8_000, 4
     _chunked(monkeypatch, tokens=16, vocabulary=v)
     monkeypatch.setattr(vocab, "KEEP", 0)
@@ -288,8 +272,8 @@ def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.M
         sampled(case.hidden_ND, case.head, case.ids_N, 1.0)[0].sum().backward()
 
     for step in (distilled, scored):
-        peaks = [_peak(partial(step, case), tmp_path / "trace.json") for case in (few, many)]
-        assert peaks[0] > 16 * v * 4, "a chunk of logits alone is more: nothing was measured"
+        peaks = [peak(partial(step, case), "cpu") for case in (few, many)]
+        assert peaks[0] > 16 * v * 4 / 2**20, "a chunk of logits alone is more: nothing was measured"
         assert peaks[1] < 1.1 * peaks[0]
-    naive = _peak(lambda: many.plain(DISTILLS["JSD"])[0].backward(), tmp_path / "trace.json")
-    assert _peak(partial(distilled, many), tmp_path / "trace.json") < naive / 3
+    naive = peak(lambda: many.plain(DISTILLS["JSD"])[0].backward(), "cpu")
+    assert peak(partial(distilled, many), "cpu") < naive / 3
