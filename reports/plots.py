@@ -285,6 +285,7 @@ def picture(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     figure.savefig(buffer, format=kind, metadata=metadata)
+    figure.set_layout_engine("none")  # what was placed stays there in the other format, and is not worked out again
     return buffer.getvalue()
 
 

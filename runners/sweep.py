@@ -54,13 +54,14 @@ class Running:
         self.process.start()
 
 
-def _context() -> Any:
-    """Processes forked from one that has imported what every job needs, and in which nothing else has happened."""
+def _context(jobs: Sequence[Job]) -> Any:
+    """Processes forked from one that has imported what the jobs need, and in which nothing else has happened."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Asking the driver's library instead of starting CUDA, which no forked process could start again.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    # A job with nothing left to do needs little more than torch to find that out.
+    context.set_forkserver_preload(PRELOADED if any(job.progress() < job.steps for job in jobs) else ["torch"])
     return context
 
 
@@ -115,7 +116,7 @@ def base_row(settings: Settings, suite: str, out: Path) -> Job:
 
 def run_jobs(jobs: Sequence[Job], parallel: int, logs: Path, console: Console) -> list[str]:
     """Run all jobs, `parallel` at a time, with one bar each. Returns a line for each that failed."""
-    waiting, running, failed, context = list(jobs), list[Running](), list[str](), _context()
+    waiting, running, failed, context = list(jobs), list[Running](), list[str](), _context(jobs)
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         try:

@@ -1,11 +1,6 @@
-"""Training with rollouts that depend on the step and the rollout's number alone, on any number of processes.
+"""Training with rollouts that depend on the step and the rollout's number alone, on any number of processes."""
 
-As a program (under torchrun) it writes what each step of each method logged.
-"""
-
-import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +49,3 @@ def _trajectory(method: str, folder: Path, overrides: list[str]) -> list[dict[st
     trainer._generate_single_turn = stub
     trainer.train()
     return history.rows
-
-
-if __name__ == "__main__":
-    found = trajectories(sys.argv[1].split(","), Path(sys.argv[2]), sys.argv[3:])
-    if rank() == 0:
-        (Path(sys.argv[2]) / "history.json").write_text(json.dumps(found))

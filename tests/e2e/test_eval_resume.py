@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from eval import parallel, run
 from eval.settings import EvalSettings
 from runners.errors import UserError
+from tests.e2e import warm
 from tests.e2e.test_eval import BASE, samples
 from tests.unit.judge_server import NO, YES, JudgeServer, completion
 
@@ -59,29 +59,19 @@ def test_a_killed_evaluation_asks_only_what_is_not_answered(
     pairs = [
         part for change in [*changes, "eval.presence_penalty=0.5", "eval.device=cpu"] for part in ("--set", change)
     ]
-    command = [
-        "cli.py",
-        "eval",
-        "--bench",
-        "zerobench",
-        "--model",
-        "embedded",
-        "--data",
-        "mini",
-        "--out",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen([sys.executable, *command, *pairs], cwd=ROOT, stdout=subprocess.DEVNULL)
-    folder, file = tmp_path / "zerobench", tmp_path / "zerobench" / "replies.jsonl"
-    _when(lambda: _lines(folder) > 3, lambda: process.poll() is None)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = ["eval", "--bench", "zerobench", "--model", "embedded", "--data", "mini", "--out", str(tmp_path / "out")]
+    process = warm.started(ROOT, tmp_path, *words, *pairs)
+    folder = tmp_path / "out" / "zerobench"
+    file = folder / "replies.jsonl"
+    _when(lambda: _lines(folder) > 3, lambda: process.exitcode is None)
+    process.kill()
+    process.join()
     assert not (folder / "result.json").exists()
     kept = file.read_text()
     with file.open("a") as stream:
         stream.write('{"id": "torn by the ki')
     with pytest.raises(UserError, match=r"seed 0 there, 1 asked"):
-        run.evaluate(BASE, settings(seed=1), tmp_path)
+        run.evaluate(BASE, settings(seed=1), folder.parent)
 
     asked: list[tuple[int, int]] = []
     answers = run.ask.__globals__["Question"]
@@ -91,7 +81,7 @@ def test_a_killed_evaluation_asks_only_what_is_not_answered(
         return answers(*fields)
 
     monkeypatch.setitem(run.ask.__globals__, "Question", seen)
-    run.evaluate(BASE, settings(batch_size=5), tmp_path)
+    run.evaluate(BASE, settings(batch_size=5), folder.parent)
     there = kept.count("\n") - 1
     assert 3 <= there < 24
     assert len(asked) == len(set(asked)) == 24 - there

@@ -1,9 +1,7 @@
 """The difficulty filter on the embedded model: what it keeps, resuming after a kill, and mistakes."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +18,7 @@ from runners.config import Settings, resolve
 from runners.data import training_rows
 from runners.errors import UserError
 from runners.filter import Filter, filter_rows
+from tests.e2e import warm
 
 ROOT = Path(__file__).parents[2]
 FEW = ("eval.max_new_tokens=40", "eval.batch_size=8")
@@ -227,31 +226,36 @@ def test_mistakes_are_answered_in_one_line(
     assert (tmp_path / "mine.parquet").read_text() == "mine"
 
 
-@pytest.mark.slow
+def _row_by_row() -> None:
+    runners.filter.CHUNK = 1
+    cli.main()
+
+
 def test_the_command_line_and_a_kill(tmp_path: Path) -> None:
     """A real kill, in the middle of the second chunk or later; the same command then ends as one that was let be."""
     words = ["--limit", "6", "--k", "2", "--max-new-tokens", "60", "--keep-max-pass-rate", "1"]
-    code = "import sys, runners.filter; runners.filter.CHUNK = 1; import cli; sys.argv[0] = 'cli.py'; cli.main()"
+    out, said = tmp_path / "out", tmp_path / "said"
+    out.mkdir()
+    said.mkdir()
 
-    def start(out: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", code, "data", "filter", *words, "--out", str(tmp_path / out)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def command(name: str) -> list[str]:
+        return ["data", "filter", *words, "--out", str(out / name)]
 
-    noted, deadline = tmp_path / "killed.parquet.answers.jsonl", time.monotonic() + 120
-    process = start("killed.parquet")
-    while time.monotonic() < deadline and process.poll() is None:
+    noted, deadline = out / "killed.parquet.answers.jsonl", time.monotonic() + 120
+    process = warm.started(ROOT, said, *command("killed.parquet"), main=_row_by_row)
+    while time.monotonic() < deadline and process.exitcode is None:
         if noted.exists() and len(noted.read_text().splitlines()) >= 3:
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             break
         time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     kept = noted.read_text().splitlines()[:3]
-    assert not (tmp_path / "killed.parquet").exists()
-    for out in ("killed.parquet", "whole.parquet"):
-        process = start(out)
-        said, complaints = process.communicate()
-        assert process.returncode == 0, complaints
-        assert "kept 6 of 6 rows (0/2 right: " in said
+    assert not (out / "killed.parquet").exists()
+    for name in ("killed.parquet", "whole.parquet"):
+        done = warm.cli(ROOT, *command(name), main=_row_by_row)
+        assert done.returncode == 0, done.stderr
+        assert "kept 6 of 6 rows (0/2 right: " in done.stdout
     assert len(kept) == 3
-    assert _table(tmp_path / "killed.parquet") == _table(tmp_path / "whole.parquet")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.parquet", "whole.parquet"]
+    assert _table(out / "killed.parquet") == _table(out / "whole.parquet")
+    assert sorted(path.name for path in out.iterdir()) == ["killed.parquet", "whole.parquet"]

@@ -1,10 +1,8 @@
 """lm-eval's own command runs our five tasks and grades as we do."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,14 @@ from eval.settings import ALL_BENCHES
 from eval.tasks.hooks import dataset, process_results, score
 from eval.verdicts import judge_all, summary
 from tests.e2e.helpers import ROOT
+from tests.e2e.warm import cli
 
 pytestmark = pytest.mark.slow
 METRICS = {bench: {"score", "parsed"} | ({"loose"} if bench == "wemath" else set()) for bench in ALL_BENCHES}
+
+
+def _lm_eval() -> None:
+    runpy.run_module("lm_eval", run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +28,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """One run of all five on four mini rows each (We-Math: one problem of three): its output and its files."""
     folder = tmp_path_factory.mktemp("lm_eval")
     command = [
-        *(sys.executable, "-m", "lm_eval", "run", "--include_path", str(ROOT / "eval" / "tasks")),
+        *("run", "--include_path", str(ROOT / "eval" / "tasks")),
         *("--tasks", ",".join(ALL_BENCHES), "--model", "hf-multimodal", "--device", "cpu", "--batch_size", "8"),
         *("--model_args", f"pretrained={ROOT / 'runners' / 'base'},dtype=float32", "--apply_chat_template"),
         *("--metadata", '{"data": "mini", "limit": 4}', "--gen_kwargs", "max_gen_toks=16,do_sample=False"),
         *("--log_samples", "--output_path", str(folder)),
     ]
-    environment = {**os.environ, "HF_HOME": str(folder / "cache")}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    done = cli(folder, *command, main=_lm_eval)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout, folder
 

@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from methods import METHODS
 from runners import train
 from tests.e2e.fixed_rollouts import trajectories
 from tests.e2e.helpers import ROOT
+from tests.e2e.warm import Finished, cli, context
 
 # Three prompts of four rollouts: on two processes the second group lies on both.
 COMMON = (
@@ -44,30 +44,26 @@ def micro_batches(one_process: Histories, tmp_path_factory: pytest.TempPathFacto
     return trajectories(METHODS_RUN, tmp_path_factory.mktemp("four"), [*COMMON, "train.micro_batch=3"])
 
 
+def _one_of_two(rank: int, port: int, folder: Path) -> None:
+    """What torchrun tells a process, and no GPU."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    found = trajectories(METHODS_RUN, folder, [*COMMON, "train.micro_batch=6", "train.processes=2"])
+    if rank == 0:
+        (folder / "history.json").write_text(json.dumps(found))
+
+
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Histories:
     folder = tmp_path_factory.mktemp("two")
-    torchrun = ["torch.distributed.run", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    program = ["-m", "tests.e2e.fixed_rollouts", ",".join(METHODS_RUN), str(folder)]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            *torchrun,
-            "--nproc_per_node",
-            "2",
-            *program,
-            *COMMON,
-            "train.micro_batch=6",
-            "train.processes=2",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    processes = [context.Process(target=_one_of_two, args=(rank, port, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     histories: Histories = json.loads((folder / "history.json").read_text())
     return histories
 
@@ -88,12 +84,10 @@ def test_the_trajectory_does_not_depend_on_the_layout(
                 assert row[figure] == pytest.approx(expected[figure], abs=1e-4), (step, figure)
 
 
-def _train(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+def _train(folder: Path, *overrides: str) -> Finished:
     small = ("steps=1", "prompts=2", "generations=4", "micro_batch=2", "max_completion_tokens=8", "processes=2")
     sets = [word for pair in (*(f"train.{s}" for s in small), *overrides) for word in ("--set", pair)]
-    command = [sys.executable, "cli.py", "train", "--method", "rlsd", "--out", str(folder), *sets]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return cli(ROOT, "train", "--method", "rlsd", "--out", str(folder), *sets)
 
 
 def test_train_starts_its_processes_itself(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
-"""Commands of this program in processes of their own, forked from one that has done the imports: each would otherwise
-spend up to fifteen seconds on them."""
+"""Commands of this program, and others that import as much, in processes that are forked from one which has done the
+imports: each would otherwise spend up to fifteen seconds on them."""
 
 import multiprocessing
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runners.sweep import PRELOADED
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOADED)
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(PRELOADED)
 
 
 class Finished(NamedTuple):
@@ -22,28 +23,30 @@ class Finished(NamedTuple):
     stderr: str
 
 
-def started(folder: Path, said: Path, *words: str) -> Any:
-    """The process of `cli.py words` in `folder`; what it says goes to `said`/stdout and stderr."""
-    process = _context.Process(target=_command, args=(folder, words, said))
+def started(folder: Path, said: Path, *words: str, main: Callable[[], None] | None = None) -> Any:
+    """The process of `cli.py words` in `folder`, or of another `main` that reads `words`; what it says goes to
+    `said`/stdout and stderr."""
+    process = context.Process(target=_command, args=(folder, words, said, main))
     process.start()
     return process
 
 
-def cli(folder: Path, *words: str) -> Finished:
-    """`cli.py words` in `folder`, until it ends."""
+def cli(folder: Path, *words: str, main: Callable[[], None] | None = None) -> Finished:
+    """The same, when it has ended."""
     with tempfile.TemporaryDirectory() as said:
-        process = started(folder, Path(said), *words)
+        process = started(folder, Path(said), *words, main=main)
         process.join()
         assert process.exitcode is not None
         return Finished(process.exitcode, *((Path(said) / name).read_text() for name in ("stdout", "stderr")))
 
 
-def _command(folder: Path, words: tuple[str, ...], said: Path) -> None:
+def _command(folder: Path, words: tuple[str, ...], said: Path, main: Callable[[], None] | None) -> None:
     for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
         with (said / name).open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     os.chdir(folder)
     sys.argv = ["cli.py", *words]
-    import cli
-
-    cli.main()
+    if main is None:
+        from cli import main
+    assert main is not None
+    main()

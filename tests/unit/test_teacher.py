@@ -20,6 +20,7 @@ from runners.model import load
 from runners.rows import Rows
 from runners.scoring import expose_hidden_states, student_scores, token_log_probs, told_states
 from runners.teacher import TeacherWeights
+from tests.e2e import warm
 
 KINDS = {
     "initial": Teacher("initial"),
@@ -296,7 +297,12 @@ def _worker(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, dict[str, float]]]:
     folder = tmp_path_factory.mktemp("sharded")
-    torch.multiprocessing.spawn(_worker, (str(folder),), nprocs=2)
+    workers = [warm.context.Process(target=_worker, args=(rank, str(folder))) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 
