@@ -1,12 +1,8 @@
-"""Rollouts with transformers' engine, where what the rollouts of a prompt share is done once.
-
-`share_prompts`: a prompt and its pictures are forwarded once and its rollouts start from copies of that cache; rows
-that have ended leave the batch. The tokens are those that `model.generate` draws from the same random state.
-`pictures_once`: a picture is preprocessed once, however many rollouts and calls see it.
+"""Rollouts with transformers' engine: a prompt and its pictures are forwarded once and its rollouts start from copies
+of that cache; rows that have ended leave the batch. The tokens are those that `model.generate` draws from the same
+random state.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +11,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import pad
-from transformers import BatchFeature
 from transformers.cache_utils import DynamicLayer
 
 from runners.rows import PICTURES, Group, Rows, groups_of
@@ -172,52 +167,3 @@ def _draw(scores_LV: Tensor, B: int, live_L: Tensor) -> Tensor:
     noise_BV = torch.empty(B, scores_LV.shape[1], dtype=scores_LV.dtype, device=scores_LV.device).exponential_()
     noise_LV = noise_BV if len(live_L) == B else noise_BV[live_L]
     return (scores_LV.softmax(-1) / noise_LV).argmax(-1)
-
-
-@contextmanager
-def pictures_once(processor: Any) -> Iterator[None]:
-    """Inside, `processor` preprocesses each distinct picture once, whatever calls see it; results are the same.
-
-    For PIL pictures and image processors whose patches are laid end to end, `image_grid_thw` saying how many are
-    whose (Qwen-VL). Pictures are known by content: a data set decodes one anew for every rollout. Calls with the same
-    pictures in the same order share their tensors, which must not be changed in place. Nothing is kept beyond the
-    block.
-    """
-    images = processor.image_processor
-    preprocess = images.preprocess
-    numbers: dict[tuple[Any, ...], int] = {}
-    known: list[tuple[Tensor, Tensor]] = []  # of each number, the patches (N, features) and the grid (3,)
-    batches: dict[tuple[int, ...], dict[str, Tensor]] = {}
-
-    def once(pictures: Any, return_tensors: Any = None, **kwargs: Any) -> BatchFeature:
-        options = repr(sorted(kwargs.items()))
-        new: list[Any] = []
-        batch: list[int] = []
-        for picture in _flat(pictures):
-            number = numbers.setdefault((options, *_content(picture)), len(numbers))
-            if number == len(known) + len(new):
-                new.append(picture)
-            batch.append(number)
-        if new:
-            out = preprocess(new, return_tensors="pt", **kwargs)
-            grids = out["image_grid_thw"]
-            known.extend(zip(out["pixel_values"].split(grids.prod(-1).tolist()), grids, strict=True))
-        if tuple(batch) not in batches:
-            pixels, grids = zip(*(known[number] for number in batch), strict=True)
-            batches[tuple(batch)] = {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.stack(grids)}
-        return BatchFeature(dict(batches[tuple(batch)]), tensor_type=return_tensors)
-
-    images.preprocess = once
-    try:
-        yield
-    finally:
-        del images.preprocess  # the method of its class is back
-
-
-def _flat(pictures: Any) -> list[Any]:
-    return [p for part in pictures for p in _flat(part)] if isinstance(pictures, list | tuple) else [pictures]
-
-
-def _content(picture: Any) -> tuple[Any, ...]:
-    palette = tuple(picture.getpalette() or ())
-    return picture.mode, picture.size, palette, picture.info.get("transparency"), picture.tobytes()

@@ -18,8 +18,9 @@ from methods import Credit, Method, Privilege, Rollouts, Sibling
 from methods.functional import importance_ratio
 from runners.batch import joined, needed_rows, rows_of, student_rows, teacher_rows
 from runners.packed import can_pack
+from runners.pictures import pictures_once
 from runners.record import OWN, Recorder
-from runners.rollout import pictures_once, share_prompts
+from runners.rollout import share_prompts
 from runners.rows import Rows
 from runners.scoring import Scores, Told, expose_hidden_states, student_scores, token_log_probs, told_states
 from runners.teacher import TeacherWeights

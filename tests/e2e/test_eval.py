@@ -214,24 +214,6 @@ def test_vision_placeholders_are_never_sampled(tmp_path: Path, monkeypatch: pyte
     assert not seen & set(banned)
 
 
-@pytest.fixture
-def local_rows(tmp_path: Path) -> Callable[..., Path]:
-    """Mini ZeroBench rows as a local file with pictures beside it."""
-
-    def write(n: int, **other: Any) -> Path:
-        (tmp_path / "pictures").mkdir()
-        lines = []
-        for i, row in enumerate(data.load("zerobench", "mini", limit=n).rows):
-            row["question_images_decoded"][0].open().save(tmp_path / "pictures" / f"{i}.png")
-            row |= {"question_images_decoded": None, "question_images": [f"pictures/{i}.png"], **other}
-            lines.append(json.dumps(row))
-        file = tmp_path / "rows.jsonl"
-        file.write_text("\n".join(lines))
-        return file
-
-    return write
-
-
 def test_without_answers_it_generates_and_says_that_it_cannot_grade(
     local_rows: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,57 +231,3 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             run.evaluate(model, settings(data=source, benches=("mathvision",)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_both_engines_give_the_same_greedy_replies(
-    local_rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = local_rows(9)
-    for i, size in enumerate([(900, 600), (5, 7)]):  # above and below what the processor shows
-        Image.new("RGB", size, "red").save(tmp_path / "pictures" / f"{i}.png")
-    endless = json.loads(file.read_text().splitlines()[0])
-    endless |= {"question_id": "99_1", "question_text": "How many? " * 3000}
-    file.write_text(f"{file.read_text()}\n{json.dumps(endless)}")
-    ours_told: dict[int, int] = {}  # tokens of each row's prompt, pictures and all
-    theirs_told: list[int] = []
-    encode = TransformersEngine._encode
-
-    def encoded(engine: TransformersEngine, questions: list[Question]) -> Any:
-        inputs = encode(engine, questions)
-        counts = inputs["attention_mask"].sum(1).tolist()
-        ours_told.update(zip((question.row for question in questions), counts, strict=True))
-        return inputs
-
-    monkeypatch.setattr(TransformersEngine, "_encode", encoded)
-    from eval import engine_vllm
-
-    reply = engine_vllm._reply
-
-    def told(output: Any) -> Any:
-        theirs_told.append(len(output.prompt_token_ids))
-        return reply(output)
-
-    monkeypatch.setattr(engine_vllm, "_reply", told)
-    both = {}
-    for engine in ("transformers", "vllm"):
-        greedy = settings(
-            data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0, max_pixels=2048
-        )
-        result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
-        both[engine] = samples(tmp_path / engine / "zerobench")
-        assert result["generation"]["engine"] == engine
-        assert len(result["generation"]["banned_token_ids"]) == 4
-        assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
-    assert sorted(theirs_told) == sorted(ours_told[row] for row in range(9))
-    assert len(set(theirs_told)) > 2
-    for ours, theirs in zip(both["transformers"], both["vllm"], strict=True):
-        assert ours["prompt_hash"] == theirs["prompt_hash"]
-    same = sum(ours["reply"] == theirs["reply"] for ours, theirs in zip(*both.values(), strict=True))
-    assert same >= 9  # a tie of two logits may fall the other way once
-    vllm = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
-    replies = []
-    for name in ("first", "second"):
-        run.evaluate(BASE, vllm, tmp_path / name)
-        replies.append([(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")])
-    assert replies[0] == replies[1]

@@ -17,8 +17,9 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from runners import rollout
 from runners.config import ModelSettings
 from runners.model import load
+from runners.pictures import pictures_once
 from runners.prompts import messages
-from runners.rollout import ROOM, _draw, _GrowingLayer, pictures_once, sample, share_prompts
+from runners.rollout import ROOM, _draw, _GrowingLayer, sample, share_prompts
 
 SETTINGS = ModelSettings(path="embedded", dtype="float32", attention="sdpa", max_pixels=64 * 64)
 BANNED = [3, 4, 5, 6]

@@ -15,12 +15,11 @@ from torch.distributed.tensor import DTensor
 
 from methods import Teacher
 from methods.opsd import OPSD
-from runners.config import resolve
-from runners.model import load
 from runners.rows import Rows
 from runners.scoring import expose_hidden_states, student_scores, token_log_probs, told_states
 from runners.teacher import TeacherWeights
 from tests.e2e import warm
+from tests.unit.tiny_vlm import Prompt, batch, tiny_vlm
 
 KINDS = {
     "initial": Teacher("initial"),
@@ -204,13 +203,9 @@ def test_under_lora_the_initial_teacher_is_the_base_and_holds_nothing() -> None:
 # --- sharded ----------------------------------------------------------------------------------------------------
 
 
-def _prompts(seed: int, length: int) -> Rows:
-    """Two rows of text with completions of unlike length."""
-    torch.manual_seed(seed)
-    mask_BP, mask_BT = torch.ones(2, length, dtype=torch.long), torch.ones(2, 6, dtype=torch.long)
-    mask_BP[0, :2], mask_BT[1, 4:] = 0, 0
-    completion_BT = torch.randint(7, 600, (2, 6), generator=torch.Generator().manual_seed(seed))
-    return Rows(torch.randint(7, 600, (2, length)), mask_BP, completion_BT, mask_BT)
+def _prompts(rank: int, words: int) -> Rows:
+    """Two rollouts of a prompt with a picture and one of another without, told or not by more words."""
+    return batch([Prompt(1, words, [4])] * 2 + [Prompt(2, words)], [6, 4, 3], seed=rank)
 
 
 def _pass(model: nn.Module, teacher: TeacherWeights, rank: int, share: float) -> Tensor:
@@ -231,13 +226,13 @@ def _whole(value: Any) -> Tensor:
 
 def _train_both(kind: str, reshard: bool | None, mesh: Any, folder: Path) -> dict[str, float]:
     """Three steps of the same model, sharded and whole, each with its teacher: the largest differences."""
-    rank, base = dist.get_rank(), load(resolve("cpu", "grpo", 0, []).model)[0]
-    whole, sharded = base, copy.deepcopy(base)
+    rank, whole = dist.get_rank(), tiny_vlm()
+    sharded = copy.deepcopy(whole)
     for model in (whole, sharded):
-        model.model.visual.requires_grad_(False)  # no picture is shown
-        del model.model.language_model.layers[2:]
         expose_hidden_states(model)
-    for layer in sharded.model.language_model.layers:
+    decoded = list[int]()
+    sharded.model.language_model.norm.register_forward_pre_hook(lambda _, x: decoded.append(x[0][..., 0].numel()))
+    for layer in (*sharded.model.language_model.layers, *sharded.model.visual.blocks):
         fully_shard(layer, mesh=mesh, reshard_after_forward=reshard)
     fully_shard(sharded, mesh=mesh, reshard_after_forward=reshard)
     teachers = [TeacherWeights(KINDS[kind], model) for model in (whole, sharded)]
@@ -264,6 +259,7 @@ def _train_both(kind: str, reshard: bool | None, mesh: Any, folder: Path) -> dic
         for p, q in zip(whole.parameters(), sharded.parameters(), strict=True):
             out["weights"] = max(out["weights"], (_whole(q.detach()) - p.detach()).abs().max().item())
     out["bytes"], out["whole_bytes"] = teachers[1].bytes, teachers[0].bytes
+    out["decoded"] = decoded[-1]
     out["resumed"] = float(_resumes(teachers[1], sharded, kind, folder))
     return out
 
@@ -316,6 +312,8 @@ def test_a_sharded_teacher_is_the_whole_one(sharded: Any, kind: str, reshard: bo
         assert got["weights"] < 1e-6
         assert (got["moved"] > 1e-3) == (kind != "initial"), "the steps are large enough to see whose weights score"
         assert got["resumed"] == 1
+        prompts = len(Prompt(1, 5, [4]).ids) + len(Prompt(2, 5).ids)
+        assert got["decoded"] == prompts + 6 + 4 + 3, "packed: two rollouts, their prompt once"
     copied = [rank[kind, reshard]["bytes"] for rank in sharded]
     assert sum(copied) == sharded[0][kind, reshard]["whole_bytes"], "each process holds its shard, and nothing twice"
     assert max(copied) <= 0.51 * sum(copied)

@@ -1,0 +1,117 @@
+"""vLLM's CPU engine: the replies of transformers, and rollouts of one prompt as one request."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from eval import run
+from eval.engine import Question, kept_random_state
+from eval.engine_transformers import TransformersEngine
+from runners.vllm_rollout import share_requests
+from tests.e2e.test_eval import BASE, samples, settings
+
+SHOWN = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+@pytest.mark.slow
+def test_both_engines_give_the_same_greedy_replies(
+    local_rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = local_rows(9)
+    for i, size in enumerate([(900, 600), (5, 7)]):  # above and below what the processor shows
+        Image.new("RGB", size, "red").save(tmp_path / "pictures" / f"{i}.png")
+    endless = json.loads(file.read_text().splitlines()[0])
+    endless |= {"question_id": "99_1", "question_text": "How many? " * 3000}
+    file.write_text(f"{file.read_text()}\n{json.dumps(endless)}")
+    ours_told: dict[int, int] = {}  # tokens of each row's prompt, pictures and all
+    theirs_told: list[int] = []
+    encode = TransformersEngine._encode
+
+    def encoded(engine: TransformersEngine, questions: list[Question]) -> Any:
+        inputs = encode(engine, questions)
+        counts = inputs["attention_mask"].sum(1).tolist()
+        ours_told.update(zip((question.row for question in questions), counts, strict=True))
+        return inputs
+
+    monkeypatch.setattr(TransformersEngine, "_encode", encoded)
+    from eval import engine_vllm
+
+    reply = engine_vllm._reply
+
+    def told(output: Any) -> Any:
+        theirs_told.append(len(output.prompt_token_ids))
+        return reply(output)
+
+    monkeypatch.setattr(engine_vllm, "_reply", told)
+    both = {}
+    for engine in ("transformers", "vllm"):
+        greedy = settings(
+            data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0, max_pixels=2048
+        )
+        result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
+        both[engine] = samples(tmp_path / engine / "zerobench")
+        assert result["generation"]["engine"] == engine
+        assert len(result["generation"]["banned_token_ids"]) == 4
+        assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
+    assert sorted(theirs_told) == sorted(ours_told[row] for row in range(9))
+    assert len(set(theirs_told)) > 2
+    for ours, theirs in zip(both["transformers"], both["vllm"], strict=True):
+        assert ours["prompt_hash"] == theirs["prompt_hash"]
+    same = sum(ours["reply"] == theirs["reply"] for ours, theirs in zip(*both.values(), strict=True))
+    assert same >= 9  # a tie of two logits may fall the other way once
+    vllm = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
+    replies = []
+    for name in ("first", "second"):
+        run.evaluate(BASE, vllm, tmp_path / name)
+        replies.append([(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")])
+    assert replies[0] == replies[1]
+
+
+@pytest.mark.slow
+def test_equal_prompts_in_a_row_are_one_request() -> None:
+    from vllm import SamplingParams
+
+    from eval.engine_vllm import VllmEngine
+
+    with kept_random_state():
+        engine = VllmEngine(BASE, settings(engine="vllm"), 1)
+    llm, asked = engine.model, list[tuple[int, int]]()
+    generate = llm.generate
+
+    def seen(prompts: list[Any], sampling_params: Any, **kwargs: Any) -> list[Any]:
+        several = sampling_params if isinstance(sampling_params, list) else [sampling_params] * len(prompts)
+        asked.extend((len(prompt["prompt_token_ids"]), p.n) for prompt, p in zip(prompts, several, strict=True))
+        out: list[Any] = generate(prompts, sampling_params=sampling_params, **kwargs)
+        return out
+
+    llm.generate = seen
+    share_requests(llm)
+
+    def prompt(words: str, color: str | None) -> dict[str, Any]:
+        ids = llm.get_tokenizer()(words)["input_ids"]
+        return {"prompt_token_ids": ids} | (
+            {"multi_modal_data": {"image": Image.new("RGB", (64, 64), color)}} if color else {}
+        )
+
+    rows = [prompt(f"{SHOWN}How many?", "red") for _ in range(3)] + [prompt(f"{SHOWN}How many?", "blue")]
+    rows += [prompt("Count to ten.", None) for _ in range(2)] + [prompt(f"{SHOWN}How many?", "red")]
+    common = {"max_tokens": 12, "logprobs": 0, "ignore_eos": True}
+    outputs = llm.generate(rows, sampling_params=SamplingParams(temperature=1.0, **common), use_tqdm=False)
+    lengths = [len(row["prompt_token_ids"]) for row in rows]
+    assert asked == [(lengths[0], 3), (lengths[3], 1), (lengths[4], 2), (lengths[6], 1)]
+    # Of a picture's sixteen tokens the prompt holds one.
+    expected = [len(row["prompt_token_ids"]) + 15 * ("multi_modal_data" in row) for row in rows]
+    assert [len(o.prompt_token_ids) for o in outputs] == expected
+    assert all(len(o.outputs) == 1 and len(o.outputs[0].token_ids) == 12 for o in outputs)
+    assert all(len(o.outputs[0].logprobs) == 12 for o in outputs)
+    assert len({tuple(o.outputs[0].token_ids) for o in outputs[:3]}) == 3, "rollouts of one prompt differ"
+    asked.clear()
+    greedy = SamplingParams(temperature=0.0, **common)
+    plain = [o.outputs[0].token_ids for o in generate(rows, sampling_params=greedy, use_tqdm=False)]
+    assert [o.outputs[0].token_ids for o in llm.generate(rows, sampling_params=greedy, use_tqdm=False)] == plain
+    assert [n for _, n in asked] == [1] * 7
+    engine.close()
