@@ -1,6 +1,7 @@
 """How a batch goes through the model: packed by groups where that gives the same log-probabilities, else row by row."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,10 +11,13 @@ from torch.nn.functional import linear
 
 from runners import packed
 from runners.rows import Rows
+from runners.two_phase import SplitGroup, can_split
 
 # Mean difference of two layouts' log-probabilities: rounding is far below, one wrong token or picture far above.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 TOLERANCE_16_BIT = 0.05
+
+Layout = Callable[[Any, Rows], Tensor]
 
 
 class Layouts:
@@ -26,18 +30,21 @@ class Layouts:
         if self._shared:
             packed.prepare(model)
 
-    def hidden_states(self, model: Any, rows: Rows) -> Tensor:
-        """(N, D): what predicts the N completion tokens, row after row."""
-        if self._shared and self._checked(model, rows):
-            return packed.hidden_states(model, rows)
+    def hidden_states(self, model: Any, rows: Rows, group: SplitGroup | None = None) -> Tensor:
+        """(N, D): what predicts the N completion tokens, row after row. group: which `rows` are a part of."""
+        layout, alone = packed.hidden_states, packed.hidden_states
+        if group is not None and self._shared and (group.begun or can_split(model)):
+            layout, alone = group.hidden_states, SplitGroup(1).hidden_states
+        if self._shared and self._checked(model, rows, alone, layout != alone):
+            return layout(model, rows)
         return by_row(model, rows)
 
-    def _checked(self, model: Any, rows: Rows) -> bool:
+    def _checked(self, model: Any, rows: Rows, layout: Layout, split: bool) -> bool:
         several = is_initialized() and get_world_size() > 1
         # With several processes all of them check, or none: what one of them happens to hold must not decide.
-        kind = (model.dtype, model.device.type, model.training, several or bool(rows.pictures))
+        kind = (model.dtype, model.device.type, model.training, split, several or bool(rows.pictures))
         if kind not in self._agrees:
-            worst = self._difference(model, rows)
+            worst = self._difference(model, rows, layout)
             if several:
                 all_reduce(worst, ReduceOp.MAX)
             self._agrees[kind] = bool(worst <= TOLERANCE.get(model.dtype, TOLERANCE_16_BIT))
@@ -51,7 +58,7 @@ class Layouts:
         return self._agrees[kind]
 
     @torch.no_grad()
-    def _difference(self, model: Any, rows: Rows) -> Tensor:
+    def _difference(self, model: Any, rows: Rows, layout: Layout) -> Tensor:
         """Mean absolute difference over the completion tokens; a tensor, so that processes can compare."""
         head, ids_N = model.get_output_embeddings(), rows.completion_BT[rows.completion_mask_BT.bool()]
 
@@ -63,7 +70,7 @@ class Layouts:
                 parts.append(logits_NV.gather(-1, ids[:, None])[:, 0] - logits_NV.logsumexp(-1))
             return torch.cat(parts)
 
-        return (log_probs(packed.hidden_states(model, rows)) - log_probs(by_row(model, rows))).abs().mean()
+        return (log_probs(layout(model, rows)) - log_probs(by_row(model, rows))).abs().sum() / max(len(ids_N), 1)
 
 
 def by_row(model: Any, rows: Rows) -> Tensor:

@@ -50,7 +50,7 @@ def pack(model: Any, rows: Rows) -> Packed:
         real_P = rows.prompt_mask_BP[first].bool()
         prompt_P = rows.prompt_BP[first][real_P]
         types_P = torch.zeros_like(prompt_P) if rows.types_BP is None else rows.types_BP[first][real_P]
-        grids = torch.stack([found.images[i][1] for i in group.images]) if group.images else None
+        grids = torch.stack([found.images[i][1] for i in group.images]).to(device) if group.images else None
         position_3P = model.model.get_rope_index(prompt_P[None], types_P[None], image_grid_thw=grids)[0][:, 0]
         ids.append(prompt_P)
         types.append(types_P)
@@ -74,6 +74,11 @@ def pack(model: Any, rows: Rows) -> Packed:
 def hidden_states(model: Any, rows: Rows) -> Tensor:
     """(N, D): the last hidden states that predict the batch's N completion tokens, row after row."""
     packed = pack(model, rows)
+    return decode(model, packed).index_select(0, packed.predicts_N)
+
+
+def decode(model: Any, packed: Packed, **attention: Any) -> Tensor:
+    """(L, D): the last hidden states of the packed row. attention: further arguments of prefix.attention."""
     embedded_1LD = model.get_input_embeddings()(packed.ids_L[None])
     visual: dict[str, Any] = {}
     if packed.found.images:
@@ -86,17 +91,19 @@ def hidden_states(model: Any, rows: Rows) -> Tensor:
         position_ids=packed.position_3L[:, None],
         use_cache=False,
         shared_prefix=packed.layout,
+        **attention,
         **visual,
     )
-    hidden_ND: Tensor = out.last_hidden_state[0].index_select(0, packed.predicts_N)
-    return hidden_ND
+    hidden_LD: Tensor = out.last_hidden_state[0]
+    return hidden_LD
 
 
 def _features(model: Any, found: Groups) -> tuple[Tensor, list[Tensor]]:
     """Each distinct picture through the tower once; its features, and those of each deepstack level, in the order in
     which the packed row shows the pictures."""
-    pixels = torch.cat([p for p, _ in found.images])
-    grids = torch.stack([g for _, g in found.images])
+    device = model.get_input_embeddings().weight.device
+    pixels = torch.cat([p for p, _ in found.images]).to(device)
+    grids = torch.stack([g for _, g in found.images]).to(device)
     encoded = model.model.get_image_features(pixels, grids)
     sizes = [len(f) for f in encoded.pooler_output]
     order = [i for group in found.groups for i in group.images]

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from methods import Method
 from runners.config import Settings
-from runners.plan_model import ModelShape
-from runners.plan_passes import Pass, reading, student_passes, teacher_passes
+from runners.plan_activations import kept_bytes, layer_bytes, vision_bytes
+from runners.plan_model import BYTES, ModelShape
+from runners.plan_passes import Pass, reading, student_passes, teacher_passes, two_phase, without_gradient
 
 GIB = 1 << 30
-BYTES = {"float32": 4, "bfloat16": 2}
 VLLM_SHARE = 0.3  # TRL's vllm_gpu_memory_utilization: what a colocated engine takes of the GPU, and keeps
 VLLM_WORK = 2 * GIB  # assumed: what the engine needs of its share beside weights and cache
 OVERHEAD = 4 * GIB  # assumed: CUDA context, NCCL, fragmentation
@@ -183,14 +183,9 @@ def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
 def _rollouts(settings: Settings, shape: ModelShape, gpu: float) -> list[Line]:
     t, compute = settings.train, BYTES[settings.model.dtype]
     rollouts, phase = rollouts_per_gpu(settings), frozenset({"rollouts"})
-    patches = prompt_patches(settings, shape)
     cache = key_value_cache(settings, shape, gpu)
-    pictures = Line(
-        "pictures",
-        f"{rollouts:,} rollouts x {patches:,} patches x {shape.patch_values:,} float32 values",
-        rollouts * patches * shape.patch_values * 4,
-        ALWAYS,
-    )
+    # Of every rollout, until TRL hands the batch over, which scores it before where several updates follow.
+    pictures = _pictures(settings, shape, rollouts, "rollouts", phase | {"scoring"} if t.updates > 1 else phase)
     if t.vllm:
         words = (
             f"{VLLM_SHARE:.0%} of the GPU: weights {shape.base * compute / GIB:.1f} GiB, cache {cache.size / GIB:.1f} "
@@ -220,10 +215,16 @@ def _largest(passes: list[Pass]) -> Pass:
 
 
 def _scoring(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
-    tokens = _largest(teacher_passes(settings, method, told)).tokens
-    words = f"{tokens:,} tokens without gradient: the widest layer's tensors"
-    size = tokens * (3 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
-    return [Line("a forward", words, size, frozenset({"scoring"}))]
+    largest, phase = _largest(without_gradient(settings, method, told)), frozenset({"scoring"})
+    words = f"{largest.tokens:,} tokens without gradient: the widest layer's tensors"
+    size = largest.tokens * (3 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
+    return [Line("a forward", words, size, phase), _pictures(settings, shape, largest.pictures, "in a pass", phase)]
+
+
+def _pictures(settings: Settings, shape: ModelShape, number: int, where: str, phases: frozenset[str]) -> Line:
+    patches = prompt_patches(settings, shape)
+    words = f"{number:,} {where} x {patches:,} patches x {shape.patch_values:,} float32 values"
+    return Line("pictures", words, number * patches * shape.patch_values * 4, phases)
 
 
 def _repeated(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
@@ -235,45 +236,15 @@ def _repeated(settings: Settings, method: Method, shape: ModelShape, told: int) 
     kept = 1 if t.gradient_checkpointing else shape.layers
     lines = []
     for phase, one, layers in (
-        ("scoring", _largest(teacher_passes(settings, method, told)), 1),
+        ("scoring", _largest(without_gradient(settings, method, told)), 1),
         ("update", _largest(student_passes(settings)), kept),
     ):
-        tokens = one.rollouts * (one.prompt + one.completion) if one.rollouts > one.prompts else 0
+        several = one.rollouts > one.prompts or (phase == "update" and two_phase(settings))
+        tokens = one.rollouts * (one.prompt + one.completion) if several else 0
         size = 2 * tokens * shape.queries * BYTES[settings.model.dtype] * layers
         words = f"keys and values of {tokens:,} tokens, each completion's prompt among them, in {layers} of the layers"
         lines.append(Line("keys, repeated", words, size, frozenset({phase})))
     return lines
-
-
-def layer_bytes(settings: Settings, shape: ModelShape) -> int:
-    """What one decoder layer saves for its backward pass, bytes per token.
-
-    Counted on transformers' Qwen3-VL: in bfloat16 each of its four norms keeps a float32 copy of its input.
-    """
-    d, q, k, f = shape.hidden, shape.queries, shape.keys, shape.ffn
-    attention = 2 * q + 2 * k
-    if settings.train.shared_prefix:  # its result once more; completions of several lengths, unpacked to one
-        attention = 4 * q + 4 * k
-    elif settings.model.attention == "sdpa":  # a padded batch makes it repeat keys and values for every query head
-        attention = 4 * q
-    wide = 6 * d + 2 * (q + k) + attention + 4 * f
-    return 4 * wide if settings.model.dtype == "float32" else 2 * (wide + 2 * d + q + k)
-
-
-def vision_bytes(settings: Settings, shape: ModelShape) -> tuple[int, int]:
-    """What one layer of the vision tower and what the mergers save for the backward pass, bytes per patch."""
-    v, compute = shape.vision_hidden, BYTES[settings.model.dtype]
-    return compute * (11 * v + 2 * shape.vision_ffn), compute * (3 * v * shape.mergers + shape.patch_values)
-
-
-def kept_bytes(settings: Settings, shape: ModelShape, tokens: int, patches: int) -> tuple[int, int]:
-    """What a forward with gradient keeps of its tokens, and of its patches, until the backward pass."""
-    compute = BYTES[settings.model.dtype]
-    layer, (vision_layer, merging) = layer_bytes(settings, shape), vision_bytes(settings, shape)
-    if settings.train.gradient_checkpointing:  # the inputs of the layers
-        layer, vision_layer = shape.hidden * compute, shape.vision_hidden * compute
-    last_norm = shape.hidden * (8 if settings.model.dtype == "float32" else 6)
-    return tokens * (shape.layers * layer + last_norm), patches * (shape.vision_layers * vision_layer + merging)
 
 
 def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
@@ -288,8 +259,13 @@ def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
         text += tokens * layer_bytes(settings, shape)
         vision += patches * vision_bytes(settings, shape)[0]
     shown = f"{largest.rollouts:,} completions, {largest.prompts:,} prompt{'s' if largest.prompts > 1 else ''}"
+    # Of a group in parts: the gradients that gather; keys and values are the layers' own where those are kept.
+    each = (2 if t.gradient_checkpointing else 1) * shape.kv_values_per_token * BYTES[settings.model.dtype]
+    keys = largest.prompt * each if two_phase(settings) else 0
     return [
+        Line("prompt's keys", f"{largest.prompt:,} tokens x {each:,} bytes: until the group's last part", keys, phase),
         Line("activations, text", f"{tokens:,} tokens ({shown}): {words.format(shape.layers)}", text, phase),
+        _pictures(settings, shape, largest.pictures, "in a pass", phase),
         Line("activations, vision", f"{patches:,} patches: {words.format(shape.vision_layers)}", vision, phase),
         *head_lines(settings, method, shape),
     ]
@@ -330,12 +306,12 @@ def head_lines(settings: Settings, method: Method, shape: ModelShape) -> list[Li
         if method.policy_gradient and method.distils:
             words, each = f"{words}; the other loss's, and both together", each + 2 * width
         lines.append(Line("head's gradient", words, shape.head * each, phase))
-    states, words = (
-        3 if method.distils else 2,
-        f"{tokens:,} tokens x {shape.hidden:,} values: the student's, its gradient",
-    )
-    words += ", the teacher's" if method.distils else ""
-    lines.append(Line("hidden states", words, states * tokens * shape.hidden * compute, phase))
+    words = f"{tokens:,} tokens x {shape.hidden:,} values: the student's, its gradient"
+    states = 2 * tokens
+    if method.distils:  # of a group in parts the teacher's are there with the first of them
+        told = _largest(teacher_passes(settings, method, 0)).scored
+        states, words = states + told, f"{words}; the teacher's of {told:,} tokens"
+    lines.append(Line("hidden states", words, states * shape.hidden * compute, phase))
     if method.distils and (own or gathered):
         words = f"{head_size}, whole, while a divergence is computed"
         lines.append(Line("teacher's head", words, head, phase))

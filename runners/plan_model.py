@@ -9,6 +9,7 @@ from runners.config import LoraSettings, ModelSettings
 from runners.errors import UserError
 from runners.model import BASE
 
+BYTES = {"float32": 4, "bfloat16": 2}
 SHAPES = Path(__file__).parent / "shapes"  # one configuration per hub id; `source` in it says where it comes from
 
 

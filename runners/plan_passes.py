@@ -30,14 +30,61 @@ class Pass(NamedTuple):
         return self.rollouts * self.completion
 
 
+def parts_of_group(micro_batch: int, group: int, accumulation: int) -> int:
+    """In how many micro-batches each group comes: 1 where they do not divide it evenly, or where the rows that one
+    process takes to an update, `accumulation` micro-batches, are not whole groups."""
+    whole = group % micro_batch == 0 and micro_batch * accumulation % group == 0
+    return group // micro_batch if whole and micro_batch < group else 1
+
+
+def parts(settings: Settings) -> int:
+    """The same of a run, where it shares prompts."""
+    t = settings.train
+    accumulation = _local(settings) // (t.updates * t.device_batch)
+    return parts_of_group(t.device_batch, t.generations, accumulation) if t.shared_prefix else 1
+
+
+def two_phase(settings: Settings) -> bool:
+    """Whether an update goes through each prompt once though its group comes in parts: see runners/two_phase.py."""
+    sharded = settings.train.sharding == "fsdp2" and settings.train.processes > 1
+    return parts(settings) > 1 and not sharded
+
+
 def student_passes(settings: Settings) -> list[Pass]:
-    """The micro-batches of a step, over all processes."""
-    return _passes(settings, [None] * settings.train.generations, settings.train.max_prompt_tokens)
+    """The micro-batches of an update, over all processes. Of a group in parts the first one forwards the prompt."""
+    found = _passes(settings, _alike(settings), settings.train.device_batch, settings.train.max_prompt_tokens)
+    if not two_phase(settings):
+        return found
+    return [one if i % parts(settings) == 0 else one._replace(prompts=0, pictures=0) for i, one in enumerate(found)]
+
+
+def scoring_passes(settings: Settings) -> list[Pass]:
+    """The slices, of a group at least, in which log-probabilities are computed before an update."""
+    return _passes(settings, _alike(settings), _scored_at_once(settings), settings.train.max_prompt_tokens)
 
 
 def teacher_passes(settings: Settings, method: Method, told: int) -> list[Pass]:
-    """The same after the told prompts, which have at most `told` tokens more."""
-    return _passes(settings, told_of_group(settings, method), settings.train.max_prompt_tokens + told)
+    """The same after the told prompts, which have at most `told` tokens more. A method that distils asks for them
+    group by group, or in micro-batches that are no even part of one."""
+    t = settings.train
+    size = _scored_at_once(settings)
+    if method.distils and parts(settings) == 1:
+        size = t.device_batch
+    return _passes(settings, told_of_group(settings, method), size, t.max_prompt_tokens + told)
+
+
+def scores_student(settings: Settings, method: Method) -> bool:
+    """Whether log-probabilities are computed before the update: by TRL with several updates, else where credit needs
+    those of the whole batch."""
+    return settings.train.updates > 1 or (method.credit_uses_teacher and not method.credit_by_row)
+
+
+def without_gradient(settings: Settings, method: Method, told: int) -> list[Pass]:
+    """All that is forwarded without gradient; where that is nothing, a micro-batch, by which layouts are checked."""
+    found = scoring_passes(settings) if scores_student(settings, method) else []
+    if method.credit_uses_teacher or method.distils:
+        found = found + teacher_passes(settings, method, told)
+    return found or student_passes(settings)[:1]
 
 
 def reading(settings: Settings) -> Pass:
@@ -45,8 +92,7 @@ def reading(settings: Settings) -> Pass:
 
     vLLM caches prefixes; with transformers runners/rollout.py shares them.
     """
-    t = settings.train
-    rollouts = t.prompts * t.generations // t.processes
+    t, rollouts = settings.train, _local(settings)
     # A group that straddles two processes is read by both.
     prompts = -(-rollouts // t.generations) if t.vllm or t.shared_prefix else rollouts
     return Pass(prompts, prompts, 0, t.max_prompt_tokens - 1, 0)
@@ -60,19 +106,38 @@ def told_of_group(settings: Settings, method: Method) -> Sequence[Hashable]:
     return max(tried, key=lambda told: len(set(told)))
 
 
-def _passes(settings: Settings, told: Sequence[Hashable], prompt: int) -> list[Pass]:
-    """`told`: what the rollouts of a group are told, in their order."""
+def _local(settings: Settings) -> int:
+    return settings.train.prompts * settings.train.generations // settings.train.processes
+
+
+def _scored_at_once(settings: Settings) -> int:
     t = settings.train
-    rollouts, size = t.prompts * t.generations, t.device_batch
-    alone = [(size, size)] * (rollouts // size)
-    shared = _distinct(rollouts, size, tuple(told)) if t.shared_prefix else alone
-    return [Pass(prompts, pictures, size, prompt, t.max_completion_tokens) for prompts, pictures in shared]
+    return max(t.device_batch, t.generations) if t.shared_prefix else t.device_batch
+
+
+def _alike(settings: Settings) -> Sequence[Hashable]:
+    return [None] * settings.train.generations
+
+
+def _passes(settings: Settings, told: Sequence[Hashable], size: int, prompt: int) -> list[Pass]:
+    """`told`: what the rollouts of a group are told, in their order. size: rollouts of a pass, at most."""
+    t, local = settings.train, _local(settings)
+    slices = [
+        range(first, min(first + size, start + local))
+        for start in range(0, local * t.processes, local)
+        for first in range(start, start + local, size)
+    ]
+    return [
+        Pass(*_distinct(rows, tuple(told), t.shared_prefix), len(rows), prompt, t.max_completion_tokens)
+        for rows in slices
+    ]
 
 
 @cache
-def _distinct(rollouts: int, size: int, told: tuple[Hashable, ...]) -> list[tuple[int, int]]:
-    """Prompts and pictures of each micro-batch of `size` rows: rollouts of a group that are told the same share their
-    prompt, and all of a group their pictures."""
-    batches = [range(first, first + size) for first in range(0, rollouts, size)]
+def _distinct(rows: range, told: tuple[Hashable, ...], shared: bool) -> tuple[int, int]:
+    """Prompts and pictures of these rollouts: those of a group that are told the same share their prompt, and all of a
+    group their pictures."""
+    if not shared:
+        return len(rows), len(rows)
     group = len(told)
-    return [(len({(i // group, told[i % group]) for i in rows}), len({i // group for i in rows})) for rows in batches]
+    return len({(i // group, told[i % group]) for i in rows}), len({i // group for i in rows})

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from methods import Method
 from runners.config import Settings
-from runners.plan_memory import BYTES, keeps_logits, key_value_cache, prompt_patches, rollouts_per_gpu
-from runners.plan_model import ModelShape
-from runners.plan_passes import Pass, reading, student_passes, teacher_passes
+from runners.plan_memory import keeps_logits, key_value_cache, prompt_patches, rollouts_per_gpu
+from runners.plan_model import BYTES, ModelShape
+from runners.plan_passes import Pass, reading, scores_student, scoring_passes, student_passes, teacher_passes
 
 PEAK = 989e12  # dense bfloat16 operations per second of an H100 or H200 (NVIDIA's data sheets)
 BANDWIDTH = 4.8e12  # bytes per second of an H200's memory (NVIDIA's data sheet)
@@ -120,8 +120,9 @@ def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu:
     add("read prompts", f"{everywhere.prompts:,} prompts, {often}", forward_flops(shape, everywhere, patches).total)
     parts.append(_decoding(settings, shape, gpu, rate))
     if scores_student(settings, method):
-        flops = forward_flops(shape, student, patches).total + head_flops(shape, student.scored)
-        add("score, student", f"{_shown(student)}: log-probabilities before the update", flops)
+        scored = total(scoring_passes(settings))
+        flops = forward_flops(shape, scored, patches).total + head_flops(shape, scored.scored)
+        add("score, student", f"{_shown(scored)}: log-probabilities before the update", flops)
     if method.credit_uses_teacher or method.distils:
         asked = total(teacher_passes(settings, method, told))
         flops = forward_flops(shape, asked, patches).total
@@ -134,13 +135,6 @@ def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu:
     body, head = update_flops(settings, forward_flops(shape, student, patches)), head_flops(shape, student.scored)
     add("update", _update_words(settings, method, student, products), body + products * head)
     return parts
-
-
-def scores_student(settings: Settings, method: Method) -> bool:
-    """Whether log-probabilities are computed before the update: by TRL with vLLM and with several updates, else where
-    credit needs those of the whole batch."""
-    t = settings.train
-    return t.vllm or t.updates > 1 or (method.credit_uses_teacher and not method.credit_by_row)
 
 
 def _shown(what: Pass) -> str:

@@ -1,10 +1,12 @@
 """Attention of packed groups: `prompt | completion 1 | … | completion G` in one row, the prompt there once.
 
-A completion's tokens attend to their group's prompt and to what precedes them in their own completion. Written as a
-registered attention, with the layout handed through the model's keyword arguments: gradient checkpointing then
-recomputes with the very layout of the forward pass. Without a layout it is transformers' own `sdpa`.
+Or the completions alone, after a prompt that an earlier pass has forwarded. A completion's tokens attend to their
+group's prompt and to what precedes them in their own completion. Written as a registered attention, with the layout
+handed through the model's keyword arguments: gradient checkpointing then recomputes with the very layout of the forward
+pass. Without a layout it is transformers' own `sdpa`.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 NAME = "shared_prefix"
 # Flash attention with the log-sum-exp as a second result, which merging two partial softmaxes needs.
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
@@ -59,6 +61,24 @@ class Segment:
 
 
 Layout = tuple[Segment, ...]
+Keys = Mapping[int, tuple[Tensor, Tensor]]  # of one prompt, by layer: keys and values, (1, kv heads, P, d) each
+
+
+class KeptKeys:
+    """Collects the keys and values of one forward pass. Not those of a second one: gradient checkpointing runs each
+    layer again on the way back, and what it forms there belongs to another graph."""
+
+    def __init__(self) -> None:
+        self._open, self._found = True, dict[int, tuple[Tensor, Tensor]]()
+
+    def keep(self, layer: int, key: Tensor, value: Tensor) -> None:
+        if self._open:
+            self._found[layer] = key, value
+
+    def take(self) -> Keys:
+        """What was collected. Nothing stays here: the graph of the pass holds this object, and would hold itself."""
+        self._open, found, self._found = False, self._found, {}
+        return found
 
 
 def attention(
@@ -70,15 +90,29 @@ def attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     shared_prefix: Layout | None = None,
+    keep_keys: KeptKeys | None = None,
+    prompt_keys: Keys | None = None,
+    attend: Callable[..., Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' interface: query (1, heads, L, d), key and value (1, kv heads, L, d); (1, L, heads, d)."""
+    """transformers' interface: query (1, heads, L, d), key and value (1, kv heads, L, d); (1, L, heads, d).
+
+    keep_keys collects keys and values. prompt_keys are those of the one group's prompt, which an earlier pass has
+    forwarded: the row then holds completions alone. attend is what takes the place of all this while sampling.
+    """
+    if attend is not None:
+        return attend(module, query, key, value, scaling), None
     if shared_prefix is None:
         out: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
         return out
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if keep_keys is not None:
+        keep_keys.keep(module.layer_idx, key, value)
+    if prompt_keys is not None:
+        (segment,) = shared_prefix
+        return _after_prompt(segment, query, key, value, *prompt_keys[module.layer_idx], scale).transpose(1, 2), None
     parts = []
     for segment in shared_prefix:
         own = slice(segment.start, segment.end)
@@ -90,14 +124,20 @@ def _segment(segment: Segment, query: Tensor, key: Tensor, value: Tensor, scale:
     """(1, heads, L, d) of one group."""
     if len(segment.lengths) == 1 or not max(segment.lengths):
         return _causal(query, key, value, scale)
-    P = segment.prompt
-    query_P, key_P, value_P = (x[:, :, :P] for x in (query, key, value))
-    own_query, own_key, own_value = (_unpacked(x[0, :, P:], segment) for x in (query, key, value))
-    if query.device.type == "cpu":
-        out = _Merged.apply(own_query, own_key, own_value, key_P, value_P, scale)
-    else:
-        out = _expanded(own_query, own_key, own_value, key_P, value_P, scale)
-    return torch.cat([_causal(query_P, key_P, value_P, scale), _packed(out, segment)[None]], 2)
+    (query_P, query), (key_P, key), (value_P, value) = (
+        (x[:, :, : segment.prompt], x[:, :, segment.prompt :]) for x in (query, key, value)
+    )
+    out = _after_prompt(segment, query, key, value, key_P, value_P, scale)
+    return torch.cat([_causal(query_P, key_P, value_P, scale), out], 2)
+
+
+def _after_prompt(
+    segment: Segment, query: Tensor, key: Tensor, value: Tensor, key_P: Tensor, value_P: Tensor, scale: float
+) -> Tensor:
+    """(1, heads, N, d) of the completions' N tokens, which attend to the prompt and to their own."""
+    own_query, own_key, own_value = (_unpacked(x[0], segment) for x in (query, key, value))
+    attend = _Merged.apply if query.device.type == "cpu" else _expanded
+    return _packed(attend(own_query, own_key, own_value, key_P, value_P, scale), segment)[None]
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -140,9 +180,9 @@ class _Merged(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, key_P: Tensor, value_P: Tensor, scale: float
     ) -> Tensor:
         kv, repeat = key.shape[1], query.shape[1] // key.shape[1]
-        on_prompt, lse_prompt = _flash(_by_kv_head(query, kv), key_P, value_P, 0.0, False, scale=scale)
+        on_prompt, lse_prompt = flash(_by_kv_head(query, kv), key_P, value_P, 0.0, False, scale=scale)
         on_prompt, lse_prompt = _by_row(on_prompt, query), _by_row(lse_prompt[..., None], query)
-        on_own, lse_own = _flash(
+        on_own, lse_own = flash(
             query, key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1), 0.0, True, scale=scale
         )
         lse = torch.logaddexp(lse_prompt, lse_own[..., None])

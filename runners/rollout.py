@@ -1,6 +1,6 @@
-"""Rollouts with transformers' engine: a prompt and its pictures are forwarded once and its rollouts start from copies
-of that cache; rows that have ended leave the batch. The tokens are those that `model.generate` draws from the same
-random state.
+"""Rollouts with transformers' engine: a prompt and its pictures are forwarded once and its rollouts go on from that
+cache, or from copies of it; rows that have ended leave the batch. The tokens are those that `model.generate` draws from
+the same random state.
 """
 
 from functools import partial
@@ -13,11 +13,15 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
+from runners.decode import decode
+from runners.growing_cache import GrowingLayer
+from runners.next_token import ByGroup, ByRow
+from runners.packed import can_pack
+from runners.prefix import NAME
 from runners.rows import PICTURES, Group, Rows, groups_of
 
 PREFILL_ONLY = (*PICTURES, "mm_token_type_ids")
-ROOM = 64  # tokens by which a full cache grows
-ENDED = 1 / 8  # the share of ended rows at which they leave: dropping them copies the cache
+UNEVEN = 2  # groups of unequal sizes are forwarded as equal ones; by how much this may add to the rows
 
 
 def share_prompts(model: Any) -> None:
@@ -39,38 +43,48 @@ def sample(
 
     Raises RuntimeError where the model keeps no cache though it should, as under gradient checkpointing.
     """
-    arguments = {
+    stock = {
         "logits_processor": logits_processor,
         "stopping_criteria": stopping_criteria,
         "generation_config": generation_config,
+        "synced_gpus": _in_step(model),
     }
     if not kwargs["use_cache"]:
-        out: Tensor = type(model)._sample(model, input_ids, **arguments, **kwargs)
+        out: Tensor = type(model)._sample(model, input_ids, **stock, **kwargs)
         return out
-    _prefill(model, input_ids, kwargs)
-    kwargs = {k: v for k, v in kwargs.items() if k not in PREFILL_ONLY}
-    if _in_step(model):
-        out = type(model)._sample(model, input_ids, **arguments, synced_gpus=True, **kwargs)
+    following = _prefill(model, input_ids, kwargs)
+    if _sharded(model):
+        kwargs = {k: v for k, v in kwargs.items() if k not in PREFILL_ONLY}
+        out = type(model)._sample(model, input_ids, **stock, **kwargs)
         return out
-    return _decode(model, input_ids, **arguments, **kwargs)
+    length, padding = input_ids.shape[1], generation_config._pad_token_tensor
+    out_BN = pad(input_ids, (0, generation_config.max_length - length), value=0 if padding is None else int(padding))
+    with torch.inference_mode():  # less to keep track of at each operation; what is returned was made outside
+        longest = decode(following, out_BN, length, logits_processor, stopping_criteria, generation_config.do_sample)
+    return out_BN[:, :longest]
 
 
 def _in_step(model: Any) -> bool:
     """Whether processes share the weights, and so must forward equally often: until the last of them has ended."""
     alone = not dist.is_initialized() or dist.get_world_size() == 1
-    return not alone and any(isinstance(module, FSDPModule) for module in model.modules())
+    return not alone and _sharded(model)
 
 
-def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> None:
+def _sharded(model: Any) -> bool:
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGroup:
     """Fill the cache with all but the last token of each row's prompt, each distinct prompt forwarded once."""
     cache, upto = kwargs["past_key_values"], ids_BP.shape[1] - 1
-    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     groups, pictures = _groups(model, ids_BP, kwargs)
     first = torch.tensor([group.rows[0] for group in groups], device=ids_BP.device)
+    mask_GP, position_BP = kwargs["attention_mask"][first, :upto], kwargs["position_ids"]
     model(
         input_ids=ids_BP[first, :upto],
-        attention_mask=kwargs["attention_mask"][first, :upto],
-        position_ids=kwargs["position_ids"][..., first, :upto],
+        attention_mask=mask_GP,
+        position_ids=position_BP[..., first, :upto],
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
@@ -81,7 +95,25 @@ def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> None:
     group_B = torch.empty(len(ids_BP), dtype=torch.long)
     for number, group in enumerate(groups):
         group_B[group.rows] = number
-    cache.batch_select_indices(group_B.to(ids_BP.device))
+    group_B = group_B.to(ids_BP.device)
+    places = len(groups) * max(len(group.rows) for group in groups)
+    if places <= UNEVEN * len(ids_BP) and _has_known_decoder(model, cache):
+        return ByGroup(model, cache, mask_GP, position_BP[..., -1:], group_B)
+    cache.batch_select_indices(group_B)
+    return ByRow(model, cache, kwargs["attention_mask"], position_BP[..., -1:])
+
+
+def _has_known_decoder(model: Any, cache: Any) -> bool:
+    """Whether next_token.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
+    if not can_pack(model) or model.device.type != "cpu" or _sharded(model):
+        return False
+    # In bfloat16 the sum of two partial softmaxes is rounded otherwise than one. accelerate's autocast is around the
+    # model's own forward; it leaves this name.
+    if model.dtype == torch.bfloat16 or hasattr(model, "_original_forward"):
+        return False
+    decoder = model.model.language_model
+    known = decoder.config._attn_implementation == NAME and decoder.rotary_emb.rope_type == "default"
+    return known and all(type(layer) is GrowingLayer for layer in cache.layers)
 
 
 def _groups(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> tuple[list[Group], dict[str, Tensor]]:
@@ -99,71 +131,3 @@ def _groups(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> tuple[list[Gr
         return groups, {}
     pixels, grids = zip(*own, strict=True)
     return groups, {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.stack(grids)}
-
-
-class _GrowingLayer(DynamicLayer):
-    """DynamicLayer copies all it holds at every token; this one has room for the next ones."""
-
-    keys: Tensor
-    values: Tensor
-    room: Tensor | None = None  # (2, B, heads, tokens, head size): keys and values
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        held, new = self.get_seq_length(), key_states.shape[-2]
-        if not held:
-            first: tuple[Tensor, Tensor] = super().update(key_states, value_states)
-            return first
-        if self.room is None or held + new > self.room.shape[-2]:
-            batch, heads, _, size = key_states.shape
-            self.room = key_states.new_empty(2, batch, heads, held + max(new, ROOM), size)
-            self.room[0, :, :, :held], self.room[1, :, :, :held] = self.keys, self.values
-        self.room[0, :, :, held : held + new], self.room[1, :, :, held : held + new] = key_states, value_states
-        self.keys, self.values = self.room[:, :, :, : held + new]
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        super().batch_select_indices(indices)
-        self.room = None
-
-
-def _decode(
-    model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **kwargs: Any
-) -> Tensor:
-    """One token of each live row at a time, until all have ended; a row's tokens after its end are padding."""
-    cache, mask_LN, position = kwargs["past_key_values"], kwargs["attention_mask"], kwargs["position_ids"][..., -1:]
-    B, length = input_ids.shape
-    padding = generation_config._pad_token_tensor
-    out_BN = input_ids.new_full((B, generation_config.max_length), 0 if padding is None else int(padding))
-    out_BN[:, :length] = input_ids
-    live_L = torch.arange(B, device=input_ids.device)
-    ended_L = torch.zeros_like(live_L, dtype=torch.bool)
-    while True:
-        logits_LV = model(
-            input_ids=out_BN[live_L, length - 1 : length],
-            attention_mask=mask_LN,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        scores_LV = logits_processor(out_BN[live_L, :length], logits_LV.to(torch.float32, copy=True))
-        tokens_L = _draw(scores_LV, B, live_L) if generation_config.do_sample else scores_LV.argmax(-1)
-        out_BN[live_L[~ended_L], length] = tokens_L[~ended_L]
-        length += 1
-        ended_L = ended_L | stopping_criteria(out_BN[live_L, :length], None)
-        ended = int(ended_L.sum())
-        if ended == len(live_L):
-            return out_BN[:, :length]
-        mask_LN, position = pad(mask_LN, (0, 1), value=1), position + 1
-        if ended >= ENDED * len(live_L):
-            keep = (~ended_L).nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            live_L, mask_LN, position, ended_L = live_L[keep], mask_LN[keep], position[..., keep, :], ended_L[keep]
-
-
-def _draw(scores_LV: Tensor, B: int, live_L: Tensor) -> Tensor:
-    """What `torch.multinomial` draws in the live rows of a batch of B: it takes the argmax of p / e with e ~ Exp(1),
-    for all rows at once. Drawing e for the rows that have left keeps the random stream that of the whole batch."""
-    noise_BV = torch.empty(B, scores_LV.shape[1], dtype=scores_LV.dtype, device=scores_LV.device).exponential_()
-    noise_LV = noise_BV if len(live_L) == B else noise_BV[live_L]
-    return (scores_LV.softmax(-1) / noise_LV).argmax(-1)

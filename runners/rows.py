@@ -11,7 +11,8 @@ PICTURES = ("pixel_values", "image_grid_thw")  # the fields of Rows.pictures
 
 @dataclass(frozen=True)
 class Rows:
-    """B prompts (left-padded) with their T completion tokens (right-padded), and the pictures."""
+    """B prompts (left-padded) with their T completion tokens (right-padded), and the pictures, which may be elsewhere:
+    a pass takes to the device what it shows."""
 
     prompt_BP: Tensor
     prompt_mask_BP: Tensor
@@ -25,7 +26,7 @@ class Rows:
         inputs = {
             "input_ids": torch.cat([self.prompt_BP, self.completion_BT], 1),
             "attention_mask": torch.cat([self.prompt_mask_BP, self.completion_mask_BT], 1),
-            **self.pictures,
+            **{name: shown.to(self.prompt_BP.device) for name, shown in self.pictures.items()},
         }
         if self.types_BP is not None:
             inputs["mm_token_type_ids"] = torch.cat([self.types_BP, torch.zeros_like(self.completion_BT)], 1)

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from methods.functional import importance_ratio
 from runners.head import Head
 from runners.layouts import Layouts
 from runners.rows import Rows
+from runners.two_phase import SplitGroup, together
 from runners.vocab import distil, sampled
 
 
@@ -22,15 +24,22 @@ def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
     """Let `model(rows=rows, then=f)` return f(hidden states (N, D) that predict the N completion tokens, the head).
 
     A keyword of forward, and not a call of the backbone, so that DDP and FSDP wrappers see the pass and have gathered
-    the head while `f` runs.
+    the head while `f` runs. `group=` says what the rows are the next part of.
     """
     forward, layouts = model.forward, Layouts(model, shared_prefix)
 
     @functools.wraps(type(model).forward)
-    def with_hidden(self: Any, *args: Any, rows: Rows | None = None, then: Any = None, **kwargs: Any) -> Any:
+    def with_hidden(
+        self: Any,
+        *args: Any,
+        rows: Rows | None = None,
+        then: Any = None,
+        group: SplitGroup | None = None,
+        **kwargs: Any,
+    ) -> Any:
         if rows is None:
             return forward(*args, **kwargs)
-        return then(layouts.hidden_states(self, rows), Head.of(self))
+        return then(layouts.hidden_states(self, rows, group), Head.of(self))
 
     model.forward = MethodType(with_hidden, model)  # type: ignore[method-assign]
 
@@ -67,6 +76,27 @@ def told_states(model: nn.Module, rows: Rows, distill: Callable[[Tensor, Tensor]
     return told
 
 
+def told_parts(
+    model: nn.Module, parts: list[Rows], distill: Callable[[Tensor, Tensor], Tensor], copy_head: bool
+) -> list[Told]:
+    """What a teacher says of several micro-batches, in one pass."""
+    told = told_states(model, together(parts), distill, copy_head)
+    tokens = [int(rows.completion_mask_BT.sum()) for rows in parts]
+    return [told._replace(hidden_ND=hidden_ND) for hidden_ND in told.hidden_ND.split(tokens)]
+
+
+def weighed(weight_N: Tensor, old_N: Tensor | None, clip: float | None) -> Callable[[Tensor, slice], Tensor]:
+    """A `coefficient` for `student_scores`: the weight of each token, times the clipped ratio of its probability to the
+    `old` one where both are given."""
+
+    def coefficient(student_N: Tensor, where: slice) -> Tensor:
+        if old_N is None or clip is None:
+            return weight_N[where]
+        return weight_N[where] * importance_ratio(student_N, old_N[where], clip)
+
+    return coefficient
+
+
 def student_scores(
     model: nn.Module,
     rows: Rows,
@@ -74,11 +104,13 @@ def student_scores(
     told: Told | None = None,
     coefficient: Callable[[Tensor, slice], Tensor] | None = None,
     policy: bool = True,
+    group: SplitGroup | None = None,
 ) -> Scores:
     """One forward pass of the student on `rows`.
 
     `coefficient(log-probabilities, which tokens)` multiplies each token's divergence from what was `told`, in the
-    order of the rows. Without `policy` nobody asks for a gradient of the log-probabilities.
+    order of the rows. Without `policy` nobody asks for a gradient of the log-probabilities. `group`: which `rows` are
+    the next part of.
     """
     mask_BT = rows.completion_mask_BT.bool()
     ids_N = rows.completion_BT[mask_BT]
@@ -95,5 +127,5 @@ def student_scores(
         logp_N = sampled(hidden_ND, head, ids_N, temperature)[0] if policy else out.student_N
         return Scores(spread(logp_N), spread(out.entropy_N), out.loss, spread(out.divergence_N), spread(out.teacher_N))
 
-    scores: Scores = model(rows=rows, then=score)
+    scores: Scores = model(rows=rows, then=score, **({} if group is None else {"group": group}))
     return scores

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
 from trl.data_utils import prepare_multimodal_messages
+from trl.trainer.utils import pad
 
 from methods import Method, Privilege, Sibling, Task
 from runners.prompts import content, told_text
@@ -37,3 +40,20 @@ def told_prompts(examples: Sequence[dict[str, Any]], told: Sequence[Privilege | 
         text = told_text(text, privilege) if privilege is not None else text
         prompts.append(prepare_multimodal_messages(turn(example, text), example["images"]))
     return prompts
+
+
+def teacher_inputs(ids: Sequence[Any], fields: dict[str, Any], fill: int, device: torch.device) -> dict[str, Tensor]:
+    """The tokens of told prompts, padded on the left with `fill`, their mask and their token types.
+
+    Only text is added and the pictures are the student's: TRL splits vision keys by name, so a second set under other
+    names would be torn apart.
+    """
+
+    def left(rows: Sequence[Any], value: int) -> Tensor:
+        padded: Tensor = pad([torch.as_tensor(r) for r in rows], padding_value=value, padding_side="left")
+        return padded.to(device)
+
+    out = {"teacher_ids": left(ids, fill), "teacher_mask": left([[1] * len(r) for r in ids], 0)}
+    if "mm_token_type_ids" in fields:
+        out["teacher_types"] = left(fields["mm_token_type_ids"], 0)
+    return out

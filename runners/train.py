@@ -13,6 +13,7 @@ from trl import GRPOConfig
 
 from eval.engine import fitting_threads, vision_ids
 from methods import Method
+from runners.aggregation import LOSSES
 from runners.config import Settings, TrainSettings
 from runners.data import training_rows
 from runners.errors import UserError
@@ -23,7 +24,7 @@ from runners.record import Recorder, RunCallback
 from runners.rewards import accuracy, formatted
 from runners.run_dir import RunDir, now
 from runners.start import open_run
-from runners.trainer import LOSSES, BenchTrainer
+from runners.trainer import BenchTrainer
 
 # Each reward by its functions and their weights; the first is the accuracy.
 Reward = Callable[..., list[float]]

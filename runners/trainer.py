@@ -11,23 +11,24 @@ from accelerate.utils import gather_object
 from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
-from trl.trainer.utils import pad, split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from eval.leakage import mentions
-from methods import Credit, Method, Privilege, Rollouts, Sibling
+from methods import Credit, Method, Rollouts, Sibling
 from methods.functional import importance_ratio
+from runners.aggregation import token_weights
 from runners.batch import joined, needed_rows, rows_of, student_rows, teacher_rows
 from runners.packed import can_pack
 from runners.pictures import pictures_once
+from runners.plan_passes import parts_of_group
 from runners.record import OWN, Recorder
 from runners.rollout import share_prompts
-from runners.rows import Rows
-from runners.scoring import Scores, Told, expose_hidden_states, student_scores, token_log_probs, told_states
+from runners.rows import PICTURES, Rows
+from runners.scoring import Scores, Told, expose_hidden_states, student_scores, token_log_probs, told_parts, weighed
 from runners.teacher import TeacherWeights
-from runners.told import privileges, told_prompts, turn
-
-# How a loss is averaged, ours -> TRL's `loss_type`: over all tokens, within each sequence first, by a constant.
-LOSSES = dict(pair.split("=") for pair in ("token=dapo", "sequence=grpo", "constant=dr_grpo"))
+from runners.told import privileges, teacher_inputs, told_prompts, turn
+from runners.two_phase import SplitGroup
+from runners.vllm_rollout import correction, share_requests
 
 
 class Pass(NamedTuple):
@@ -62,10 +63,19 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         expose_hidden_states(policy, shared_prefix)
         self._pictures = pictures_once if shared_prefix else nullcontext
-        if shared_prefix and can_pack(policy) and not self.use_vllm:
+        shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
+        if shared and not self.use_vllm:
             share_prompts(policy)
+        if shared_prefix and self.use_vllm and self.vllm_mode == "colocate":
+            share_requests(self.vllm_generation.llm)
+        in_parts = parts_of_group(size, self.num_generations, self.args.gradient_accumulation_steps)
+        self._parts = in_parts if shared else 1  # micro-batches of each group
+        self._group: SplitGroup | None = None
+        self._told_ahead: list[Told] = []
+        self._scored_at_once = max(size, self.num_generations) if shared else size  # where no graph is kept
         self.teacher = TeacherWeights(method.teacher, self.model, teacher_on_host)
         self.updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
+        self._correction = self.args.vllm_importance_sampling_correction
         self._rewards_all = self._accuracy_all = torch.empty(0)
         self._texts: list[str] = []
         self._pass: Pass | None = None
@@ -106,12 +116,18 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"])} for e in inputs]
+        # Without the correction TRL does not score what vLLM has sampled.
+        self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
         with self._pictures(self.processing_class):
             batch: dict[str, Any] = super()._generate_and_score_completions(asked)
+            self.vllm_importance_sampling_correction = self._correction
             siblings = [Sibling(*s) for s in zip(gather_object(self._texts), self._accuracy_all.tolist(), strict=True)]
             told = privileges(self.method, inputs, siblings, self._own(inputs).start, self.num_generations)
             if self.method.teacher.kind != "none":
-                batch |= self._teacher_prompt(inputs, told)
+                ids, _, fields = self._tokenize_prompts(told_prompts(inputs, told))
+                batch |= teacher_inputs(ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+        # Pictures wait on the host: a pass takes to the device what it shows, once.
+        batch |= {name: batch[name].cpu() for name in PICTURES if name in batch}
         self._log("leakage", self._share([bool(mentions(text)) for text in self._texts]))
         if self.method.teacher.kind != "none":
             batch["told"] = torch.tensor([t is not None for t in told], device=batch["completion_mask"].device)
@@ -141,24 +157,6 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             self._log("gap", (rollouts.teacher_BT - rollouts.student_BT)[asked_BT].mean().item())
             self.recorder.tokens(batch["completion_ids"], rollouts, credit)
 
-    def _teacher_prompt(self, inputs: Any, told: list[Privilege | None]) -> dict[str, Any]:
-        """The prompts again with the privileged text; a rollout that is told nothing keeps its own prompt.
-
-        Only text is added and the pictures are the student's: TRL splits vision keys by name, so a second set under
-        other names would be torn apart.
-        """
-        ids, _, fields = self._tokenize_prompts(told_prompts(inputs, told))
-        device, fill = self.accelerator.device, self._tokenizer.pad_token_id
-
-        def left(rows: list[Any], value: int) -> Tensor:
-            padded: Tensor = pad([torch.as_tensor(r) for r in rows], padding_value=value, padding_side="left")
-            return padded.to(device)
-
-        out = {"teacher_ids": left(ids, fill), "teacher_mask": left([[1] * len(r) for r in ids], 0)}
-        if "mm_token_type_ids" in fields:
-            out["teacher_types"] = left(fields["mm_token_type_ids"], 0)
-        return out
-
     def _rollouts(self, batch: dict[str, Any]) -> Rollouts:
         """The rollouts of all processes, so that credit and its figures do not depend on how many there are.
 
@@ -171,7 +169,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             asked_B = self.method.asks_teacher(step, batch["advantages"])
             with self.teacher.active():
                 teacher_BT = self._log_probs(teacher_rows(batch), asked_B)
-            # With vLLM rollouts, and with several updates, TRL has already paid for this pass.
+            # With several updates TRL has already paid for this pass.
             student_BT = batch.get("old_per_token_logps")
             if student_BT is None and self.method.credit_by_row:
                 batch |= {"teacher_logps": teacher_BT, "asked": asked_B}
@@ -192,8 +190,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _log_probs(self, rows: Rows, asked_B: Tensor) -> Tensor:
         """(B, T) of the rows asked for; 0 in the others. Every process runs the same number of forward passes."""
-        size = self.args.per_device_train_batch_size
-        out_BT = torch.zeros_like(rows.completion_BT, dtype=torch.float32)
+        out_BT, size = torch.zeros_like(rows.completion_BT, dtype=torch.float32), self._scored_at_once
         for start in range(0, len(asked_B), size):
             keep = (asked_B[start : start + size].nonzero()[:, 0] + start).tolist() or [start]
             out_BT[keep] = token_log_probs(self.model, rows.select(keep), self.temperature)
@@ -203,7 +200,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
         inputs = dict(inputs)
-        keep = needed_rows(inputs, self.method, kl=self.beta != 0)
+        keep = self._needed(inputs)
+        if self._step % self._parts == 0:
+            self._group = SplitGroup(self._parts) if self._parts > 1 else None
         # The teacher first: its weights take the policy's place, which no graph may have seen yet.
         self._pass = Pass(inputs, keep, self._told(model, inputs, keep) if self.method.distils else None)
         try:
@@ -215,10 +214,18 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         finally:
             self._pass = None
 
+    def _needed(self, inputs: dict[str, Any]) -> list[int]:
+        return needed_rows(inputs, self.method, kl=self.beta != 0)
+
     def _told(self, model: Any, inputs: dict[str, Any], keep: list[int]) -> Told:
-        with self.teacher.active():
-            rows = teacher_rows(inputs).select(keep)
-            return told_states(model, rows, self.method.distill, self.teacher.changes_weights)
+        """Of a group in parts all is told with the first of them, before there is a graph of its prompt."""
+        if self._step % self._parts == 0:
+            turn = self._step % self.args.steps_per_generation
+            others = (self._buffered_inputs or [])[turn + 1 : turn + self._parts]
+            parts = [teacher_rows(one).select(self._needed(one)) for one in (inputs, *others)]
+            with self.teacher.active():
+                self._told_ahead = told_parts(model, parts, self.method.distill, self.teacher.changes_weights)
+        return self._told_ahead.pop(0)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         """TRL's question, from a loss or, without gradient, about all rollouts at once or about a reference model."""
@@ -227,7 +234,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         if model is not self.model:
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
         rows = rows_of(*args, **kwargs)
-        parts = rows.split(kwargs.get("batch_size") or len(rows.prompt_BP))
+        parts = rows.split(max(kwargs.get("batch_size") or len(rows.prompt_BP), self._scored_at_once))
         return torch.cat([token_log_probs(model, part, self.temperature) for part in parts]), None, None
 
     def _student_pass(self, model: Any, this: Pass) -> tuple[Tensor, Tensor]:
@@ -238,7 +245,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         inputs, keep = this.inputs, this.keep
         rows = student_rows(inputs).select(keep)
         coefficient = None if this.told is None else self._coefficient(inputs, keep, rows)
-        scores = student_scores(model, rows, self.temperature, this.told, coefficient, self.method.policy_gradient)
+        policy = self.method.policy_gradient
+        scores = student_scores(model, rows, self.temperature, this.told, coefficient, policy, self._group)
         if this.told is not None:
             inputs["distilled"] = scores.loss
             self._log_distilled(inputs, keep, rows, scores)
@@ -250,7 +258,15 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         entropy_BT = (mean * mask_BT).index_copy(0, index_K, scores.entropy_BT)
         if "teacher_logps" in inputs:
             self._credit(inputs, logp_BT.detach())
+        if self._corrects_in_update:
+            inputs["importance_sampling_ratio"], apart = correction(inputs, index_K, logp_BT.detach(), self.args)
+            self._log("sampling_difference", self.accelerator.gather(apart).mean().item())
         return logp_BT, entropy_BT
+
+    @property
+    def _corrects_in_update(self) -> bool:
+        """Where one update follows the rollouts, its own pass says how far vLLM's log-probabilities were off."""
+        return bool(self.use_vllm and self._correction and self.updates == 1)
 
     def _credit(self, inputs: dict[str, Any], student_BT: Tensor) -> None:
         """A micro-batch's credit, from the log-probabilities that its own policy pass has just given."""
@@ -275,30 +291,13 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _coefficient(self, inputs: dict[str, Any], keep: list[int], rows: Rows) -> Any:
         """What each told token's divergence counts in the loss, by the student's log-probabilities."""
-        mask_BT, old_BT, clip = (
-            rows.completion_mask_BT.bool(),
-            inputs.get("old_per_token_logps"),
-            self.method.importance_clip,
-        )
-        weight_N = (self._token_weights(inputs) * inputs["told"][:, None])[keep][mask_BT]
-        old_N = None if old_BT is None or clip is None else old_BT[keep][mask_BT]
-
-        def coefficient(student_N: Tensor, where: slice) -> Tensor:
-            if old_N is None or clip is None:
-                return weight_N[where]
-            return weight_N[where] * importance_ratio(student_N, old_N[where], clip)
-
-        return coefficient
-
-    def _token_weights(self, inputs: dict[str, Any]) -> Tensor:
-        """(B, T): each token's share in a loss that is aggregated as TRL aggregates the policy's."""
-        mask_BT, steps = inputs["completion_mask"], self.current_gradient_accumulation_steps
-        if self.loss_type == LOSSES["sequence"]:
-            return mask_BT / (mask_BT.sum(-1, keepdim=True).clamp(min=1) * len(mask_BT) * steps)
-        if self.loss_type == LOSSES["constant"]:
-            return mask_BT / (len(mask_BT) * self.max_completion_length * steps)
-        tokens = inputs["num_items_in_batch"].clamp(min=1) / self.accelerator.num_processes
-        return mask_BT / (tokens * steps / self.args.steps_per_generation)
+        mask_BT, old_BT = rows.completion_mask_BT.bool(), inputs.get("old_per_token_logps")
+        # The mean over an update's micro-batches; that of all tokens counts those of the generation in all processes.
+        parts, of_all = self.current_gradient_accumulation_steps, self.accelerator.num_processes
+        tokens = inputs["num_items_in_batch"].clamp(min=1) / (of_all * self.args.steps_per_generation)
+        weight_BT = token_weights(inputs["completion_mask"], self.loss_type, tokens, self.max_completion_length) / parts
+        weight_N = (weight_BT * inputs["told"][:, None])[keep][mask_BT]
+        return weighed(weight_N, None if old_BT is None else old_BT[keep][mask_BT], self.method.importance_clip)
 
     def _log_distilled(self, inputs: dict[str, Any], keep: list[int], rows: Rows, scores: Scores) -> None:
         items = inputs["told_items"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trl import GRPOConfig
 
 from runners.pictures import content
 
@@ -45,6 +46,27 @@ def _alone(output: Any, one: Any) -> Any:
     out = copy.copy(output)
     out.outputs = [one]
     return out
+
+
+def correction(
+    batch: dict[str, Any], scored_K: Tensor, policy_BT: Tensor, arguments: GRPOConfig
+) -> tuple[Tensor, Tensor]:
+    """Importance ratios of a micro-batch of vLLM's rollouts, and the mean difference of log-probabilities.
+
+    `scored_K`: the rows of `policy_BT` that count, the others having no gradient.
+    """
+    sampled_BT = batch["sampling_per_token_logps"]
+    mask_BT = torch.zeros_like(batch["completion_mask"])
+    mask_BT[scored_K] = batch["completion_mask"][scored_K]
+    ratio = sampling_ratio(
+        policy_BT,
+        sampled_BT,
+        mask_BT,
+        arguments.vllm_importance_sampling_mode,
+        arguments.vllm_importance_sampling_clip_min,
+        arguments.vllm_importance_sampling_clip_max,
+    )
+    return ratio, (policy_BT - sampled_BT)[mask_BT.bool() & ~sampled_BT.isnan()].abs().mean().nan_to_num()
 
 
 def sampling_ratio(

@@ -21,7 +21,7 @@ def draw(rows: list[Row], path: Path) -> None:
 
 
 def _bars(rows: list[Row], axes: Any) -> None:
-    names = [r.cell if r.table == "step" else f"{r.table.rpartition(': ')[2]}: {r.cell}" for r in rows]
+    names = [r.cell if r.table == "step" else f"{r.table.removeprefix('P:C: ')}: {r.cell}" for r in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     for i, row in enumerate(rows):

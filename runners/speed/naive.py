@@ -9,8 +9,7 @@ from trl import GRPOTrainer
 from methods import Method, Rollouts
 from runners.batch import student_rows, teacher_rows
 from runners.rows import Rows
-from runners.told import privileges, turn
-from runners.trainer import BenchTrainer
+from runners.told import privileges, teacher_inputs, told_prompts, turn
 
 
 class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
@@ -25,7 +24,8 @@ class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
         asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"])} for e in inputs]
         batch: dict[str, Any] = super()._generate_and_score_completions(asked)
         told = privileges(self.method, inputs, [], 0, self.num_generations)
-        batch |= BenchTrainer._teacher_prompt(self, inputs, told)  # type: ignore[arg-type]
+        ids, _, fields = self._tokenize_prompts(told_prompts(inputs, told))
+        batch |= teacher_inputs(ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
         advantages_B = batch["advantages"]
         scores = [self._scored(read(batch)) for read in (student_rows, teacher_rows)]
         rollouts = Rollouts(self.state.global_step + 1, advantages_B, advantages_B, batch["completion_mask"], *scores)

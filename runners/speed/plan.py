@@ -8,16 +8,19 @@ from runners.speed.head_cells import DIVERGENCES, REAL, HeadCell
 
 @dataclass(frozen=True)
 class Plan:
-    """ratios: scoring and update, with targets. sweep: the update alone. Rounds come after one that warms up."""
+    """ratios: scoring and update, with targets. sweep: the update alone. parts: the update in micro-batches of one row.
+    trajectory: its steps. Rounds come after one that warms up."""
 
     shape: ModelShape
     rounds: int
     ratios: tuple[Cell, ...]
     sweep: tuple[Cell, ...]
+    parts: tuple[Cell, ...]
     steps: tuple[Cell, ...]
     heads: tuple[HeadCell, ...]
     sdpo: Cell
     control: Cell
+    trajectory: int
     targets: bool  # whether the cells are those that targets were set for
 
 
@@ -32,6 +35,7 @@ FULL = Plan(
         *(Cell(512, 128, visual) for visual in (0, 64, 256)),
         *(Cell(256, 64, 128, groups=2, dead=dead) for dead in (0.0, 0.5)),
     ),
+    RATIOS,
     tuple(replace(cell, groups=2) for cell in RATIOS),
     (
         *(HeadCell(256, 128, REAL, kind) for kind in DIVERGENCES),
@@ -39,6 +43,7 @@ FULL = Plan(
     ),
     Cell(256, 128, 0),
     Cell(256, 256, 128, groups=2),
+    20,
     True,
 )
 QUICK = replace(
@@ -46,10 +51,12 @@ QUICK = replace(
     rounds=3,
     ratios=(Cell(256, 64, 128), Cell(128, 128, 64)),
     sweep=(),
+    parts=(Cell(128, 64, 64),),
     steps=(Cell(128, 32, 64),),
     heads=(HeadCell(64, 64, 32_768, "JSD"),),
     sdpo=Cell(64, 32, 0),
     control=Cell(64, 32, 16, group=4, groups=2),
+    trajectory=2,
     targets=False,
 )
 
@@ -58,10 +65,17 @@ def plan(device: str, quick: bool) -> Plan:
     chosen = QUICK if quick else FULL
     if device == "cpu":
         return chosen
-    ratios, sweep, steps = (tuple(map(_doubled, cells)) for cells in (chosen.ratios, chosen.sweep, chosen.steps))
-    return replace(chosen, shape=LARGE, rounds=2 * chosen.rounds, ratios=ratios, sweep=sweep, steps=steps)
+    return replace(
+        chosen,
+        shape=LARGE,
+        rounds=2 * chosen.rounds,
+        ratios=_doubled(chosen.ratios),
+        sweep=_doubled(chosen.sweep),
+        parts=_doubled(chosen.parts),
+        steps=_doubled(chosen.steps),
+    )
 
 
-def _doubled(cell: Cell) -> Cell:
+def _doubled(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     """Twice the tokens, in the same proportions: a GPU is not busy with the small ones."""
-    return replace(cell, prompt=2 * cell.prompt, completion=2 * cell.completion, visual=2 * cell.visual)
+    return tuple(replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual) for c in cells)

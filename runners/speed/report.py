@@ -16,7 +16,9 @@ NOTES = {
     "P:C: scoring": "Stock time / our time, without gradient, entropies included on both sides.",
     "P:C: update": "Stock time / our time, forward and backward; memory is ours / stock.",
     "sweep: update": "The same over group sizes, pictures and groups without a gradient.",
+    "micro-batch 1: update": "The same with the rows of a group one by one, on both sides.",
     "step": "Time of a whole optimizer step / that of the one named after the stroke; below 1 is faster.",
+    "trajectory": "The embedded model trained packed and row by row, on the same rollouts: how far the steps differ.",
     "vocabulary": "Time of the other / ours, loss and gradients; memory is ours / other.",
 }
 

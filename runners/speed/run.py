@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from eval.engine import kept_random_state
+from methods import METHODS
 from runners.errors import UserError
 from runners.run_dir import now, versions
-from runners.speed import head_cells, scoring_cells, step_cells
+from runners.speed import head_cells, parts_cells, scoring_cells, step_cells, trajectories
 from runners.speed import plan as plans
 from runners.speed.measure import small_garbage
 from runners.speed.report import line, write
@@ -53,8 +54,12 @@ def _rows(plan: plans.Plan, device: str, folder: Path) -> Iterator[Row]:
         yield from scoring_cells.measure(cell, plan.shape, device, plan.rounds, "P:C", plan.targets)
     for cell in plan.sweep:
         yield from scoring_cells.measure(cell, plan.shape, device, plan.rounds, "sweep")
+    for cell in plan.parts:
+        yield parts_cells.measure(cell, plan.shape, device, plan.rounds, plan.targets)
     for number, cell in enumerate(plan.steps):
         yield from step_cells.measure(cell, plan.shape, device, plan.rounds, folder / str(number), plan.targets)
+    for method in METHODS:
+        yield trajectories.measure(method, plan.trajectory, folder / method)
     yield head_cells.sdpo(plan.sdpo, plan.shape, device, plan.rounds)
     for head in plan.heads:
         yield from head_cells.measure(head, device, plan.rounds)

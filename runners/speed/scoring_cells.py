@@ -41,9 +41,9 @@ class Sides:
         expose_hidden_states(self.ours, shared_prefix)
         self.batch: Batch = batch(cell, shape.vocabulary, device)
 
-    def stock_logps(self) -> Tensor:
+    def stock_logps(self, rows: Rows | None = None) -> Tensor:
         """(B, T), by TRL's unmodified method, entropies included."""
-        rows = self.batch.rows
+        rows = self.batch.rows if rows is None else rows
         inputs = rows.model_inputs()
         images = {"num_images": rows.images_B} if rows.pictures else {}
         trainer = SimpleNamespace(accelerator=SimpleNamespace(autocast=nullcontext))
@@ -115,7 +115,7 @@ def measure(cell: Cell, shape: ModelShape, device: str, rounds: int, table: str,
         }
         times = interleaved(calls, rounds, device)
         speed = ratio(times["stock"], times["ours"], device)
-        bound = _bounds(count(sides.stock, calls["stock"]), count(sides.ours, calls["ours"]))
+        bound = bounds_of(count(sides.stock, calls["stock"]), count(sides.ours, calls["ours"]))
         figures = {**bound, "share of the FLOP bound": speed.median / bound["FLOP bound"]}
         if what == "update":
             sides.stock.zero_grad(set_to_none=True)
@@ -163,7 +163,7 @@ def _unshared(sides: Sides, name: str, score: Score, rounds: int) -> Row:
     times = interleaved(calls, rounds, sides.device)
     model = sides.stock if score == sides.stock_logps else sides.ours
     works = count(sides.stock, calls["stock"]), count(model, calls["ours"])
-    bounds = _bounds(*works)
+    bounds = bounds_of(*works)
     equal = errors(sides, score, True)
     equal |= {
         "Δ tokens": abs(works[0].tokens - works[1].tokens),
@@ -185,7 +185,7 @@ def _peak(sides: Sides, call: Callable[[], None]) -> float:
     return used
 
 
-def _bounds(stock: Work, ours: Work) -> dict[str, float]:
+def bounds_of(stock: Work, ours: Work) -> dict[str, float]:
     return {"FLOP bound": stock.flops / ours.flops, "token bound": stock.tokens / ours.tokens}
 
 

@@ -19,10 +19,12 @@ MINI = replace(
     rounds=1,
     ratios=(Cell(32, 8, 16, group=2),),
     sweep=(Cell(32, 8, 16, group=2, groups=2, dead=0.5),),
+    parts=(Cell(32, 8, 16, group=2),),
     steps=(Cell(60, 4, 16, group=2),),
     heads=(HeadCell(16, 16, 500, "JSD"),),
     sdpo=Cell(16, 8, 0, group=2),
     control=Cell(24, 8, 16, group=2, groups=2),
+    trajectory=1,
 )
 
 
@@ -40,7 +42,8 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
     assert found["about"]["threads"] == 1
     assert picture.read_bytes()[:4] == b"\x89PNG"
     tables = {row["table"] for row in found["rows"]}
-    assert tables == {"counters", "control", "P:C: scoring", "P:C: update", "sweep: update", "step", "vocabulary"}
+    updates = {"P:C: update", "sweep: update", "micro-batch 1: update"}
+    assert tables == {"counters", "control", "P:C: scoring", "step", "trajectory", "vocabulary"} | updates
     for row in found["rows"]:
         assert row["errors"] and row["verdict"] in ("equal", "fails, as it must")
         assert row["cell"] in page.read_text()
@@ -53,7 +56,7 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
 def test_unequal_sides_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scoring_cells.Sides.our_logps
     monkeypatch.setattr(scoring_cells.Sides, "our_logps", lambda self, rows=None: whole(self, rows) * 1.001)
-    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), steps=(), heads=()))
+    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=()))
     result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert "FAILED: " in result.output

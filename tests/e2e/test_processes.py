@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ COMMON = (
     "train.learning_rate=1e-3",
     "train.checkpoint_every=3",
 )
+SHORT = (*COMMON, "train.steps=2")
+WHOLE = (*SHORT, "train.prompts=2")  # a whole group on each of two processes
 METHODS_RUN = [*METHODS, "grpo@sequence", "grpo_opsd@mopd"]
+METHODS_SPLIT = ["sdpo", "rlsd"]  # teachers of both kinds: told in the loss, and before the update
 Histories = dict[str, list[dict[str, Any]]]
 # Figures of a step and how far they may lie apart: TRL's own invariance tests allow 1e-4 on the loss. Its entropy is
 # not among them: TRL averages the means of micro-batches of unlike length.
@@ -41,20 +45,41 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Histories]
 
 @pytest.fixture(scope="module")
 def micro_batches(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
-    return trajectories(METHODS_RUN, tmp_path_factory.mktemp("four"), [*COMMON, "train.micro_batch=3"])
+    return trajectories(METHODS_RUN, tmp_path_factory.mktemp("four"), [*SHORT, "train.micro_batch=3"])
+
+
+@pytest.fixture(scope="module")
+def halves(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    return trajectories([*METHODS], tmp_path_factory.mktemp("halves"), [*SHORT, "train.micro_batch=2"])
+
+
+@pytest.fixture(scope="module")
+def single_rows(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    return trajectories([*METHODS], tmp_path_factory.mktemp("single"), [*SHORT, "train.micro_batch=1"])
+
+
+@pytest.fixture(scope="module")
+def two_groups(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    return trajectories(METHODS_SPLIT, tmp_path_factory.mktemp("groups"), [*WHOLE, "train.micro_batch=8"])
 
 
 def _one_of_two(rank: int, port: int, folder: Path) -> None:
-    """What torchrun tells a process, and no GPU."""
+    """A process with what torchrun tells it, and no GPU."""
+    with (folder / f"stderr{rank}").open("wb") as said:
+        os.dup2(said.fileno(), sys.stderr.fileno())
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    found = trajectories(METHODS_RUN, folder, [*COMMON, "train.micro_batch=6", "train.processes=2"])
+    found = [
+        trajectories(METHODS_RUN, folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
+        trajectories(METHODS_SPLIT, folder / "split", [*WHOLE, "train.micro_batch=1", "train.processes=2"]),
+    ]
     if rank == 0:
         (folder / "history.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Histories:
+def launched(tmp_path_factory: pytest.TempPathFactory) -> list[Histories]:
+    """Two processes that first divide all rollouts between them, and then take whole groups in parts."""
     folder = tmp_path_factory.mktemp("two")
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]
@@ -63,9 +88,26 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Histories:
         process.start()
     for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    histories: Histories = json.loads((folder / "history.json").read_text())
+    said = "".join((folder / f"stderr{rank}").read_text() for rank in range(2))
+    assert [process.exitcode for process in processes] == [0, 0], said[-3000:]
+    assert "shared prefix:" not in said, "a layout that differs would be rows in disguise"
+    histories: list[Histories] = json.loads((folder / "history.json").read_text())
     return histories
+
+
+@pytest.fixture(scope="module")
+def two_processes(launched: list[Histories]) -> Histories:
+    return launched[0]
+
+
+def assert_same(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> None:
+    assert reference[0]["grad_norm"] > 0
+    for step, (row, expected) in enumerate(zip(rows, reference, strict=True)):
+        for figure, tolerance in FIGURES.items():
+            assert row[figure] == pytest.approx(expected[figure], abs=tolerance, rel=1e-3), (step, figure)
+        for figure in OWN:
+            if figure in expected:
+                assert row[figure] == pytest.approx(expected[figure], abs=1e-4, rel=1e-5), (step, figure)
 
 
 @pytest.mark.parametrize("method", METHODS_RUN)
@@ -73,15 +115,22 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Histories:
 def test_the_trajectory_does_not_depend_on_the_layout(
     one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
 ) -> None:
-    reference, rows = one_process[method], request.getfixturevalue(layout)[method]
-    assert len(reference) == 3
-    assert reference[0]["grad_norm"] > 0
-    for step, (row, expected) in enumerate(zip(rows, reference, strict=True)):
-        for figure, tolerance in FIGURES.items():
-            assert row[figure] == pytest.approx(expected[figure], abs=tolerance, rel=1e-3), (step, figure)
-        for figure in OWN:
-            if figure in expected:
-                assert row[figure] == pytest.approx(expected[figure], abs=1e-4), (step, figure)
+    rows = request.getfixturevalue(layout)[method]
+    assert len(rows) == (3 if layout == "two_processes" else 2)
+    assert_same(rows, one_process[method][: len(rows)])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", ["halves", "single_rows"])
+def test_nor_on_the_parts_in_which_a_group_comes(
+    one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
+) -> None:
+    assert_same(request.getfixturevalue(layout)[method], one_process[method][:2])
+
+
+@pytest.mark.parametrize("method", METHODS_SPLIT)
+def test_nor_on_that_and_on_the_processes(two_groups: Histories, launched: list[Histories], method: str) -> None:
+    assert_same(launched[1][method], two_groups[method])
 
 
 def _train(folder: Path, *overrides: str) -> Finished:

@@ -14,6 +14,8 @@ from runners.rows import Rows
 from tests.e2e.helpers import history_of, lottery, small
 
 ONE_STEP = ("train.steps=1", "train.micro_batch=8", "train.max_completion_tokens=12")
+# Of a group in halves: each makes its pass, and what is told is told of the whole group at once.
+DEAD_PARTS, PARTS = [("grad", 1)] * 2, [("grad", 2)] * 2
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +33,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Every forward pass of rows: with or without gradient, and how many rows."""
     seen, whole = list[tuple[str, int]](), Layouts.hidden_states
 
-    def counted(self: Layouts, model: Any, rows: Rows) -> Tensor:
+    def counted(self: Layouts, model: Any, rows: Rows, group: Any = None) -> Tensor:
         seen.append(("grad" if torch.is_grad_enabled() else "no grad", len(rows.prompt_BP)))
-        return whole(self, model, rows)
+        return whole(self, model, rows, group)
 
     monkeypatch.setattr(Layouts, "hidden_states", counted)
     return seen
@@ -50,6 +52,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         ("grpo_opsd", [("no grad", 8), ("grad", 8)]),
         ("grpo_opsd params.form=advantage", [("no grad", 8), ("grad", 8)]),
         ("sdpo", [("no grad", 4), ("grad", 4)]),
+        ("rlsd train.micro_batch=2", [("no grad", 1), ("no grad", 4), *DEAD_PARTS, *PARTS]),
+        ("sdpo train.micro_batch=2", [("no grad", 2), *DEAD_PARTS, ("no grad", 4), *PARTS]),
     ],
 )
 def test_the_passes_of_a_step(

@@ -18,12 +18,13 @@ from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
 from runners import train
+from runners.aggregation import LOSSES
 from runners.head import Head
 from runners.method import build_method
 from runners.run_dir import RunDir
 from runners.scoring import Told, expose_hidden_states
 from runners.train import build_trainer
-from runners.trainer import LOSSES, BenchTrainer
+from runners.trainer import BenchTrainer
 from tests.e2e.helpers import small
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "spec" / "golden" / "golden.json"

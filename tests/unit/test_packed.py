@@ -1,5 +1,6 @@
 """Packed groups against rows forwarded one by one: log-probabilities, gradients, and what is computed how often."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from runners import layouts, packed, prefix
-from runners.rows import Rows, groups_of
+from runners.rows import PICTURES, Rows, groups_of
 from runners.scoring import expose_hidden_states
 from tests.unit.tiny_vlm import Prompt, batch, tiny_vlm
 
@@ -135,6 +136,15 @@ def test_rows_select_and_split_keep_each_rows_pictures() -> None:
     assert torch.equal(chosen.completion_BT, rows.completion_BT[[4, 2, 0]])
     assert [part.images_B for part in rows.split(2)] == [[1, 1], [0, 0], [2]]
     assert not rows.split(2)[1].pictures
+
+
+def test_pictures_that_wait_elsewhere_go_to_the_tokens() -> None:
+    rows = BATCHES["one group"]
+    tokens = ("prompt_BP", "prompt_mask_BP", "completion_BT", "completion_mask_BT", "types_BP")
+    there = replace(rows, **{name: getattr(rows, name).to("meta") for name in tokens})
+    shown = there.model_inputs()
+    assert {shown[name].device.type for name in ("input_ids", *PICTURES)} == {"meta"}
+    assert {picture.device.type for picture in there.pictures.values()} == {"cpu"}
 
 
 def through_forward(model: Any, rows: Rows) -> Tensor:

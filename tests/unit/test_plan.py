@@ -12,13 +12,13 @@ from rich.console import Console
 from trl import GRPOConfig
 
 from methods import METHODS
-from runners.config import Settings, preset_names, resolve
+from runners.config import Settings, override, preset_names, resolve
 from runners.errors import UserError
 from runners.method import build_method, complete
 from runners.plan import Plan, make_plan, teacher_on_host, told_tokens
 from runners.plan_memory import GIB, VLLM_SHARE, key_value_cache
 from runners.plan_model import SHAPES, model_shape
-from runners.plan_passes import reading, student_passes, teacher_passes
+from runners.plan_passes import parts_of_group, reading, scoring_passes, student_passes, teacher_passes
 from runners.plan_table import commands, tables
 from runners.run_dir import RunDir
 from runners.train import trl_config
@@ -49,7 +49,7 @@ def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
     assert {"read prompts", "decode"} <= done
     assert ("score, teacher" in done) == built.credit_uses_teacher
     assert ("teacher's states" in done) == built.distils
-    assert ("score, student" in done) == settings.train.vllm, "else the update's own log-probabilities do"
+    assert "score, student" not in done, "the update's own log-probabilities do, whatever engine has sampled"
     update = next(part.formula for part in plan.work if part.what == "update")
     assert ("policy gradient" in update, "divergence" in update) == (built.policy_gradient, built.distils)
     assert all(part.flops > 0 and part.seconds > 0 for part in plan.work)
@@ -132,7 +132,7 @@ def test_memory_of_the_paper_by_hand() -> None:
     assert line(plan, "AdamW") == n * 8 / 8
     assert line(plan, "frozen weights") == 0
     assert line(plan, "vLLM") == pytest.approx(42 * GIB)
-    assert line(plan, "pictures") == 256 * 4096 * 1536 * 4
+    assert line(plan, "pictures") == (256 + 1 + 1) * 4096 * 1536 * 4, "every rollout's, then those of a pass"
     assert line(plan, "head, gathered") == 151_936 * 4096 * 4
     cache = key_value_cache(settings, plan.shape, 140 * GIB)
     assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
@@ -142,7 +142,8 @@ def test_memory_of_the_paper_by_hand() -> None:
     flowing = 2 * (2 * 4096 + 3 * 12_288)
     last_norm = 6 * 4096
     assert line(plan, "activations, text") == tokens * (inputs_of_layers + last_norm + layer + flowing)
-    assert line(plan, "keys, repeated") == 2 * (4 * 8192 * 4096 * 2 * 2), "in one layer, when scoring and in the update"
+    repeated = 4 * 8192 * 4096 * 2 * 2  # of four rollouts, in one layer
+    assert line(plan, "keys, repeated") == 2 * repeated + repeated, "whole groups when scoring, and the update"
     assert plan.memory.needed == max(plan.memory.of(phase) for phase in ("rollouts", "scoring", "update"))
     assert plan.memory.fits and plan.mend is None
 
@@ -158,7 +159,7 @@ def test_sharding_divides_and_copies_do_not() -> None:
 
 def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
     n, head = PUBLISHED["8B"], 151_936 * 4096
-    roomy, tight = (planned("paper", "rlsd", gpu=gpu)[0] for gpu in (140, 72))
+    roomy, tight = (planned("paper", "rlsd", gpu=gpu)[0] for gpu in (140, 65))
     assert roomy.memory.host == 0 and "host" not in roomy.teacher
     assert line(roomy, "exchange buffer") == head * 4 / 8, "shards stay where they are; values pass through one tensor"
     assert tight.memory.fits and tight.memory.host == n * 4 / 8
@@ -172,7 +173,7 @@ def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
     assert planned("paper", "grpo", gpu=10)[0].memory.host == 0, "no teacher, nothing to move"
 
 
-@pytest.mark.parametrize(("gpu", "on_host"), [(140, False), (72, True), (None, False)])
+@pytest.mark.parametrize(("gpu", "on_host"), [(140, False), (65, True), (None, False)])
 def test_a_run_keeps_its_teacher_where_the_plan_says(gpu: float | None, on_host: bool) -> None:
     settings, method = complete(resolve("paper", "rlsd", 0, []))
     assert teacher_on_host(settings, method, gpu and gpu * GIB) == on_host
@@ -220,10 +221,14 @@ def test_work_of_the_paper_by_hand() -> None:
         256 * (4095 * (2 * decoder + attention * 2048) + picture), rel=1e-3
     )
     assert parts["decode"].flops == 2048 * 4096 * (2 * decoder + 2 * head + attention * (4096 + 2048))
-    # In micro-batches of 4, every prompt is forwarded twice for its 8 rollouts.
-    seen = 512 * 4096 * 2048 + 2048 * 4096 * (4096 + 2048)
-    forward = 2 * decoder * (512 + 2048) * 4096 + attention * seen + 512 * picture
-    assert parts["score, student"].flops == pytest.approx(forward + 2 * head * 2048 * 4096)
+
+    def forwarded(prompts: int) -> float:
+        seen = prompts * 4096 * 2048 + 2048 * 4096 * (4096 + 2048)
+        return 2 * decoder * (prompts + 2048) * 4096 + attention * seen + prompts * picture
+
+    several = {part.what: part.flops for part in planned("paper", "grpo", "train.updates=2")[0].work}
+    assert several["score, student"] == pytest.approx(forwarded(256) + 2 * head * 2048 * 4096), "in whole groups"
+    forward = forwarded(512)  # where weights are sharded, micro-batches of 4 forward the prompt of 8 rollouts twice
     assert 2048 * 4096 * 4 > 2**26 / 151_936, "no logits are kept: four products with the head"
     update = parts["update"].flops - 4 * 2 * head * 2048 * 4096
     assert 3.6 * forward < update < 4 * forward, "checkpoints compute all but a layer's last product again"
@@ -231,18 +236,51 @@ def test_work_of_the_paper_by_hand() -> None:
     assert told_tokens(settings, build_method("sdpo", {})) == 4096
 
 
-@pytest.mark.parametrize(("micro_batch", "own", "told"), [(1, 16, 16), (2, 8, 10), (4, 4, 6), (8, 2, 4), (16, 2, 4)])
-def test_prompts_of_a_step_by_hand(micro_batch: int, own: int, told: int) -> None:
+@pytest.mark.parametrize(
+    ("micro_batch", "sharding", "own", "scored", "told"),
+    [
+        (1, "none", 2, 2, 4), (2, "none", 2, 2, 4), (4, "none", 2, 2, 4), (8, "none", 2, 2, 4), (16, "none", 2, 2, 4),
+        (1, "fsdp2", 16, 2, 4), (4, "fsdp2", 4, 2, 4), (8, "fsdp2", 2, 2, 4),
+    ],
+)  # fmt: skip
+def test_prompts_of_a_step_by_hand(micro_batch: int, sharding: str, own: int, scored: int, told: int) -> None:
     """Of two groups of eight. In each, SDPO's first success is shown another rollout than its siblings are."""
-    sizes = ("train.prompts=2", "train.processes=1", "train.sharding=none", f"train.micro_batch={micro_batch}")
-    settings = resolve("paper", "sdpo", 0, list(sizes))
-    passes = teacher_passes(settings, build_method("sdpo", {}), 100)
+    processes = 2 if sharding == "fsdp2" else 1
+    sizes = ("train.prompts=2", f"train.processes={processes}", f"train.sharding={sharding}")
+    settings = resolve("paper", "sdpo", 0, [*sizes, f"train.micro_batch={micro_batch}"])
+    passes, one_told = teacher_passes(settings, build_method("sdpo", {}), 100), build_method("rlsd", {})
     assert sum(one.prompts for one in passes) == told
-    assert sum(one.prompts for one in student_passes(settings)) == own == sum(one.pictures for one in passes)
-    assert sum(one.rollouts for one in passes) == 16 and passes[0].prompt == 4096 + 100
-    assert sum(one.prompts for one in teacher_passes(settings, build_method("rlsd", {}), 0)) == own
-    alone = resolve("paper", "sdpo", 0, [*sizes, "train.shared_prefix=false"])
+    assert sum(one.prompts for one in student_passes(settings)) == own
+    assert scoring_passes(settings) == teacher_passes(settings, one_told, 0)
+    assert sum(one.prompts for one in scoring_passes(settings)) == scored == sum(one.pictures for one in passes)
+    for found in (passes, student_passes(settings), scoring_passes(settings)):
+        assert sum(one.rollouts for one in found) == 16
+    assert passes[0].prompt == 4096 + 100
+    alone = override(settings, ["train.shared_prefix=false"])
     assert sum(one.prompts for one in teacher_passes(alone, build_method("sdpo", {}), 0)) == 16
+    assert sum(one.prompts for one in student_passes(alone)) == 16 and len(scoring_passes(alone)) == 16 // micro_batch
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [((2, 8, 8), 4), ((8, 8, 1), 1), ((16, 8, 1), 1), ((3, 8, 8), 1), ((2, 8, 2), 1), ((2, 8, 6), 1), ((1, 1, 4), 1)],
+)
+def test_in_how_many_parts_a_group_comes(sizes: tuple[int, int, int], parts: int) -> None:
+    """Micro-batch, group, and micro-batches of an update: an even part of a group, and whole groups in an update."""
+    assert parts_of_group(*sizes) == parts
+
+
+def test_a_group_in_parts_holds_its_prompt_and_one_part() -> None:
+    by_size = {n: planned("paper", "sdpo", f"train.micro_batch={n}", "train.sharding=none", gpu=400)[0] for n in (1, 8)}
+    small, whole = by_size[1], by_size[8]
+    tokens = {n: line(plan, "activations, text") for n, plan in by_size.items()}
+    assert tokens[1] / tokens[8] == pytest.approx((4096 + 4096) / (4096 + 8 * 4096))
+    assert line(small, "activations, vision") == line(whole, "activations, vision")
+    assert line(small, "prompt's keys") == 2 * 4096 * 147_456, "with gradient checkpointing, and their gradients"
+    assert line(whole, "prompt's keys") == 0
+    assert line(small, "hidden states") == (2 + 8) * 4096 * 4096 * 2, "the teacher's are those of the group"
+    work = [{part.what: part.flops for part in plan.work} for plan in (small, whole)]
+    assert work[0] == pytest.approx(work[1])
 
 
 def test_groups_that_do_not_divide_are_read_by_both_sides() -> None:

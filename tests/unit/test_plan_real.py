@@ -16,13 +16,15 @@ from runners.config import Settings, resolve
 from runners.head import Head
 from runners.method import build_method
 from runners.model import load
-from runners.plan_memory import LOGIT_COPIES, head_lines, kept_bytes, teacher_copy, teacher_memory
+from runners.plan_activations import kept_bytes
+from runners.plan_memory import LOGIT_COPIES, head_lines, teacher_copy, teacher_memory
 from runners.plan_model import SHAPES, model_shape, read_config
 from runners.plan_passes import student_passes
 from runners.rows import Rows
 from runners.run_dir import RunDir
 from runners.teacher import TeacherWeights
 from runners.train import _lora, build_trainer
+from runners.two_phase import SplitGroup
 from tests.unit.test_plan import line, planned
 
 LORA = "model.lora={rank: 4, alpha: 8}"
@@ -92,6 +94,32 @@ def test_activations_are_what_a_forward_keeps(shared: bool, prompts: int, dtype:
     rows = micro_batch(model.config, settings)
     if shared:  # equal lengths, which need no unpacking, keep up to 8 % less
         rows.completion_mask_BT[::2, -1] = 0
+    found = kept_of(model, dtype, lambda: (packed.hidden_states if shared else layouts.by_row)(model, rows))
+    (one,) = student_passes(settings)
+    planned = kept_bytes(settings, model_shape(settings.model), one.tokens, one.pictures * SIDE**2)
+    assert sum(planned) == pytest.approx(found, rel=0.06)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_first_part_of_a_group_keeps_its_prompt_and_itself(checkpointing: bool) -> None:
+    sizes = ("train.prompts=1", "train.generations=8", *SHORT, "train.micro_batch=2")
+    settings = resolve("cpu", "grpo", 0, [*sizes, f"train.gradient_checkpointing={json.dumps(checkpointing)}"])
+    model = load(settings.model)[0].train()
+    packed.prepare(model)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    rows, group = micro_batch(model.config, settings).select([0, 1]), SplitGroup(4)
+    rows.completion_mask_BT[0, -1] = 0
+    found = kept_of(model, "float32", lambda: group.hidden_states(model, rows), lambda: group._prompt.tensors)  # type: ignore[union-attr]
+    one, shape = student_passes(settings)[0], model_shape(settings.model)
+    planned = sum(kept_bytes(settings, shape, one.tokens, one.pictures * SIDE**2))
+    if checkpointing:  # otherwise the layers keep them anyway
+        planned += one.prompt * shape.kv_values_per_token * 4
+    assert 0.9 * planned < found < 1.06 * planned, "a prompt alone has nothing to unpack"
+
+
+def kept_of(model: Any, dtype: str, call: Any, more: Any = tuple) -> int:
+    """Bytes that the graph of what `call` returns keeps, but for weights, and those of the tensors of `more()`."""
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -103,11 +131,10 @@ def test_activations_are_what_a_forward_keeps(shared: bool, prompts: int, dtype:
 
     mixed = torch.autocast("cpu", torch.bfloat16) if dtype == "bfloat16" else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), mixed:
-        (packed.hidden_states if shared else layouts.by_row)(model, rows)
-    found = sum(storage.nbytes() for storage in kept.values())
-    (one,) = student_passes(settings)
-    planned = kept_bytes(settings, model_shape(settings.model), one.tokens, one.pictures * SIDE**2)
-    assert sum(planned) == pytest.approx(found, rel=0.06)
+        call()
+    for tensor in more():
+        pack(tensor)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 class PeakBytes(TorchDispatchMode):

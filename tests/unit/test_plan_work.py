@@ -13,10 +13,11 @@ from runners.config import Settings, override, resolve
 from runners.method import build_method
 from runners.model import load
 from runners.plan_model import model_shape
-from runners.plan_passes import reading, student_passes, teacher_passes
-from runners.plan_work import scores_student, total, work
+from runners.plan_passes import parts, reading, scores_student, scoring_passes, student_passes, teacher_passes
+from runners.plan_work import total, work
 from runners.run_dir import RunDir
 from runners.train import build_trainer
+from runners.two_phase import SplitGroup
 from tests.unit.test_plan_real import GROUPS, LORA, SIDE, adapted, loss_of, micro_batch
 
 CHECKPOINTS = "train.gradient_checkpointing=true"
@@ -86,7 +87,7 @@ class Counted:
 
 
 def expected(method: str, *options: str) -> tuple[Any, Settings, dict[str, float]]:
-    """Model, settings and the planned operations of each part, for one micro-batch as large as the step."""
+    """Model, settings and the planned operations of each part, for one micro-batch as large as the step or as told."""
     settings = resolve("cpu", method, 0, [*GROUPS, *options])
     parts = work(settings, build_method(method, {}), model_shape(settings.model), 1e12, 0.4, 0)
     model = adapted(load(settings.model)[0].train(), settings)
@@ -124,6 +125,8 @@ def test_a_scoring_pass_is_as_planned(shared: bool, told: bool) -> None:
         ("grpo_opsd", (), False),
         ("grpo_opsd", (CHECKPOINTS,), True),
         ("grpo_opsd", (LORA,), False),
+        ("grpo", ("train.micro_batch=2",), True),
+        ("opsd", ("train.micro_batch=1", CHECKPOINTS), True),
     ],
     ids=str,
 )
@@ -134,12 +137,19 @@ def test_an_update_is_as_planned(
     model, settings, planned_flops = expected(method, *options)
     rows, built = micro_batch(model.config, settings), build_method(method, {})
     one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
-    told = scoring.told_states(model, rows, built.distill, copy_head=False) if built.distils else None
+    batches, per_group = rows.split(settings.train.device_batch), parts(settings)
+    told = (
+        scoring.told_parts(model, batches, built.distill, copy_head=False) if built.distils else [None] * len(batches)
+    )
     with Counted(model) as counted:
-        scores = scoring.student_scores(model, rows, 1.0, told, one, built.policy_gradient)
-        loss_of(built, scores).backward()
-    (planned_pass,) = student_passes(settings)
+        for number, (batch, said) in enumerate(zip(batches, told, strict=True)):
+            if number % per_group == 0:
+                group = SplitGroup(per_group) if per_group > 1 else None
+            scores = scoring.student_scores(model, batch, 1.0, said, one, built.policy_gradient, group)
+            loss_of(built, scores).backward()
+    planned_pass = total(student_passes(settings))
     assert (counted.tokens, counted.patches) == (planned_pass.tokens, planned_pass.pictures * SIDE**2)
+    assert planned_pass.prompts == 2
     assert counted.flops == pytest.approx(planned_flops["update"], rel=0.015)
 
 
@@ -178,8 +188,8 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
     told = int(batch["teacher_mask"].sum(1).max()) - prompt if "teacher_mask" in batch else 0
     patches = int(batch["image_grid_thw"][0].prod())
     settings = override(settings, [f"train.max_prompt_tokens={prompt}"])
-    read, student = reading(settings), total(student_passes(settings))
-    passes = [read, student] + [student] * scores_student(settings, built)
+    passes = [reading(settings), total(student_passes(settings))]
+    passes += [total(scoring_passes(settings))] * scores_student(settings, built)
     if built.teacher.kind != "none":
         passes.append(total(teacher_passes(settings, built, told)))
     sampled = 4 * 6

@@ -1,5 +1,7 @@
 """Shared rollouts against transformers' own `generate` and processor, on the embedded model."""
 
+import copy
+import inspect
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from torch import Tensor
 from transformers import GenerationConfig
-from transformers.cache_utils import DynamicLayer
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
-from runners import rollout
+from runners import packed, rollout
 from runners.config import ModelSettings
 from runners.model import load
+from runners.next_token import ByGroup, ByRow
 from runners.pictures import pictures_once
 from runners.prompts import messages
-from runners.rollout import ROOM, _draw, _GrowingLayer, sample, share_prompts
+from runners.rollout import sample, share_prompts
 
 SETTINGS = ModelSettings(path="embedded", dtype="float32", attention="sdpa", max_pixels=64 * 64)
 BANNED = [3, 4, 5, 6]
@@ -41,9 +44,12 @@ SAMPLING: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def loaded() -> tuple[Any, Any]:
+@pytest.fixture(scope="module", params=[ByRow, ByGroup])
+def loaded(request: Any) -> tuple[Any, Any]:
+    """Models of either way through the decoder: the second has the attention that can share prompts."""
     model, processor = load(SETTINGS)
+    if request.param is ByGroup:
+        packed.prepare(model)
     return model.eval(), processor
 
 
@@ -134,8 +140,10 @@ def test_pictures_and_prompts_are_forwarded_once(loaded: Any, monkeypatch: Any) 
     assert encoded == [2]  # of 8
 
 
+@pytest.mark.parametrize("loaded", [ByGroup], indirect=True)
 def test_through_lora(loaded: Any) -> None:
     model, processor = load(SETTINGS)
+    packed.prepare(model)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
@@ -152,11 +160,50 @@ def test_through_lora(loaded: Any) -> None:
     assert widths[0][0] == 3  # of 7: it was ours that ran
 
 
+def way(model: Any, batch: dict[str, Any], monkeypatch: Any) -> type:
+    """What gives the logits while `batch` is sampled."""
+    ways = []
+    decode = rollout.decode
+
+    def noted(following: Any, *args: Any) -> int:
+        ways.append(type(following))
+        return decode(following, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "decode", noted)
+        tokens(model, batch, config(max_new_tokens=2), custom_generate=sample)
+    return ways[0]
+
+
+def test_which_way_a_token_goes(loaded: Any, request: Any, monkeypatch: Any) -> None:
+    model, processor = loaded
+    able = request.node.callspec.params["loaded"]
+    assert [way(model, inputs(processor, PROMPTS[name]), monkeypatch) for name in PROMPTS] == [able] * len(PROMPTS)
+    one_large = [(SHORT, (ONE,))] * 8 + [(LONG, ((seed, 48, 48),)) for seed in range(4)]
+    assert way(model, inputs(processor, one_large), monkeypatch) is ByRow  # 5 groups of up to 8 for 12 rows
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "autocast"])
+@pytest.mark.parametrize("loaded", [ByGroup], indirect=True)
+def test_in_16_bits_the_tokens_are_those_of_the_models_own_pass(loaded: Any, monkeypatch: Any, kind: str) -> None:
+    model, processor = copy.deepcopy(loaded[0]), loaded[1]
+    batch = inputs(processor, PROMPTS["text only"])
+    if kind == "autocast":  # as accelerate puts it around a model; with a name by which it is known
+        model._original_forward = model.forward
+        model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)
+        assert "_original_forward = model.forward" in inspect.getsource(Accelerator.prepare_model)
+    else:
+        model = model.bfloat16()
+    assert way(model, batch, monkeypatch) is ByRow
+    assert_as_stock(model, batch, config(top_k=0, temperature=2.0))
+
+
 @pytest.mark.parametrize("kind", ["in step", "without cache"])
 def test_transformers_own_loop_where_ours_does_not_fit(loaded: Any, monkeypatch: Any, kind: str) -> None:
     model, processor = loaded
+    monkeypatch.setattr(rollout, "_sharded", lambda _: kind == "in step")
     monkeypatch.setattr(rollout, "_in_step", lambda _: kind == "in step")
-    monkeypatch.setattr(rollout, "_decode", None)
+    monkeypatch.setattr(rollout, "decode", None)
     batch = inputs(processor, PROMPTS["mixed, rows apart"])
     monkeypatch.setattr(type(model), "_has_unfinished_sequences", lambda _, done, synced_gpus, device: not done)
     assert_as_stock(model, batch, config(use_cache=kind == "in step", max_new_tokens=8))
@@ -174,37 +221,6 @@ def test_a_missing_cache_is_an_error_and_not_a_wrong_sample(loaded: Any) -> None
     finally:
         model.gradient_checkpointing_disable()
         model.eval()
-
-
-# --- its parts ------------------------------------------------------------------------------------------------
-
-
-def test_draws_are_those_of_multinomial_in_the_whole_batch() -> None:
-    scores_BV = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)).mul(3)
-    scores_BV[:, 10:20] = -torch.inf
-    for live in ([0, 1, 2, 3, 4, 5], [4, 1], [3]):
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            whole, after = torch.multinomial(scores_BV.softmax(-1), 1)[:, 0], torch.rand(1)
-            torch.manual_seed(1)
-            ours = _draw(scores_BV[live], 6, torch.tensor(live))
-            assert torch.equal(ours, whole[live])
-            assert torch.equal(torch.rand(1), after)
-
-
-def test_growing_layer_holds_what_a_dynamic_one_does() -> None:
-    ours, theirs, generator = _GrowingLayer(), DynamicLayer(), torch.Generator().manual_seed(0)
-    rows = 4
-    for step in range(2 * ROOM + 5):
-        new = torch.randn(2, rows, 2, 5 if step == 0 else 1, 3, generator=generator)
-        held = ours.update(*new), theirs.update(*new)
-        assert all(torch.equal(a, b) for a, b in zip(*held, strict=True))
-        if step in (0, 30, ROOM + 3):
-            keep = torch.tensor([0, 2, 2, 1] if step == 0 else list(range(1, rows)))
-            rows = len(keep)
-            ours.batch_select_indices(keep)
-            theirs.batch_select_indices(keep)
-        assert ours.get_seq_length() == theirs.get_seq_length() == step + 5
 
 
 # --- pictures -------------------------------------------------------------------------------------------------
@@ -264,14 +280,14 @@ def test_the_processor_is_left_as_it_was(loaded: Any) -> None:
 
 @contextmanager
 def rows_forwarded(model: Any) -> Iterator[list[tuple[int, int]]]:
-    """The (rows, tokens) of every forward pass of the decoder inside the block."""
+    """The (rows, tokens) of every pass through the decoder inside the block."""
     seen: list[tuple[int, int]] = []
 
-    def note(_: Any, args: Any, kwargs: Any) -> None:
-        rows, tokens, _ = kwargs["inputs_embeds"].shape
+    def note(_: Any, args: Any) -> None:
+        rows, tokens, _ = args[0].shape
         seen.append((rows, tokens))
 
-    hook = model.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
+    hook = model.model.language_model.layers[0].register_forward_pre_hook(note)
     yield seen
     hook.remove()
 

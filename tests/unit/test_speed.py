@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from runners import two_phase
 from runners.speed import scoring_cells
 from runners.speed.cells import Cell, ModelShape, batch, random_model, twin
 from runners.speed.counters import count
 from runners.speed.head_cells import HeadCell, head_steps
 from runners.speed.measure import Ratio, Time, interleaved, peak, ratio, small_garbage
+from runners.speed.parts_cells import SingleRows
 from runners.speed.plan import FULL, QUICK, RATIOS
 from runners.speed.problems import problems, processor_for
 from runners.speed.report import markdown
@@ -150,6 +152,21 @@ def test_dead_groups_have_no_weight_and_are_left_out() -> None:
     assert max(scoring_cells.errors(sides, sides.our_live_logps, gradient=True).values()) < 2e-6
 
 
+def test_rows_one_by_one_share_their_prompt() -> None:
+    both = SingleRows(CELL, SHAPE, "cpu")
+    assert max(both.apart().values()) < 2e-6 and both.apart().keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
+    stock, ours = count(both.sides.stock, both.stock), count(both.sides.ours, both.ours)
+    assert (stock.tokens, stock.pictures) == (4 * (24 + 8), 4), "padded, as TRL does"
+    assert (ours.tokens, ours.pictures) == (24 + 20, 1)
+
+
+def test_a_gradient_that_a_part_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_phase, "_gathered", lambda leaf, grad: grad)  # the last row's alone
+    apart = SingleRows(CELL, SHAPE, "cpu").apart()
+    assert apart["Δ logp"] < 2e-6
+    assert apart["Δ gradient"] > 0.01 and apart["Δ tower gradient"] > 0.01
+
+
 @pytest.mark.parametrize("kind", ["KL(T || S)", "JSD", "KL(S || T)"])
 def test_the_three_heads_compute_one_loss(kind: str) -> None:
     steps, exact = head_steps(HeadCell(40, 16, 300, kind), "cpu")
@@ -180,4 +197,5 @@ def test_every_target_of_a_ratio_has_its_cell() -> None:
     assert {cell.group for cell in FULL.sweep} >= {1, 2, 4, 8, 16}
     assert {cell.visual for cell in FULL.sweep} >= {0, 64, 256}
     assert {cell.dead for cell in FULL.sweep} == {0.0, 0.5}
+    assert FULL.parts == RATIOS and all(not cell.ragged and cell.groups == 1 for cell in FULL.parts)
     assert FULL.targets and not QUICK.targets and FULL.rounds >= 5

@@ -1,0 +1,161 @@
+"""A group whose rows come in several micro-batches, with its prompt and pictures computed once all the same.
+
+The first micro-batch forwards the prompt as well. Completions attend to the prompt's keys and values cut off from their
+graph, and each micro-batch's backward pass leaves its gradient there. The last one takes them with the graph: its
+backward pass goes on through the prompt, once, with all that has gathered. What is held are the prompt's activations,
+one micro-batch's, and the gradients that gather.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.distributed.fsdp import FSDPModule
+
+from runners.packed import Packed, decode, pack
+from runners.prefix import KeptKeys, Keys, Segment
+from runners.rows import Groups, Rows, groups_of
+
+MEND = "where one prompt has several texts or pictures, set train.shared_prefix=false"
+
+
+class Prompt(NamedTuple):
+    """A forwarded prompt: its last hidden state (1, D), then keys and values of each of `layers`; the same tensors as
+    leaves, cut off; and the first rotary position after it."""
+
+    tensors: tuple[Tensor, ...]
+    leaves: tuple[Tensor, ...]
+    layers: tuple[int, ...]
+    after: int
+
+
+class SplitGroup:
+    """One group that comes in `parts` micro-batches, each with a backward pass before the next one's forward pass."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+        self._shown: tuple[Tensor, ...] = ()
+        self._prompt: Prompt | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the prompt has been forwarded and parts are still to come."""
+        return self._prompt is not None
+
+    def hidden_states(self, model: Any, rows: Rows) -> Tensor:
+        """(N, D): what predicts the N completion tokens of the next part, row after row.
+
+        Raises ValueError where its rows are not all of the group that the first part began.
+        """
+        shown = _shown(rows)
+        if self._prompt is None and self._left:
+            self._shown, self._prompt = shown, _forward(model, rows)
+        alike = len(shown) == len(self._shown) and all(map(torch.equal, shown, self._shown))
+        if self._prompt is None or not alike:
+            raise ValueError(f"the rows belong to another group than those before them: {MEND}")
+        prompt, self._left = self._prompt, self._left - 1
+        tensors = prompt.leaves
+        if not self._left:  # nothing is kept, whatever becomes of the pass
+            self._prompt, self._shown = None, ()
+            tensors = _Joined.apply(prompt.leaves, *prompt.tensors)
+        return _completions(model, rows, prompt, tensors)
+
+
+def together(parts: list[Rows]) -> Rows:
+    """Micro-batches under one padding as one batch."""
+    types = [rows.types_BP for rows in parts if rows.types_BP is not None]
+    pictures = [rows.pictures for rows in parts if rows.pictures]
+    return Rows(
+        torch.cat([rows.prompt_BP for rows in parts]),
+        torch.cat([rows.prompt_mask_BP for rows in parts]),
+        torch.cat([rows.completion_BT for rows in parts]),
+        torch.cat([rows.completion_mask_BT for rows in parts]),
+        torch.cat(types) if types else None,
+        {name: torch.cat([shown[name] for shown in pictures]) for name in pictures[0]} if pictures else {},
+        [count for rows in parts for count in rows.images_B],
+    )
+
+
+def can_split(model: nn.Module) -> bool:
+    """Whether a later backward pass can go through what an earlier forward pass has left.
+
+    Not without gradient; not where FSDP frees the weights in between; and not under reentrant gradient checkpointing,
+    which hands keys and values over without their graph: gradients would be wrong, without an error.
+    """
+    return torch.is_grad_enabled() and not any(isinstance(m, FSDPModule) or _reentrant(m) for m in model.modules())
+
+
+def _reentrant(module: nn.Module) -> bool:
+    again: Any = getattr(module, "_gradient_checkpointing_func", None)
+    on = getattr(module, "gradient_checkpointing", False) and again is not None
+    return on and bool(again.keywords.get("use_reentrant", True))
+
+
+def _shown(rows: Rows) -> tuple[Tensor, ...]:
+    """The tokens and pictures that all rows are shown; raises ValueError where they are not the same."""
+    found = groups_of(rows)
+    if len(found.groups) != 1:
+        raise ValueError(f"the rows belong to {len(found.groups)} groups, and not to one: {MEND}")
+    prompt_P = rows.prompt_BP[0][rows.prompt_mask_BP[0].bool()]
+    return prompt_P, *(part for i in found.groups[0].images for part in found.images[i])
+
+
+def _forward(model: Any, rows: Rows) -> Prompt:
+    nothing = rows.completion_BT[:, :0]
+    alone, kept = pack(model, replace(rows, completion_BT=nothing, completion_mask_BT=nothing).select([0])), KeptKeys()
+    hidden_PD = decode(model, alone, keep_keys=kept)
+    keys = kept.take()
+    tensors = (hidden_PD[-1:], *(x for pair in keys.values() for x in pair))
+    leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
+    return Prompt(tensors, leaves, tuple(keys), int(alone.position_3L.max()) + 1)
+
+
+def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, ...]) -> Tensor:
+    """(N, D), the completions in one row; `tensors` are the prompt's."""
+    last_1D, *flat = tensors
+    mask_BT = rows.completion_mask_BT.bool()
+    lengths, device = mask_BT.sum(1).tolist(), mask_BT.device
+    if not any(lengths):
+        return last_1D[:0]
+    keys: Keys = dict(zip(prompt.layers, zip(flat[::2], flat[1::2], strict=True), strict=True))
+    ids_N = rows.completion_BT[mask_BT]
+    step_N = torch.cat([torch.arange(n, device=device) for n in lengths])
+    packed = Packed(
+        ids_N,
+        torch.zeros_like(ids_N),
+        (prompt.after + step_N).expand(3, -1),
+        (Segment.of(0, 0, lengths, device),),
+        torch.where(step_N > 0, torch.arange(len(ids_N), device=device), 0),  # with the prompt's last in front
+        Groups([], []),
+    )
+    hidden_ND = decode(model, packed, prompt_keys=keys)
+    return torch.cat([last_1D, hidden_ND]).index_select(0, packed.predicts_N)
+
+
+class _Joined(torch.autograd.Function):
+    """The prompt's tensors as they are; on the way back with the gradients that have gathered in their leaves.
+
+    One function of all of them: it runs whichever of them the last part has used, and when that part's own activations
+    are gone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, leaves: tuple[Tensor, ...], *tensors: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        ctx.leaves = leaves
+        ctx.set_materialize_grads(False)
+        return tuple(x.view_as(x) for x in tensors)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[misc]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return None, *(_gathered(leaf, grad) for leaf, grad in zip(ctx.leaves, grads, strict=True))
+
+
+def _gathered(leaf: Tensor, grad: Tensor | None) -> Tensor | None:
+    """All parts' gradient, which the leaf gives away."""
+    before, leaf.grad = leaf.grad, None
+    if before is None or grad is None:
+        return before if grad is None else grad
+    return before.add_(grad)
