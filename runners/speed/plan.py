@@ -9,7 +9,7 @@ from runners.speed.head_cells import DIVERGENCES, REAL, HeadCell
 @dataclass(frozen=True)
 class Plan:
     """ratios: scoring and update, with targets. sweep: the update alone. parts: the update in micro-batches of one row.
-    trajectory: its steps. Rounds come after one that warms up."""
+    trajectory: its steps, or none. Rounds come after one that warms up."""
 
     shape: ModelShape
     rounds: int

@@ -58,7 +58,7 @@ def _rows(plan: plans.Plan, device: str, folder: Path) -> Iterator[Row]:
         yield parts_cells.measure(cell, plan.shape, device, plan.rounds, plan.targets)
     for number, cell in enumerate(plan.steps):
         yield from step_cells.measure(cell, plan.shape, device, plan.rounds, folder / str(number), plan.targets)
-    for method in METHODS:
+    for method in METHODS if plan.trajectory else ():
         yield trajectories.measure(method, plan.trajectory, folder / method)
     yield head_cells.sdpo(plan.sdpo, plan.shape, device, plan.rounds)
     for head in plan.heads:

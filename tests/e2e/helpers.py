@@ -20,7 +20,7 @@ SMALL = (
     "train.generations=4",
     "train.micro_batch=4",
     "train.max_completion_tokens=24",
-    "train.checkpoint_every=1",
+    "train.checkpoint_every=3",
     "train.learning_rate=1e-3",
 )
 

@@ -56,7 +56,7 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
 def test_unequal_sides_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scoring_cells.Sides.our_logps
     monkeypatch.setattr(scoring_cells.Sides, "our_logps", lambda self, rows=None: whole(self, rows) * 1.001)
-    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=()))
+    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=(), trajectory=0))
     result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert "FAILED: " in result.output
