@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from runners.errors import UserError
 from runners.run_dir import RunDir, find_runs, now
 
 BASE_RUN = "base"
-# Imported once, in the process that all jobs are forked from: ten seconds of CPU that each would spend again.
+# Imported once, before the jobs are forked: ten seconds of CPU that each would spend again.
 PRELOADED = ["transformers.trainer", "peft", "datasets", "lm_eval.evaluator", "lm_eval.models.hf_vlms"]
 
 
@@ -55,14 +56,13 @@ class Running:
 
 
 def _context(jobs: Sequence[Job]) -> Any:
-    """Processes forked from one that has imported what the jobs need, and in which nothing else has happened."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    """For processes forked from this one, which imports what the jobs need and computes nothing."""
     # Asking the driver's library instead of starting CUDA, which no forked process could start again.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    context = multiprocessing.get_context("forkserver")
-    # A job with nothing left to do needs little more than torch to find that out.
-    context.set_forkserver_preload(PRELOADED if any(job.progress() < job.steps for job in jobs) else ["torch"])
-    return context
+    if any(job.progress() < job.steps for job in jobs):  # else torch is enough to find that out
+        for name in PRELOADED:
+            import_module(name)
+    return multiprocessing.get_context("fork")
 
 
 def _run_command(arguments: Sequence[str], log: Path) -> None:
@@ -81,6 +81,7 @@ def plan(
     methods: str, seeds: str, preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
 ) -> list[Job]:
     """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and so in the jobs
     from runners.method import build_method, expand
 
     try:
@@ -118,12 +119,14 @@ def run_jobs(jobs: Sequence[Job], parallel: int, logs: Path, console: Console) -
     """Run all jobs, `parallel` at a time, with one bar each. Returns a line for each that failed."""
     waiting, running, failed, context = list(jobs), list[Running](), list[str](), _context(jobs)
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    # Drawn by this thread: a fork takes the locks of others with it.
+    with Progress(*columns, TimeRemainingColumn(), console=console, auto_refresh=False) as progress:
         try:
             while waiting or running:
                 while waiting and len(running) < parallel:
                     job = waiting.pop(0)
                     running.append(Running(job, progress.add_task(job.title, total=job.steps), logs, context))
+                progress.refresh()
                 time.sleep(0.2)
                 for item in list(running):
                     progress.update(item.bar, completed=item.job.progress())

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import cli
 from methods import METHODS
-from runners.speed import plan, scoring_cells
+from runners.speed import plan, run, scoring_cells
 from runners.speed.cells import Cell, ModelShape
 from runners.speed.head_cells import HeadCell
 
@@ -31,6 +31,7 @@ MINI = replace(
 @pytest.fixture(autouse=True)
 def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "QUICK", MINI)
+    monkeypatch.setattr(run, "METHODS", ["sdpo", "rlsd"])  # whose trajectories are measured
 
 
 def test_every_part_is_measured_and_written(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def test_rlsd_without_mix_is_grpo_to_the_last_bit(tmp_path: Path) -> None:
 def test_both_layouts_train_alike(tmp_path: Path, name: str) -> None:
     """Ragged completions, groups torn by no micro-batch, groups without a gradient left out in both."""
     together, alone = (
-        history_of(tmp_path / shared, small(name, f"train.shared_prefix={shared}")) for shared in ("true", "false")
+        history_of(tmp_path / shared, small(name, "train.steps=2", f"train.shared_prefix={shared}"))
+        for shared in ("true", "false")
     )
     for ours, theirs in zip(together, alone, strict=True):
         assert ours["reward"] == theirs["reward"]
@@ -123,12 +124,12 @@ def pictures_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("pictures_of_two_sizes")
 def test_a_teacher_told_nothing_is_the_student_exactly(tmp_path: Path) -> None:
-    rows = history_of(tmp_path / "untold", small("grpo"), Told())
+    rows = history_of(tmp_path / "untold", small("grpo", "train.steps=2"), Told())
     assert rows[0]["bench/delta_max"] == 0
     assert rows[1]["bench/delta_max"] > 0, "the policy moved and the snapshot did not"
-    synced = history_of(tmp_path / "synced", small("grpo"), Told(every=1))
-    assert [row["bench/delta_max"] for row in synced] == [0, 0, 0]
-    told = history_of(tmp_path / "told", small("grpo"), Told(answer=True))
+    synced = history_of(tmp_path / "synced", small("grpo", "train.steps=2"), Told(every=1))
+    assert [row["bench/delta_max"] for row in synced] == [0, 0]
+    told = history_of(tmp_path / "told", small("grpo", "train.steps=2"), Told(answer=True))
     assert told[0]["bench/delta_max"] > 0
 
 
@@ -144,10 +145,10 @@ def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) ->
 
 
 def test_gamma_of_the_hybrid_spans_grpo_and_opsd(tmp_path: Path) -> None:
-    grpo = history_of(tmp_path / "grpo", small("grpo"))
-    opsd = history_of(tmp_path / "opsd", small("opsd"))
+    grpo = history_of(tmp_path / "grpo", small("grpo", "train.steps=2"))
+    opsd = history_of(tmp_path / "opsd", small("opsd", "train.steps=2"))
     for gamma, pure in ((0.0, grpo), (1.0, opsd)):
-        mixed = history_of(tmp_path / f"hybrid{gamma}", small("grpo_opsd", f"params.gamma={gamma}"))
+        mixed = history_of(tmp_path / f"hybrid{gamma}", small("grpo_opsd", "train.steps=2", f"params.gamma={gamma}"))
         for a, b in zip(mixed, pure, strict=True):
             assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)
             assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)

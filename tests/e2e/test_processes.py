@@ -69,7 +69,7 @@ def _one_of_two(rank: int, port: int, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     found = [
-        trajectories(METHODS_RUN, folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
+        trajectories([*METHODS], folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
         trajectories(METHODS_SPLIT, folder / "split", [*WHOLE, "train.micro_batch=1", "train.processes=2"]),
     ]
     if rank == 0:
@@ -109,8 +109,9 @@ def assert_same(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> 
                 assert row[figure] == pytest.approx(expected[figure], abs=1e-4, rel=1e-5), (step, figure)
 
 
-@pytest.mark.parametrize("method", METHODS_RUN)
-@pytest.mark.parametrize("layout", ["micro_batches", "two_processes"])
+@pytest.mark.parametrize(
+    ("layout", "method"), [*(("micro_batches", m) for m in METHODS_RUN), *(("two_processes", m) for m in METHODS)]
+)
 def test_the_trajectory_does_not_depend_on_the_layout(
     one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
 ) -> None:
