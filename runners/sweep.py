@@ -112,7 +112,8 @@ def base_row(settings: Settings, suite: str, out: Path) -> Job:
     run = RunDir(out / suite / BASE_RUN / "seed0")
     run.open(settings, "Base", suite, settings.model.path)
     run.update(status="done", steps=0, finished=run.info()["finished"] or now())
-    return Job("base", ("eval", "--run", str(run.path)), run, len(settings.eval.benches))
+    benches = settings.eval.benches
+    return Job("base", ("eval", "--bench", ",".join(benches), "--run", str(run.path)), run, len(benches))
 
 
 def run_jobs(jobs: Sequence[Job], parallel: int, logs: Path, console: Console) -> list[str]:

@@ -66,6 +66,11 @@ def test_what_the_demo_left_behind(folder: Path) -> None:
     assert "62.44" in html or "62.4" in html, "the paper's numbers stand beside ours"
 
 
+def test_a_sweep_evaluates_the_benches_that_were_asked_for(folder: Path) -> None:
+    found = {(p.parts[-6], p.parent.name) for p in (folder / "runs" / "pair").glob("*/seed*/eval/*/*/result.json")}
+    assert found == {(name, "zerobench") for name in ("base", "grpo", "rlsd")}
+
+
 def test_the_demo_again_does_no_work(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (folder / "runs" / "demo").rglob("metrics.jsonl")}
     result = _run("uv run cli.py demo", folder)
