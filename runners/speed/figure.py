@@ -20,9 +20,12 @@ def draw(rows: list[Row], path: Path) -> None:
         figure.savefig(path, dpi=130)
 
 
+def _name(row: Row) -> str:
+    return row.cell if row.table == "step" else f"{row.table.removeprefix('P:C: ')}: {row.cell}"
+
+
 def _bars(rows: list[Row], axes: Any) -> None:
-    names = [r.cell if r.table == "step" else f"{r.table.removeprefix('P:C: ')}: {r.cell}" for r in rows]
-    axes.set_yticks(range(len(rows)), names)
+    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
     axes.invert_yaxis()
     for i, row in enumerate(rows):
         if row.ratio:
@@ -43,7 +46,7 @@ def _speed(rows: list[Row], axes: Any) -> None:
 
 
 def _memory(rows: list[Row], axes: Any) -> None:
-    axes.set_yticks(range(len(rows)), [r.cell for r in rows])
+    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
     axes.invert_yaxis()
     axes.barh(range(len(rows)), [r.figures["memory"] for r in rows], color="tab:green", alpha=0.6)
     axes.axvline(1, color="grey", linewidth=0.8)
