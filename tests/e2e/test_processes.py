@@ -109,21 +109,14 @@ def assert_same(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> 
                 assert row[figure] == pytest.approx(expected[figure], abs=1e-4, rel=1e-5), (step, figure)
 
 
-@pytest.mark.parametrize(
-    ("layout", "method"), [*(("micro_batches", m) for m in METHODS_RUN), *(("two_processes", m) for m in METHODS)]
-)
+LAYOUTS = {"micro_batches": METHODS_RUN, "two_processes": METHODS, "halves": METHODS, "single_rows": METHODS_SPLIT}
+
+
+@pytest.mark.parametrize(("layout", "method"), [(layout, m) for layout, methods in LAYOUTS.items() for m in methods])
 def test_the_trajectory_does_not_depend_on_the_layout(
     one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
 ) -> None:
-    assert_same(request.getfixturevalue(layout)[method], one_process[method])
-
-
-@pytest.mark.parametrize(
-    ("layout", "method"), [*(("halves", name) for name in METHODS), *(("single_rows", name) for name in METHODS_SPLIT)]
-)
-def test_nor_on_the_parts_in_which_a_group_comes(
-    one_process: Histories, layout: str, method: str, request: pytest.FixtureRequest
-) -> None:
+    """Nor on the parts in which a group comes."""
     assert_same(request.getfixturevalue(layout)[method], one_process[method])
 
 
