@@ -1,6 +1,7 @@
 """The logits that follow each live row's last token, in two ways: through the model's own forward pass, the cached
 prompts repeated for each row; or with the prompts' keys and values there once, however many rows go on from them."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import Cache
 
-from runners.prefix import flash
+from runners.kernels import flash
+from runners.token_layer import TokenLayer, rotary_factors
 
 AHEAD = 64  # tokens whose rotary factors are computed at once
 
@@ -56,6 +58,7 @@ class ByGroup:
         if not mask_GP.all():
             zeros_GP = torch.zeros_like(mask_GP, dtype=self._prompts[0][0].dtype)
             self._mask = zeros_GP.masked_fill(mask_GP == 0, -torch.inf)[:, None, None]
+        self._layers = [TokenLayer(layer) for layer in model.model.language_model.layers]
         self._position_3L1, self._steps = position_B1[-3:], 0
         self._rotary: tuple[Tensor, Tensor]  # cos and sin of the next AHEAD tokens, (L, AHEAD, head size)
         self._row_GS: Tensor | None
@@ -65,22 +68,16 @@ class ByGroup:
     def logits(self, ids_L1: Tensor) -> Tensor:
         """(L, V)"""
         decoder = self._model.model.language_model
-        hidden_L1D = decoder.embed_tokens(ids_L1)
+        hidden_LD = decoder.embed_tokens(ids_L1)[:, 0]
         step, self._steps = self._steps % AHEAD, self._steps + 1
         if step == 0:
             next_A = torch.arange(AHEAD, device=ids_L1.device)
-            self._rotary = decoder.rotary_emb(hidden_L1D, self._position_3L1 + next_A)
+            self._rotary = rotary_factors(decoder, hidden_LD, self._position_3L1 + next_A)
             self._position_3L1 = self._position_3L1 + AHEAD
-        cos, sin = (x[:, step : step + 1] for x in self._rotary)
-        for layer in decoder.layers:
-            hidden_L1D = layer(
-                hidden_L1D,
-                attention_mask=None,
-                position_embeddings=(cos, sin),
-                past_key_values=self._cache,
-                attend=self._attend,
-            )
-        logits_LV: Tensor = self._model.lm_head(decoder.norm(hidden_L1D)[:, -1])
+        cos_L1d, sin_L1d = (x.narrow(1, step, 1) for x in self._rotary)
+        for layer, held, prompt in zip(self._layers, self._cache.layers, self._prompts, strict=True):
+            hidden_LD = layer(hidden_LD, cos_L1d, sin_L1d, partial(self._attend, held, prompt))
+        logits_LV: Tensor = self._model.lm_head(decoder.norm(hidden_LD))
         return logits_LV
 
     def select(self, keep_L: Tensor) -> None:
@@ -109,20 +106,18 @@ class ByGroup:
         plain = torch.equal(row_GS, number_L)
         self._row_GS, self._place_L = (None, None) if plain else (row_GS, place_L)
 
-    def _attend(self, module: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Query (L, heads, 1, d), own keys and values (L, kv heads, T, d) -> (L, 1, heads, d)."""
-        L, heads, _, d = query.shape
-        kv, (G, S) = key.shape[1], self._shape
+    def _attend(self, held: Any, prompt: tuple[Tensor, Tensor], query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Query (L, heads, d), the token's key and value (L, kv heads, 1, d) -> (L, heads, d)."""
+        keys, values = held.update(key, value)
+        (L, heads, d), kv, (G, S) = query.shape, key.shape[1], self._shape
         repeat = heads // kv
-        query = query.reshape(L, kv, repeat, d)
-        on_own, lse_own = flash(query, key, value, 0.0, False, scale=scale)
+        on_own, lse_own = flash(query.view(L, kv, repeat, d), keys, values, 0.0, False)
         query = query if self._row_GS is None else query.index_select(0, self._row_GS)
         query = query.reshape(G, S, kv, repeat, d).transpose(1, 2).reshape(G, kv, S * repeat, d)
-        keys, values = self._prompts[module.layer_idx]
-        on_prompt, lse_prompt = flash(query, keys, values, 0.0, False, attn_mask=self._mask, scale=scale)
+        on_prompt, lse_prompt = flash(query, *prompt, 0.0, False, attn_mask=self._mask)
         on_prompt = on_prompt.reshape(G, kv, S, repeat, d).transpose(1, 2).reshape(-1, kv, repeat, d)
         lse_prompt = lse_prompt.reshape(G, kv, S, repeat).transpose(1, 2).reshape(-1, kv, repeat)
         if self._place_L is not None:
             on_prompt, lse_prompt = (x.index_select(0, self._place_L) for x in (on_prompt, lse_prompt))
         share = (lse_prompt - lse_own).sigmoid()[..., None].to(on_own.dtype)
-        return torch.lerp(on_own, on_prompt, share).view(L, 1, heads, d)
+        return torch.lerp(on_own, on_prompt, share).view(L, heads, d)

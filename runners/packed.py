@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runners.prefix import NAME, Layout, Segment
+from runners.prefix import NAME, Layout
 from runners.rows import Groups, Rows, groups_of
+from runners.segment import Segment
 
 
 class Packed(NamedTuple):

@@ -11,8 +11,8 @@ def layer_bytes(settings: Settings, shape: ModelShape) -> int:
     """
     d, q, k, f = shape.hidden, shape.queries, shape.keys, shape.ffn
     attention = 2 * q + 2 * k
-    if settings.train.shared_prefix:  # its result once more; completions of several lengths, unpacked to one
-        attention = 4 * q + 4 * k
+    if settings.train.shared_prefix:  # its result once more, of the completions
+        attention = 3 * q + 2 * k
     elif settings.model.attention == "sdpa":  # a padded batch makes it repeat keys and values for every query head
         attention = 4 * q
     wide = 6 * d + 2 * (q + k) + attention + 4 * f

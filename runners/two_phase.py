@@ -15,8 +15,9 @@ from torch.autograd.function import once_differentiable
 from torch.distributed.fsdp import FSDPModule
 
 from runners.packed import Packed, decode, pack
-from runners.prefix import KeptKeys, Keys, Segment
+from runners.prefix import KeptKeys, Keys
 from runners.rows import Groups, Rows, groups_of
+from runners.segment import Segment
 
 MEND = "where one prompt has several texts or pictures, set train.shared_prefix=false"
 

@@ -119,7 +119,9 @@ class _Sampled(torch.autograd.Function):
         grad: bool,
     ) -> tuple[Tensor, Tensor]:
         dtype, head = _compute_dtype(hidden_ND), Head(weight_VD, bias_V)
-        keep = grad and any(ctx.needs_input_grad) and len(ids_N) * len(weight_VD) <= KEEP
+        wanted = grad and any(ctx.needs_input_grad)
+        keep = wanted and len(ids_N) * len(weight_VD) <= KEEP
+        size = size if wanted or hidden_ND.is_cuda else min(size, max(128, CACHED // len(weight_VD)))
         parts, kept = [], []
         work_ND, work_head = hidden_ND.to(dtype), _cast(head, dtype)
         for chunk in _slices(0, len(ids_N), size):

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from runners import layouts, packed, prefix
+from runners import layouts, packed
 from runners.rows import PICTURES, Rows, groups_of
 from runners.scoring import expose_hidden_states
 from tests.unit.tiny_vlm import Prompt, batch, tiny_vlm
@@ -85,24 +85,6 @@ def test_lora() -> None:
         adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
     grads = assert_equal(adapted, BATCHES["two groups"])
     assert all("lora" in name for name in grads)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_two_attentions_are_one(dtype: torch.dtype) -> None:
-    """Merging by log-sum-exp, which only the CPU has, and repeating the prompt's keys, which runs anywhere."""
-    random = torch.Generator().manual_seed(0)
-
-    def tensor(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=dtype, requires_grad=True)
-
-    inputs = [tensor(3, 4, 5, 8), tensor(3, 2, 5, 8), tensor(3, 2, 5, 8), tensor(1, 2, 7, 8), tensor(1, 2, 7, 8)]
-    weight = torch.randn(3, 4, 5, 8, generator=random, dtype=dtype)
-    found = []
-    for attend in (prefix._Merged.apply, prefix._expanded):
-        out = attend(*inputs, 0.3)
-        found.append([out, *torch.autograd.grad((out * weight).sum(), inputs)])
-    for merged, expanded in zip(*found, strict=True):
-        torch.testing.assert_close(merged, expanded, atol=1e-12 if dtype == torch.float64 else 2e-6, rtol=0)
 
 
 def test_groups_are_rows_with_one_prompt_and_the_same_pictures() -> None:

@@ -138,7 +138,7 @@ def test_memory_of_the_paper_by_hand() -> None:
     assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
     assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21
     tokens = 4096 + 4 * 4096  # four rollouts of one prompt
-    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 14 * (4096 + 1024) + 8 * 12_288
+    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 12 * 4096 + 10 * 1024 + 8 * 12_288
     flowing = 2 * (2 * 4096 + 3 * 12_288)
     last_norm = 6 * 4096
     assert line(plan, "activations, text") == tokens * (inputs_of_layers + last_norm + layer + flowing)

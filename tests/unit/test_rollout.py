@@ -284,10 +284,10 @@ def rows_forwarded(model: Any) -> Iterator[list[tuple[int, int]]]:
     seen: list[tuple[int, int]] = []
 
     def note(_: Any, args: Any) -> None:
-        rows, tokens, _ = args[0].shape
+        rows, tokens = args[0].shape
         seen.append((rows, tokens))
 
-    hook = model.model.language_model.layers[0].register_forward_pre_hook(note)
+    hook = model.model.language_model.embed_tokens.register_forward_pre_hook(note)
     yield seen
     hook.remove()
 
