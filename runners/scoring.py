@@ -17,7 +17,7 @@ from runners.head import Head
 from runners.layouts import Layouts
 from runners.rows import Rows
 from runners.two_phase import SplitGroup, together
-from runners.vocab import distil, sampled
+from runners.vocab import distil, log_probs, sampled
 
 
 def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
@@ -66,7 +66,10 @@ class Scores(NamedTuple):
 @torch.no_grad()
 def token_log_probs(model: nn.Module, rows: Rows, temperature: float) -> Tensor:
     """Log-probabilities (B, T) in float32 of the completion tokens; 0 on padding."""
-    return student_scores(model, rows, temperature).logp_BT
+    mask_BT = rows.completion_mask_BT.bool()
+    ids_N = rows.completion_BT[mask_BT]
+    logp_N: Tensor = model(rows=rows, then=lambda hidden_ND, head: log_probs(hidden_ND, head, ids_N, temperature))
+    return _spread(logp_N, mask_BT)
 
 
 @torch.no_grad()
@@ -116,8 +119,7 @@ def student_scores(
     ids_N = rows.completion_BT[mask_BT]
 
     def spread(values_N: Tensor) -> Tensor:
-        out_BT = torch.zeros(mask_BT.shape, dtype=values_N.dtype, device=values_N.device)
-        return out_BT.masked_scatter(mask_BT, values_N)
+        return _spread(values_N, mask_BT)
 
     def score(hidden_ND: Tensor, head: Head) -> Scores:
         if told is None:
@@ -129,3 +131,9 @@ def student_scores(
 
     scores: Scores = model(rows=rows, then=score, **({} if group is None else {"group": group}))
     return scores
+
+
+def _spread(values_N: Tensor, mask_BT: Tensor) -> Tensor:
+    """(B, T), 0 on padding."""
+    out_BT = torch.zeros(mask_BT.shape, dtype=values_N.dtype, device=values_N.device)
+    return out_BT.masked_scatter(mask_BT, values_N)

@@ -2,11 +2,14 @@
 their number is what a token costs, however small they are."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import rms_norm
+from torch import Tensor, nn
+from torch.nn.functional import linear, rms_norm
+
+SMALL = 1 << 20  # weights; reading more than these takes longer than the calls that are saved
 
 
 class TokenLayer:
@@ -19,23 +22,32 @@ class TokenLayer:
         self._heads, self._eps = heads, attention.q_norm.variance_epsilon
         weights = attention.q_norm.weight.expand(heads, -1), attention.k_norm.weight.expand(kv, -1)
         self._norm_Hd = torch.cat(weights)
+        self._inward = joined(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._upward = joined(layer.mlp.gate_proj, layer.mlp.up_proj)
 
     def __call__(self, hidden_LD: Tensor, cos_L1d: Tensor, sin_L1d: Tensor, attend: Callable[..., Tensor]) -> Tensor:
         """(L, D). cos, sin: as `rotary_factors` gives them. attend: (L, heads, d) from queries of this shape, and keys
         and values (L, kv heads, 1, d)."""
         layer, attention, L = self._layer, self._layer.self_attn, len(hidden_LD)
-        normed_LD = _normed(hidden_LD, layer.input_layernorm)
-        both_LHd = torch.cat([attention.q_proj(normed_LD), attention.k_proj(normed_LD)], 1)
-        both_LHd = both_LHd.view(L, -1, attention.head_dim)
-        size = both_LHd.shape[-1]
+        three_LHd = self._inward(_normed(hidden_LD, layer.input_layernorm)).view(L, -1, attention.head_dim)
+        turned, size = len(self._norm_Hd), attention.head_dim
+        both_LHd, value_LHd = three_LHd[:, :turned], three_LHd[:, turned:]
         both_LHd = rms_norm(both_LHd, (size,), None, self._eps) * self._norm_Hd
         both_LHd = torch.addcmul(both_LHd * cos_L1d, both_LHd.roll(size // 2, -1), sin_L1d)
         query_LHd, key_LHd = both_LHd[:, : self._heads], both_LHd[:, self._heads :]
-        value_LHd = attention.v_proj(normed_LD).view(L, -1, size)
         out_LHd = attend(query_LHd, key_LHd[:, :, None], value_LHd[:, :, None])
         hidden_LD = hidden_LD + attention.o_proj(out_LHd.view(L, -1))
-        out_LD: Tensor = hidden_LD + layer.mlp(_normed(hidden_LD, layer.post_attention_layernorm))
+        gate_LF, up_LF = self._upward(_normed(hidden_LD, layer.post_attention_layernorm)).chunk(2, -1)
+        out_LD: Tensor = hidden_LD + layer.mlp.down_proj(layer.mlp.act_fn(gate_LF) * up_LF)
         return out_LD
+
+
+def joined(*projections: Any) -> Callable[[Tensor], Tensor]:
+    """Their results side by side; as one product where they are plain and small, which copies their weights."""
+    plain = all(type(p) is nn.Linear and p.bias is None for p in projections)
+    if plain and sum(p.weight.numel() for p in projections) <= SMALL:
+        return partial(linear, weight=torch.cat([p.weight for p in projections]))
+    return lambda x: torch.cat([p(x) for p in projections], -1)
 
 
 def rotary_factors(decoder: Any, hidden: Tensor, position_3LA: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from runners.head import Head
 
 KEEP = 1 << 26  # logits that may wait for the backward pass: 256 MiB in float32; more are computed there again
 CACHED = 1 << 20  # logits that a CPU works on at once: larger tensors leave its caches, and each is paged in anew
+WORTH = 128  # tokens for which a CPU reads a large head once
 
 
 class Divergence(NamedTuple):
@@ -49,7 +50,7 @@ def distil(
     def compare(where: slice, student_NV: Tensor, teacher_NV: Tensor) -> tuple[Tensor, ...]:
         """Of some tokens; turns the student's logits into the loss's gradient."""
         student_N, entropy_N, _ = _statistics(student_NV, ids_N[where])
-        teacher_N, _, _ = _statistics(teacher_NV, ids_N[where])
+        teacher_N = _chosen(teacher_NV, ids_N[where])
         weight_N = coefficient(student_N, where)
         with torch.set_grad_enabled(any(wanted)):
             leaf_NV = student_NV.detach().requires_grad_(any(wanted))
@@ -87,6 +88,17 @@ def sampled(hidden_ND: Tensor, head: Head, ids_N: Tensor, temperature: float) ->
     return logp_N, entropy_N
 
 
+@torch.no_grad()
+def log_probs(hidden_ND: Tensor, head: Head, ids_N: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities (N,) of the sampled tokens in float32, without gradient."""
+    dtype, size = _compute_dtype(hidden_ND), head.chunk
+    if hidden_ND.device.type == "cpu":  # fewer at once, while the head is worth reading for them
+        size = min(size, max(WORTH, CACHED // len(head.weight_VD)))
+    work_ND, head = hidden_ND.to(dtype), _cast(head, dtype)
+    chunks = _slices(0, len(ids_N), size)
+    return torch.cat([_chosen(head(work_ND[chunk], temperature), ids_N[chunk]) for chunk in chunks])
+
+
 class _KnownGradient(torch.autograd.Function):
     """A loss and its gradients, which the backward pass multiplies by the one that arrives."""
 
@@ -119,9 +131,7 @@ class _Sampled(torch.autograd.Function):
         grad: bool,
     ) -> tuple[Tensor, Tensor]:
         dtype, head = _compute_dtype(hidden_ND), Head(weight_VD, bias_V)
-        wanted = grad and any(ctx.needs_input_grad)
-        keep = wanted and len(ids_N) * len(weight_VD) <= KEEP
-        size = size if wanted or hidden_ND.is_cuda else min(size, max(128, CACHED // len(weight_VD)))
+        keep = grad and any(ctx.needs_input_grad) and len(ids_N) * len(weight_VD) <= KEEP
         parts, kept = [], []
         work_ND, work_head = hidden_ND.to(dtype), _cast(head, dtype)
         for chunk in _slices(0, len(ids_N), size):
@@ -193,6 +203,12 @@ def _add_product(sum_VD: Tensor, a_VN: Tensor, b_ND: Tensor) -> None:
     else:
         # Not addmm_, which PyTorch's counter of operations does not see.
         torch.addmm(sum_VD, a_VN.to(sum_VD.dtype), b_ND.to(sum_VD.dtype), out=sum_VD)
+
+
+def _chosen(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
+    """Log-probability (N,) of the token `ids`, in float32 or wider."""
+    wide_NV = _wide(logits_NV)
+    return wide_NV.gather(1, ids_N[:, None])[:, 0] - wide_NV.logsumexp(-1)
 
 
 def _statistics(logits_NV: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
