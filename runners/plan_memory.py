@@ -5,7 +5,8 @@ training really holds, as TRL 1.16, accelerate 1.15 and peft 0.21 do it:
 
 * A trained weight keeps the dtype it is loaded in, and so do its gradient and both AdamW averages. Two exceptions: peft
   makes adapters float32, and accelerate's FSDP2 makes every trained weight float32 under mixed precision.
-* FSDP2 computes in the model's dtype; DDP keeps a second copy of the gradients in its buckets.
+* FSDP2 computes in the model's dtype; DDP keeps a second copy of the gradients in its buckets, and a third one while
+  those of a group's last part wait for its prompt's: see runners/two_phase.py.
 * Gradients exist while an update accumulates, and are freed after it.
 """
 
@@ -165,13 +166,16 @@ def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
     trained = numbers(n)
     over = f" / {parts} GPUs" if parts > 1 else ""
     update = frozenset({"update", "scoring"} if method.distils else {"update"})
-    buckets = 2 if settings.train.processes > 1 and parts == 1 else 1
-    bucket_words = ", twice: DDP's buckets" if buckets == 2 else ""
+    copies, copy_words = 1, ""
+    if settings.train.processes > 1 and parts == 1:
+        copies, copy_words = 2, ", twice: DDP's buckets"
+        if two_phase(settings):
+            copies, copy_words = 3, ", three times: DDP's buckets, and what waits in a group's last part"
     lines = [
         Line("trained weights", f"{trained} x {size} bytes{over}", n * size / parts, ALWAYS),
         Line("frozen weights", f"{numbers(frozen)} x {compute} bytes{over}", frozen * compute / parts, ALWAYS),
         Line("AdamW", f"2 averages x {trained} x {size} bytes{over}", 2 * n * size / parts, ALWAYS),
-        Line("gradients", f"as the trained weights{bucket_words}", buckets * n * size / parts, update),
+        Line("gradients", f"as the trained weights{copy_words}", copies * n * size / parts, update),
     ]
     if parts > 1:
         whole = 2 * shape.largest_layer + shape.outside_layers + shape.head

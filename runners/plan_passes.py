@@ -46,15 +46,12 @@ def parts(settings: Settings) -> int:
 
 def two_phase(settings: Settings) -> bool:
     """Whether an update goes through each prompt once though its group comes in parts: see runners/two_phase.py."""
-    sharded = settings.train.sharding == "fsdp2" and settings.train.processes > 1
-    return parts(settings) > 1 and not sharded
+    return parts(settings) > 1
 
 
 def student_passes(settings: Settings) -> list[Pass]:
     """The micro-batches of an update, over all processes. Of a group in parts the first one forwards the prompt."""
     found = _passes(settings, _alike(settings), settings.train.device_batch, settings.train.max_prompt_tokens)
-    if not two_phase(settings):
-        return found
     return [one if i % parts(settings) == 0 else one._replace(prompts=0, pictures=0) for i, one in enumerate(found)]
 
 

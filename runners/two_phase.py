@@ -1,21 +1,23 @@
 """A group whose rows come in several micro-batches, with its prompt and pictures computed once all the same.
 
 The first micro-batch forwards the prompt as well. Completions attend to the prompt's keys and values cut off from their
-graph, and each micro-batch's backward pass leaves its gradient there. The last one takes them with the graph: its
-backward pass goes on through the prompt, once, with all that has gathered. What is held are the prompt's activations,
-one micro-batch's, and the gradients that gather.
+graph, and each micro-batch's backward pass leaves its gradient there. The last one's then goes through the prompt,
+once, with all that has gathered. What is held are the prompt's activations, one micro-batch's, and the gradients that
+gather.
 """
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed import get_world_size, is_initialized
 from torch.distributed.fsdp import FSDPModule
 
 from runners.packed import Packed, decode, pack
-from runners.prefix import KeptKeys, Keys
+from runners.prefix import KeptKeys
 from runners.rows import Groups, Rows, groups_of
 from runners.segment import Segment
 
@@ -60,7 +62,7 @@ class SplitGroup:
         tensors = prompt.leaves
         if not self._left:  # nothing is kept, whatever becomes of the pass
             self._prompt, self._shown = None, ()
-            tensors = _Joined.apply(prompt.leaves, *prompt.tensors)
+            tensors = _joined(prompt, in_one_pass=_one_gradient_each(model))
         return _completions(model, rows, prompt, tensors)
 
 
@@ -79,13 +81,18 @@ def together(parts: list[Rows]) -> Rows:
     )
 
 
-def can_split(model: nn.Module) -> bool:
+def can_split(model: Any) -> bool:
     """Whether a later backward pass can go through what an earlier forward pass has left.
 
-    Not without gradient; not where FSDP frees the weights in between; and not under reentrant gradient checkpointing,
-    which hands keys and values over without their graph: gradients would be wrong, without an error.
+    Under FSDP2 it can: the weights that a pass has saved are storage that is freed and filled again, and the gradient
+    of a layer's output fills it, in whichever pass. Not without gradient. Not under reentrant gradient checkpointing,
+    which hands keys and values over without their graph: gradients would be wrong, without an error. And not where
+    FSDP2 holds the last norm apart: beside a head that is read by value and never called it takes that norm's forward
+    for unfinished, and does not fill its storage again for the prompt, whose backward pass would read freed memory.
     """
-    return torch.is_grad_enabled() and not any(isinstance(m, FSDPModule) or _reentrant(m) for m in model.modules())
+    if not torch.is_grad_enabled() or isinstance(model.model.language_model.norm, FSDPModule):
+        return False
+    return not any(_reentrant(m) for m in model.modules())
 
 
 def _reentrant(module: nn.Module) -> bool:
@@ -118,10 +125,11 @@ def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, 
     last_1D, *flat = tensors
     mask_BT = rows.completion_mask_BT.bool()
     lengths, device = mask_BT.sum(1).tolist(), mask_BT.device
-    if not any(lengths):
-        return last_1D[:0]
-    keys: Keys = dict(zip(prompt.layers, zip(flat[::2], flat[1::2], strict=True), strict=True))
     ids_N = rows.completion_BT[mask_BT]
+    N = len(ids_N)
+    if not N:  # one token all the same, which predicts nothing: FSDP2's other processes wait for this one at each layer
+        lengths, ids_N = [1], ids_N.new_zeros(1)
+    keys = dict(zip(prompt.layers, zip(flat[::2], flat[1::2], strict=True), strict=True))
     step_N = torch.cat([torch.arange(n, device=device) for n in lengths])
     packed = Packed(
         ids_N,
@@ -131,27 +139,50 @@ def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, 
         torch.where(step_N > 0, torch.arange(len(ids_N), device=device), 0),  # with the prompt's last in front
         Groups([], []),
     )
-    hidden_ND = decode(model, packed, prompt_keys=keys)
-    return torch.cat([last_1D, hidden_ND]).index_select(0, packed.predicts_N)
+    # Not a dictionary: FSDP2 looks into one, and each layer would give every other layer's keys a gradient of zeros.
+    hidden_ND = decode(model, packed, prompt_keys=MappingProxyType(keys))
+    return torch.cat([last_1D, hidden_ND]).index_select(0, packed.predicts_N[:N])
+
+
+def _joined(prompt: Prompt, in_one_pass: bool) -> tuple[Tensor, ...]:
+    """The prompt's tensors for the last part. Where its backward pass goes on through the prompt, the engine holds the
+    gradients of all weights until it has the prompt's to add; where there is another pass inside, it holds none."""
+    tensors, behind = (prompt.tensors, ()) if in_one_pass else (prompt.leaves, prompt.tensors)
+    joined: tuple[Tensor, ...] = _Joined.apply(prompt.leaves, behind, *tensors)
+    return joined
+
+
+def _one_gradient_each(model: nn.Module) -> bool:
+    """Whether a backward pass may bring each weight but one gradient: DDP sends it away at once."""
+    several = is_initialized() and get_world_size() > 1
+    return several and not any(isinstance(m, FSDPModule) for m in model.modules())
 
 
 class _Joined(torch.autograd.Function):
-    """The prompt's tensors as they are; on the way back with the gradients that have gathered in their leaves.
+    """The tensors as they are; on the way back the gradients that have gathered in the leaves go to them, or to those
+    `behind` them, in a backward pass of their own.
 
     One function of all of them: it runs whichever of them the last part has used, and when that part's own activations
     are gone.
     """
 
     @staticmethod
-    def forward(ctx: Any, leaves: tuple[Tensor, ...], *tensors: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        ctx.leaves = leaves
+    def forward(  # type: ignore[override]
+        ctx: Any, leaves: tuple[Tensor, ...], behind: tuple[Tensor, ...], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.leaves, ctx.behind = leaves, behind
         ctx.set_materialize_grads(False)
         return tuple(x.view_as(x) for x in tensors)
 
     @staticmethod
     @once_differentiable  # type: ignore[misc]
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return None, *(_gathered(leaf, grad) for leaf, grad in zip(ctx.leaves, grads, strict=True))
+        gathered = [_gathered(leaf, grad) for leaf, grad in zip(ctx.leaves, grads, strict=True)]
+        if not ctx.behind:
+            return None, None, *gathered
+        known = [(x, grad) for x, grad in zip(ctx.behind, gathered, strict=True) if grad is not None]
+        torch.autograd.backward([x for x, _ in known], [grad for _, grad in known])
+        return None, None, *(None for _ in gathered)
 
 
 def _gathered(leaf: Tensor, grad: Tensor | None) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
+from torch.utils._pytree import tree_leaves
 
 from runners import layouts, packed, scoring, two_phase
 from runners.prefix import KeptKeys
@@ -92,6 +93,12 @@ def test_lora() -> None:
     assert all("lora" in name for name in grads)
 
 
+def test_a_backward_pass_that_goes_on_through_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under DDP."""
+    monkeypatch.setattr(two_phase, "_one_gradient_each", lambda model: True)
+    assert_equal_to_rows(tiny_vlm(), GROUPS["ragged"], [[0, 1], [2, 3]])
+
+
 def test_two_groups_one_after_the_other() -> None:
     model, rows = tiny_vlm().double(), BATCHES["two groups"]
     packed.prepare(model)
@@ -108,6 +115,21 @@ def checkpointed(model: Any, reentrant: bool) -> Any:
     model.train().gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
     model.enable_input_require_grads()
     return model
+
+
+def test_a_layer_is_handed_no_keys_in_the_open() -> None:
+    """FSDP2 hooks each tensor with a gradient that it finds in a layer's arguments: each layer would give the keys of
+    all others a gradient of zeros."""
+    model, rows = tiny_vlm(), GROUPS["one group"]
+    packed.prepare(model)
+    found = list[Any]()
+    model.model.language_model.layers[1].register_forward_pre_hook(
+        lambda _, args, kwargs: found.append(tree_leaves((args[1:], kwargs))), with_kwargs=True
+    )
+    group = SplitGroup(2)
+    group.hidden_states(model, rows.select([0, 1]))
+    assert len(found) == 2 and any(isinstance(x, Mapping) for x in found[1]), "prompt, and completions with its keys"
+    assert not [x for leaves in found for x in leaves if isinstance(x, Tensor) and x.requires_grad]
 
 
 def test_gradient_checkpointing_recomputes_the_same_layout() -> None:
@@ -155,6 +177,24 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def test_gradients_of_the_last_part_do_not_wait_for_the_prompts() -> None:
+    """They would be held whole beside those of the parts before it."""
+    model, rows, group = tiny_vlm(), GROUPS["ragged"], SplitGroup(2)
+    packed.prepare(model)
+    weights = dict(model.model.language_model.layers.named_parameters())
+    known = list[str]()
+    for part in ([0, 1], [2, 3]):
+        hidden_ND = group.hidden_states(model, rows.select(part))
+        if group.begun:
+            prompt = group._prompt
+        else:
+            for p in weights.values():
+                p.grad = None
+            prompt.tensors[0].register_hook(lambda _: known.extend(n for n, p in weights.items() if p.grad is not None))
+        hidden_ND.sum().backward()
+    assert known == list(weights)
 
 
 @pytest.mark.parametrize("checkpoints", [False, True])
@@ -276,12 +316,17 @@ def test_reentrant_checkpointing_takes_each_part_by_itself() -> None:
         assert not can_split(tiny_vlm())
 
 
-def test_sharded_weights_take_each_part_by_itself() -> None:
+@pytest.mark.parametrize(
+    ("together", "splits"), [(["layers.0"], True), (["norm"], False), (["norm", "embed_tokens"], False)]
+)
+def test_a_sharded_last_norm_takes_each_part_by_itself(together: list[str], splits: bool) -> None:
+    """What else is sharded splits: see test_two_phase_sharded.py."""
     model = tiny_vlm()
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
-        fully_shard(model.model.language_model.layers[0], mesh=mesh)
-        assert not can_split(model)
+        unit = [model.model.language_model.get_submodule(name) for name in together]
+        fully_shard(unit if len(unit) > 1 else unit[0], mesh=mesh)
+        assert can_split(model) == splits
     finally:
         dist.destroy_process_group()
