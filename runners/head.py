@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import linear
 
 CHUNK = 1 << 24  # logits that exist at once: 64 MiB in float32, times the handful that a divergence holds
@@ -19,7 +19,9 @@ class Head(NamedTuple):
     @classmethod
     def of(cls, model: Any) -> "Head":
         module = model.get_output_embeddings()
-        return cls(*(p.full_tensor() if isinstance(p, DTensor) else p for p in (module.weight, module.bias)))
+        if isinstance(module, FSDPModule):  # it is never called, and so never gathered unless it is tied
+            module.unshard()
+        return cls(module.weight, module.bias)
 
     def frozen(self, copy: bool) -> "Head":
         """Without gradient; a copy where the weights are about to change in place."""

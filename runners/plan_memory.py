@@ -5,8 +5,9 @@ training really holds, as TRL 1.16, accelerate 1.15 and peft 0.21 do it:
 
 * A trained weight keeps the dtype it is loaded in, and so do its gradient and both AdamW averages. Two exceptions: peft
   makes adapters float32, and accelerate's FSDP2 makes every trained weight float32 under mixed precision.
-* FSDP2 computes in the model's dtype; DDP keeps a second copy of the gradients in its buckets, and a third one while
-  those of a group's last part wait for its prompt's: see runners/two_phase.py.
+* FSDP2 computes in the model's dtype, and reduces each micro-batch's gradients in float32 to shards.
+* DDP keeps a second copy of the gradients in its buckets, and a third one while those of a group's last part wait for
+  its prompt's: see runners/two_phase.py.
 * Gradients exist while an update accumulates, and are freed after it.
 """
 
@@ -87,8 +88,7 @@ def rollouts_per_gpu(settings: Settings) -> int:
 
 def trained_bytes(settings: Settings) -> int:
     """Bytes of a trained weight: see the top of this file."""
-    sharded = settings.train.sharding == "fsdp2" and settings.train.processes > 1
-    return 4 if settings.model.lora is not None or sharded else BYTES[settings.model.dtype]
+    return 4 if settings.model.lora is not None or shards(settings) > 1 else BYTES[settings.model.dtype]
 
 
 def shards(settings: Settings) -> int:
@@ -179,8 +179,9 @@ def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]
     ]
     if parts > 1:
         whole = 2 * shape.largest_layer + shape.outside_layers + shape.head
-        words = "two decoder layers, the head and what is in no layer, whole; one whole gradient"
-        lines.append(Line("FSDP2 at work", words, (whole + max(shape.head, shape.largest_layer)) * compute, ALWAYS))
+        one = max(shape.head, shape.largest_layer)
+        words = "two decoder layers, the head and what is in no layer, whole; one whole gradient, in float32 too"
+        lines.append(Line("FSDP2 at work", words, (whole + one) * compute + 4 * one, ALWAYS))
     return lines
 
 
@@ -283,27 +284,21 @@ def keeps_logits(settings: Settings, shape: ModelShape) -> bool:
 
 
 def head_lines(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    """Logits exist a chunk at a time; the head is read by value, so FSDP2 gathers it in the dtype it is kept in."""
+    """Logits exist a chunk at a time; FSDP2 gathers the head, with what is in no layer, in the dtype of computation."""
     from runners.head import CHUNK
 
     phase, compute = frozenset({"update"}), BYTES[settings.model.dtype]
-    width = trained_bytes(settings) if shape.head_trained else compute
+    width = trained_bytes(settings) if shape.head_trained and shards(settings) == 1 else compute
     head, head_size = shape.head * width, numbers(shape.head)
-    gathered = head if shards(settings) > 1 else 0
     own = teacher_copy(settings, method, shape) > 0 and shape.head_trained
     chunk, copies = max(CHUNK, shape.vocabulary), LOGIT_COPIES if method.distils else SAMPLED_COPIES
     tokens = _largest(student_passes(settings)).scored
     lines = [
         Line("logits", f"{chunk:,} at a time x {copies} float32 copies", chunk * copies * 4, phase),
-        Line("head, gathered", f"{head_size}, whole", gathered, frozenset({"scoring", "update"})),
     ]
     if method.policy_gradient and keeps_logits(settings, shape):
         words = f"{tokens:,} tokens x {shape.vocabulary:,}, kept for the backward pass"
         lines.append(Line("logits, kept", words, tokens * shape.vocabulary * compute, phase))
-    if width > compute:
-        both = 2 if method.distils else 1
-        words = f"{head_size} in {settings.model.dtype}{', the teacher too' if both > 1 else ''}"
-        lines.append(Line("head, cast", words, both * shape.head * compute, phase))
     if shape.head_trained:
         words = f"{head_size} x 4 bytes, whole, summed over the chunks"
         each = 4 + (width if width < 4 else 0)  # it is cast to the dtype of the weights in the end
@@ -316,7 +311,7 @@ def head_lines(settings: Settings, method: Method, shape: ModelShape) -> list[Li
         told = _largest(teacher_passes(settings, method, 0)).scored
         states, words = states + told, f"{words}; the teacher's of {told:,} tokens"
     lines.append(Line("hidden states", words, states * shape.hidden * compute, phase))
-    if method.distils and (own or gathered):
+    if method.distils and own:
         words = f"{head_size}, whole, while a divergence is computed"
         lines.append(Line("teacher's head", words, head, phase))
     return lines

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
@@ -19,6 +18,7 @@ from runners.next_token import ByGroup, ByRow
 from runners.packed import can_pack
 from runners.prefix import NAME
 from runners.rows import PICTURES, Group, Rows, groups_of
+from runners.sharding import is_sharded
 
 PREFILL_ONLY = (*PICTURES, "mm_token_type_ids")
 UNEVEN = 2  # groups of unequal sizes are forwarded as equal ones; by how much this may add to the rows
@@ -53,7 +53,7 @@ def sample(
         out: Tensor = type(model)._sample(model, input_ids, **stock, **kwargs)
         return out
     following = _prefill(model, input_ids, kwargs)
-    if _sharded(model):
+    if is_sharded(model):
         kwargs = {k: v for k, v in kwargs.items() if k not in PREFILL_ONLY}
         out = type(model)._sample(model, input_ids, **stock, **kwargs)
         return out
@@ -67,11 +67,7 @@ def sample(
 def _in_step(model: Any) -> bool:
     """Whether processes share the weights, and so must forward equally often: until the last of them has ended."""
     alone = not dist.is_initialized() or dist.get_world_size() == 1
-    return not alone and _sharded(model)
-
-
-def _sharded(model: Any) -> bool:
-    return any(isinstance(module, FSDPModule) for module in model.modules())
+    return not alone and is_sharded(model)
 
 
 def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGroup:
@@ -105,7 +101,7 @@ def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGr
 
 def _has_known_decoder(model: Any, cache: Any) -> bool:
     """Whether next_token.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
-    if not can_pack(model) or model.device.type != "cpu" or _sharded(model):
+    if not can_pack(model) or model.device.type != "cpu" or is_sharded(model):
         return False
     # In bfloat16 the sum of two partial softmaxes is rounded otherwise than one. accelerate's autocast is around the
     # model's own forward; it leaves this name.

@@ -19,6 +19,7 @@ from runners.data import training_rows
 from runners.errors import UserError
 from runners.model import load, locate
 from runners.plan import teacher_on_host
+from runners.plan_memory import shards
 from runners.processes import rank
 from runners.record import Recorder, RunCallback
 from runners.rewards import accuracy, formatted
@@ -70,6 +71,8 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         gradient_checkpointing=t.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,
+        # Or else each process would hold the whole gradient until the last micro-batch.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": shards(settings) > 1}},
         reward_weights=list(REWARDS[t.reward].values()),
         bf16=settings.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),

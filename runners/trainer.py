@@ -25,6 +25,7 @@ from runners.record import OWN, Recorder
 from runners.rollout import share_prompts
 from runners.rows import PICTURES, Rows
 from runners.scoring import Scores, Told, expose_hidden_states, student_scores, token_log_probs, told_parts, weighed
+from runners.sharding import keep_float32
 from runners.teacher import TeacherWeights
 from runners.told import privileges, teacher_inputs, told_prompts, turn
 from runners.two_phase import SplitGroup
@@ -58,6 +59,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        keep_float32(self.accelerator.state)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy

@@ -20,6 +20,7 @@ from runners.packed import Packed, decode, pack
 from runners.prefix import KeptKeys
 from runners.rows import Groups, Rows, groups_of
 from runners.segment import Segment
+from runners.sharding import is_sharded
 
 MEND = "where one prompt has several texts or pictures, set train.shared_prefix=false"
 
@@ -155,7 +156,7 @@ def _joined(prompt: Prompt, in_one_pass: bool) -> tuple[Tensor, ...]:
 def _one_gradient_each(model: nn.Module) -> bool:
     """Whether a backward pass may bring each weight but one gradient: DDP sends it away at once."""
     several = is_initialized() and get_world_size() > 1
-    return several and not any(isinstance(m, FSDPModule) for m in model.modules())
+    return several and not is_sharded(model)
 
 
 class _Joined(torch.autograd.Function):

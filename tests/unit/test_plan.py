@@ -133,7 +133,10 @@ def test_memory_of_the_paper_by_hand() -> None:
     assert line(plan, "frozen weights") == 0
     assert line(plan, "vLLM") == pytest.approx(42 * GIB)
     assert line(plan, "pictures") == (256 + 1 + 1) * 4096 * 1536 * 4, "every rollout's, then those of a pass"
-    assert line(plan, "head, gathered") == 151_936 * 4096 * 4
+    head, layer = 151_936 * 4096, 4096 * (2 * 4096 + 2 * 1024) + 3 * 4096 * 12_288 + 2 * 4096 + 2 * 128
+    outside = plan.shape.outside_layers  # the last norm, and of the picture tower what is around its layers
+    assert line(plan, "FSDP2 at work") == 2 * (2 * layer + outside + head + head) + 4 * head
+    assert line(plan, "head's gradient") == head * (4 + 2)
     cache = key_value_cache(settings, plan.shape, 140 * GIB)
     assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
     assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21

@@ -201,7 +201,7 @@ def test_in_16_bits_the_tokens_are_those_of_the_models_own_pass(loaded: Any, mon
 @pytest.mark.parametrize("kind", ["in step", "without cache"])
 def test_transformers_own_loop_where_ours_does_not_fit(loaded: Any, monkeypatch: Any, kind: str) -> None:
     model, processor = loaded
-    monkeypatch.setattr(rollout, "_sharded", lambda _: kind == "in step")
+    monkeypatch.setattr(rollout, "is_sharded", lambda _: kind == "in step")
     monkeypatch.setattr(rollout, "_in_step", lambda _: kind == "in step")
     monkeypatch.setattr(rollout, "decode", None)
     batch = inputs(processor, PROMPTS["mixed, rows apart"])

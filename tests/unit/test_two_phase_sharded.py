@@ -38,6 +38,13 @@ def checkpointed() -> Any:
     return model
 
 
+def untied() -> Any:
+    """As the larger models are: with a head that no other module shares, and nobody calls."""
+    model = tiny_vlm()
+    model.lm_head.weight = torch.nn.Parameter(1.5 * model.lm_head.weight.detach())
+    return model
+
+
 def wrapped() -> Any:
     """With its layers in checkpoints as accelerate puts them there: outside of them is the shard."""
     model = tiny_vlm()
@@ -67,12 +74,15 @@ def layers_and_rest(model: Any, reshard: bool, **shared: Any) -> None:
     fully_shard(model, reshard_after_forward=reshard, **shared)
 
 
-def as_accelerate(model: Any, reshard: bool, **shared: Any) -> None:
-    """Embedding and head, which are one tensor, are a unit of their own."""
+def as_accelerate(model: Any, reshard: bool | None, **shared: Any) -> None:
+    """Embedding and head are units of their own, and one where they are one tensor."""
     own = inner(model).model
     for layer in (*own.language_model.layers, *own.visual.blocks):
         fully_shard(layer, reshard_after_forward=reshard, **shared)
-    fully_shard([own.language_model.embed_tokens, inner(model).lm_head], reshard_after_forward=False, **shared)
+    ends = [own.language_model.embed_tokens, inner(model).lm_head]
+    tied = ends[0].weight is ends[1].weight
+    for unit in [ends] if tied else ends:
+        fully_shard(unit, reshard_after_forward=False, **shared)
     fully_shard(model, **shared)
 
 
@@ -94,6 +104,7 @@ CASES = {
     "checkpoints": Case(checkpointed),
     "layers in checkpoints": Case(wrapped, at_the_end=False),
     "adapter": Case(adapted),
+    "a head of its own": Case(untied),
     "unlike processes": Case(
         rows=[batch([TEXT] * 4, [0, 0, 3, 2]), batch([SHORT] * 4, [6, 1, 0, 0])], parts=[[[0, 1], [3]], HALVES]
     ),
