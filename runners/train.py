@@ -87,8 +87,12 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
     )
 
 
-def fit_prompts(rows: Any, processor: Any, limit: int) -> Any:
-    """Without the rows whose prompt, pictures included, is longer than `limit` tokens."""
+def fit_prompts(rows: Any, processor: Any, limit: int, sharded: bool = False) -> Any:
+    """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
+
+    Raises UserError where none is left, and for `sharded` weights where some rows show pictures and some show none: a
+    process without one would not call the picture tower, for whose weights the others wait.
+    """
 
     def tokens(row: dict[str, Any]) -> int:
         text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
@@ -96,7 +100,16 @@ def fit_prompts(rows: Any, processor: Any, limit: int) -> Any:
         pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
         return text + sum(pictures)
 
-    kept = [i for i, row in enumerate(rows) if tokens(row) <= limit]
+    kept, with_pictures = list[int](), 0
+    for i, row in enumerate(rows):
+        if tokens(row) <= limit:
+            kept.append(i)
+            with_pictures += bool(row["images"])
+    if sharded and 0 < with_pictures < len(kept):
+        raise UserError(
+            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, which sharded weights cannot train "
+            "on beside those that have: keep one kind, or set train.sharding=none"
+        )
     if not kept:
         raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
     if len(kept) < len(rows):
@@ -148,7 +161,8 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     model, processor = load(settings.model)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    rows = fit_prompts(training_rows(settings), processor, settings.train.max_prompt_tokens)
+    limit, sharded = settings.train.max_prompt_tokens, shards(settings) > 1
+    rows = fit_prompts(training_rows(settings), processor, limit, sharded)
     gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,
