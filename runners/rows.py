@@ -68,6 +68,21 @@ class Rows:
         return [self.select(list(range(start, min(start + size, total)))) for start in range(0, total, size)]
 
 
+def together(parts: list[Rows]) -> Rows:
+    """Micro-batches under one padding as one batch: the way back from `Rows.split`."""
+    types = [rows.types_BP for rows in parts if rows.types_BP is not None]
+    pictures = [rows.pictures for rows in parts if rows.pictures]
+    return Rows(
+        torch.cat([rows.prompt_BP for rows in parts]),
+        torch.cat([rows.prompt_mask_BP for rows in parts]),
+        torch.cat([rows.completion_BT for rows in parts]),
+        torch.cat([rows.completion_mask_BT for rows in parts]),
+        torch.cat(types) if types else None,
+        {name: torch.cat([shown[name] for shown in pictures]) for name in pictures[0]} if pictures else {},
+        [count for rows in parts for count in rows.images_B],
+    )
+
+
 class Group(NamedTuple):
     """Rows that share their prompt and pictures; `images` count through the batch's distinct pictures."""
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from methods.functional import importance_ratio
 from runners.head import Head
 from runners.layouts import Layouts
-from runners.rows import Rows
-from runners.two_phase import SplitGroup, together
+from runners.rows import Rows, together
+from runners.two_phase import SplitGroup
 from runners.vocab import distil, log_probs, sampled
 
 

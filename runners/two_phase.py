@@ -67,21 +67,6 @@ class SplitGroup:
         return _completions(model, rows, prompt, tensors)
 
 
-def together(parts: list[Rows]) -> Rows:
-    """Micro-batches under one padding as one batch."""
-    types = [rows.types_BP for rows in parts if rows.types_BP is not None]
-    pictures = [rows.pictures for rows in parts if rows.pictures]
-    return Rows(
-        torch.cat([rows.prompt_BP for rows in parts]),
-        torch.cat([rows.prompt_mask_BP for rows in parts]),
-        torch.cat([rows.completion_BT for rows in parts]),
-        torch.cat([rows.completion_mask_BT for rows in parts]),
-        torch.cat(types) if types else None,
-        {name: torch.cat([shown[name] for shown in pictures]) for name in pictures[0]} if pictures else {},
-        [count for rows in parts for count in rows.images_B],
-    )
-
-
 def can_split(model: Any) -> bool:
     """Whether a later backward pass can go through what an earlier forward pass has left.
 

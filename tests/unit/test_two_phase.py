@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 from runners import layouts, packed, scoring, two_phase
 from runners.prefix import KeptKeys
-from runners.rows import Rows
-from runners.two_phase import SplitGroup, can_split, together
+from runners.rows import Rows, together
+from runners.two_phase import SplitGroup, can_split
 from tests.unit.test_packed import BATCHES, ONE, OTHER, TEXT, other_pictures, shuffled
 from tests.unit.tiny_vlm import Prompt, batch, tiny_vlm
 
