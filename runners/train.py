@@ -87,11 +87,11 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
     )
 
 
-def fit_prompts(rows: Any, processor: Any, limit: int, sharded: bool = False) -> Any:
+def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
     """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
 
-    Raises UserError where none is left, and for `sharded` weights where some rows show pictures and some show none: a
-    process without one would not call the picture tower, for whose weights the others wait.
+    Raises UserError where none is left, and for several `processes` where some rows show pictures and some show none:
+    a process without one would not call the picture tower, for whose gradients the others wait.
     """
 
     def tokens(row: dict[str, Any]) -> int:
@@ -105,10 +105,10 @@ def fit_prompts(rows: Any, processor: Any, limit: int, sharded: bool = False) ->
         if tokens(row) <= limit:
             kept.append(i)
             with_pictures += bool(row["images"])
-    if sharded and 0 < with_pictures < len(kept):
+    if processes > 1 and 0 < with_pictures < len(kept):
         raise UserError(
-            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, which sharded weights cannot train "
-            "on beside those that have: keep one kind, or set train.sharding=none"
+            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, and several processes cannot train "
+            "on them beside the others: keep one kind, or set train.processes=1"
         )
     if not kept:
         raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
@@ -161,8 +161,8 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     model, processor = load(settings.model)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    limit, sharded = settings.train.max_prompt_tokens, shards(settings) > 1
-    rows = fit_prompts(training_rows(settings), processor, limit, sharded)
+    limit, processes = settings.train.max_prompt_tokens, settings.train.processes
+    rows = fit_prompts(training_rows(settings), processor, limit, processes)
     gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,

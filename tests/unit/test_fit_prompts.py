@@ -1,4 +1,4 @@
-"""Which training rows are kept, and what sharded weights cannot train on."""
+"""Which training rows are kept, and what several processes cannot train on."""
 
 from typing import Any
 
@@ -42,10 +42,10 @@ def test_a_picture_is_part_of_its_prompt(processor: Any) -> None:
     assert len(fit_prompts(rows((SHORT, 0)), processor, alone)) == 1
 
 
-def test_sharded_weights_want_pictures_in_all_prompts_or_in_none(processor: Any) -> None:
+def test_several_processes_want_pictures_in_all_prompts_or_in_none(processor: Any) -> None:
     mixed = rows((SHORT, 0), (SHORT, 1), (LONG, 1))
-    with pytest.raises(UserError, match=r"1 of 2 prompts have no picture.*train\.sharding=none"):
-        fit_prompts(mixed, processor, 40, sharded=True)
+    with pytest.raises(UserError, match=r"1 of 2 prompts have no picture.*train\.processes=1"):
+        fit_prompts(mixed, processor, 40, processes=2)
     assert len(fit_prompts(mixed, processor, 40)) == 2
     for alike in (mixed.select([0]), mixed.select([1]), rows((SHORT, 1), (LONG, 0))):
-        assert len(fit_prompts(alike, processor, 40, sharded=True)) == 1
+        assert len(fit_prompts(alike, processor, 40, processes=2)) == 1
