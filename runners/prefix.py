@@ -21,7 +21,6 @@ from runners.segment import Segment
 
 NAME = "shared_prefix"
 
-
 Layout = tuple[Segment, ...]
 Keys = Mapping[int, tuple[Tensor, Tensor]]  # of one prompt, by layer: keys and values, (1, kv heads, P, d) each
 

@@ -1,9 +1,6 @@
 """The same training on one process, on two, and in several micro-batches."""
 
 import json
-import os
-import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +10,10 @@ import pytest
 
 from methods import METHODS
 from runners import train
+from tests.e2e import warm
 from tests.e2e.fixed_rollouts import trajectories
 from tests.e2e.helpers import ROOT
-from tests.e2e.warm import Finished, cli, context
+from tests.e2e.warm import Finished, cli
 
 # Three prompts of four rollouts: on two processes the second group lies on both.
 COMMON = (
@@ -62,12 +60,7 @@ def two_groups(one_process: Histories, tmp_path_factory: pytest.TempPathFactory)
     return trajectories(METHODS_SPLIT, tmp_path_factory.mktemp("groups"), [*WHOLE, "train.micro_batch=8"])
 
 
-def _one_of_two(rank: int, port: int, folder: Path) -> None:
-    """A process with what torchrun tells it, and no GPU."""
-    with (folder / f"stderr{rank}").open("wb") as said:
-        os.dup2(said.fileno(), sys.stderr.fileno())
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+def _one_of_two(rank: int, folder: Path) -> None:
     found = [
         trajectories([*METHODS], folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
         trajectories(METHODS_SPLIT, folder / "split", [*WHOLE, "train.micro_batch=1", "train.processes=2"]),
@@ -80,16 +73,7 @@ def _one_of_two(rank: int, port: int, folder: Path) -> None:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> list[Histories]:
     """Two processes that first divide all rollouts between them, and then take whole groups in parts."""
     folder = tmp_path_factory.mktemp("two")
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    processes = [context.Process(target=_one_of_two, args=(rank, port, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    said = "".join((folder / f"stderr{rank}").read_text() for rank in range(2))
-    assert [process.exitcode for process in processes] == [0, 0], said[-3000:]
-    assert "shared prefix:" not in said, "a layout that differs would be rows in disguise"
+    warm.launched(_one_of_two, folder)
     histories: list[Histories] = json.loads((folder / "history.json").read_text())
     return histories
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,10 @@ from torch.distributed.fsdp import FSDPModule
 
 from runners import train, two_phase
 from runners.processes import launch_file
+from tests.e2e import warm
 from tests.e2e.fixed_rollouts import trajectories
 from tests.e2e.helpers import small
 from tests.e2e.test_processes import WHOLE, assert_same
-from tests.e2e.warm import context
 
 METHOD = "rlsd"
 ONCE = (*WHOLE, "train.steps=1")
@@ -51,11 +49,7 @@ def _counted(name: str, seen: list[Any]) -> None:
     setattr(two_phase, name, counting)
 
 
-def _one_of_two(rank: int, port: int, folder: Path, dtype: str) -> None:
-    with (folder / f"stderr{rank}").open("wb") as said:
-        os.dup2(said.fileno(), sys.stderr.fileno())
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+def _one_of_two(rank: int, folder: Path, dtype: str) -> None:
     _as_launched()
     prompts, parts = list[Any](), list[Any]()
     _counted("_forward", prompts)
@@ -67,16 +61,7 @@ def _one_of_two(rank: int, port: int, folder: Path, dtype: str) -> None:
 
 def _trained(folder: Path, dtype: str) -> list[Any]:
     """What each of two processes has to say of the same training."""
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    processes = [context.Process(target=_one_of_two, args=(rank, port, folder, dtype)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    said = "".join((folder / f"stderr{rank}").read_text() for rank in range(2))
-    assert [process.exitcode for process in processes] == [0, 0], said[-3000:]
-    assert "shared prefix:" not in said, "a layout that differs would be rows in disguise"
+    warm.launched(_one_of_two, folder, dtype)
     return [json.loads((folder / f"found{rank}.json").read_text()) for rank in range(2)]
 
 

@@ -3,6 +3,7 @@ imports: each would otherwise spend up to fifteen seconds on them."""
 
 import multiprocessing
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -38,6 +39,34 @@ def cli(folder: Path, *words: str, main: Callable[[], None] | None = None) -> Fi
         process.join()
         assert process.exitcode is not None
         return Finished(process.exitcode, *((Path(said) / name).read_text() for name in ("stdout", "stderr")))
+
+
+def two(target: Callable[..., None], *args: Any) -> list[int | None]:
+    """Exit codes of two processes at once, of `target(rank, *args)` each."""
+    processes = [context.Process(target=target, args=(rank, *args)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def launched(target: Callable[..., None], folder: Path, *args: Any) -> None:
+    """`target(rank, folder, *args)` in two processes that are told what torchrun tells them, and have no GPU."""
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    codes = two(_one_of_two, port, folder, target, args)
+    said = "".join((folder / f"stderr{rank}").read_text() for rank in range(2))
+    assert codes == [0, 0], said[-3000:]
+    assert "shared prefix:" not in said, "a layout that differs would be rows in disguise"
+
+
+def _one_of_two(rank: int, port: int, folder: Path, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    with (folder / f"stderr{rank}").open("wb") as said:
+        os.dup2(said.fileno(), sys.stderr.fileno())
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    target(rank, folder, *args)
 
 
 def _command(folder: Path, words: tuple[str, ...], said: Path, main: Callable[[], None] | None) -> None:

@@ -225,12 +225,7 @@ def _worker(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("sharded")
-    workers = [warm.context.Process(target=_worker, args=(rank, str(folder))) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert warm.two(_worker, str(folder)) == [0, 0]
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 

@@ -15,7 +15,7 @@ from runners import head as head_module
 from runners import vocab
 from runners.head import Head
 from runners.speed.measure import peak
-from runners.vocab import distil, sampled
+from runners.vocab import distil, log_probs, sampled
 
 N, V, D, TEMPERATURE = 23, 57, 9, 0.7
 DISTILLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -277,3 +277,14 @@ def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.M
         assert peaks[1] < 1.1 * peaks[0]
     naive = peak(lambda: many.plain(DISTILLS["JSD"])[0].backward(), "cpu")
     assert peak(partial(distilled, many), "cpu") < naive / 3
+
+
+@pytest.mark.parametrize("chunk", [1 << 24, 5 * V])
+def test_log_probabilities_without_gradient(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """In one chunk, and in chunks of five tokens and a rest."""
+    monkeypatch.setattr(head_module, "CHUNK", chunk)
+    generator = torch.Generator().manual_seed(5)
+    hidden_ND, weight_VD = (torch.randn(n, D, generator=generator, dtype=torch.float64) for n in (N, V))
+    ids_N = torch.randint(0, V, (N,), generator=generator)
+    expected_N = (hidden_ND @ weight_VD.T / TEMPERATURE).softmax(-1).log()[torch.arange(N), ids_N]
+    torch.testing.assert_close(log_probs(hidden_ND, Head(weight_VD, None), ids_N, TEMPERATURE), expected_N)
