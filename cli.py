@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from runners.errors import UserError
+from eval.core.errors import UserError
 from runners.speed.command import bench_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -41,15 +41,15 @@ def train(
     """Train one method. The same command again resumes, or does nothing when the run is done."""
     if dry_run:
         return plan_run(method, preset, seed, set)
-    from runners.config import resolve
-    from runners.run_dir import RunDir
-    from runners.start import open_run
-    from runners.sweep import run_name
+    from runners.launch.sweep import run_name
+    from runners.run.config import resolve
+    from runners.run.open import open_run
+    from runners.run.run_dir import RunDir
 
     settings = resolve(preset, method, seed, set)
     run = RunDir(out / suite / run_name(method) / f"seed{seed}")
     settings, _, found = open_run(settings, run, suite)
-    from runners.processes import is_launched, relaunch
+    from runners.launch.distributed import is_launched, relaunch
 
     if found != "done":
         _quiet()
@@ -58,11 +58,11 @@ def train(
             relaunch(settings, [a for a in sys.argv[1:] if a != "--eval"], run.path / "processes.log")
         else:
             if not settings.train.vllm:
-                from runners.imports import leave_out_vllm
+                from runners.train.patches import leave_out_vllm
 
                 leave_out_vllm()
-            from runners.progress import StepBar
-            from runners.train import train as train_run
+            from runners.train.callbacks import StepBar
+            from runners.train.run import train as train_run
 
             with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
                 train_run(settings, run, suite, [bar])
@@ -70,7 +70,7 @@ def train(
         return
     console.print(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}", soft_wrap=True)
     if then_eval:
-        from runners.evaluate import evaluate_run
+        from runners.launch.evaluate import evaluate_run
 
         console.print(f"results: {evaluate_run(run, settings.eval)}", soft_wrap=True)
 
@@ -85,13 +85,13 @@ def plan_run(
     mfu: Annotated[float, typer.Option(help="Assumed share of the GPU's peak.", min=0.01, max=1)] = 0.4,
 ) -> None:
     """What a run would do: batches, memory, work, teacher, launch command. Needs no GPU and no network."""
-    from runners.config import resolve
-    from runners.method import complete
+    from runners.run.config import resolve
+    from runners.run.registry import complete
 
     settings, built = complete(resolve(preset, method, seed, set))
     _quiet()
-    from runners.plan import make_plan
-    from runners.plan_table import commands, tables
+    from runners.plan.plan import make_plan
+    from runners.plan.table import commands, tables
 
     made = make_plan(settings, built, preset, set, gpu_memory, mfu)
     console.print(tables(made, settings, mfu))
@@ -111,7 +111,7 @@ def sweep(
     evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
-    from runners.sweep import plan, run_jobs
+    from runners.launch.sweep import plan, run_jobs
 
     _fail_if(run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite / "logs", console))
 
@@ -135,8 +135,8 @@ def evaluate(
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
     from eval.settings import ALL_BENCHES
-    from runners.config import override, resolve
-    from runners.run_dir import RunDir
+    from runners.run.config import override, resolve
+    from runners.run.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
@@ -148,10 +148,10 @@ def evaluate(
         *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
     ]
     _quiet()
-    from eval.regrade import regrade as regrade_stored
+    from eval.pipeline.regrade import regrade as regrade_stored
 
     if run is not None:
-        from runners.evaluate import evaluate_run, results_of
+        from runners.launch.evaluate import evaluate_run, results_of
 
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
@@ -161,8 +161,8 @@ def evaluate(
         console.print(f"results: {evaluate_run(opened, asked, skip_bad_rows)}", soft_wrap=True)
         return
     settings = resolve(preset, "base", 0, [*set, *changes])
-    from eval.run import evaluate as evaluate_model
-    from runners.model import locate
+    from eval.pipeline.evaluate import evaluate as evaluate_model
+    from runners.run.model import locate
 
     source = Path(settings.eval.data).stem
     folder = out or Path("runs") / "eval" / f"{Path(str(model)).name}-{source}-{settings.eval.engine}"
@@ -183,9 +183,9 @@ def grade(
     ] = "default",
 ) -> None:
     """Grade recorded replies without a model, as `eval` grades its own."""
-    from eval.grade import grade_replies
-    from eval.grading import BENCHES
+    from eval.benches import BENCHES
     from eval.grading.score import RULES
+    from eval.pipeline.grade_file import grade_replies
 
     if bench not in BENCHES:
         raise UserError(f"unknown bench {bench!r}: choose one of {', '.join(BENCHES)}")
@@ -201,7 +201,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; default <suite>/report.")] = None,
 ) -> None:
     """Table 2, training dynamics, leakage and what differs between the runs, as one HTML page and files."""
-    from reports.build import build, terminal_table
+    from reports.writers.folder import build, terminal_table
 
     page = build(suite, out)
     console.print(terminal_table(suite))
@@ -216,8 +216,8 @@ def demo(
     jobs: Annotated[int, typer.Option(help="Runs at the same time; default one per core, at most 2.")] = 0,
 ) -> None:
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
-    from reports.build import build, terminal_table
-    from runners.sweep import plan, run_jobs
+    from reports.writers.folder import build, terminal_table
+    from runners.launch.sweep import plan, run_jobs
 
     console.print("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
     work = plan("all", "0", "cpu", suite, out, set, True)
@@ -232,7 +232,7 @@ def list_runs(root: Annotated[Path, typer.Argument(help="Folder of suites.")] = 
     """All runs with their status and last figures."""
     from rich.table import Table
 
-    from runners.sweep import status_lines
+    from runners.launch.sweep import status_lines
 
     table = Table("suite", "method", "seed", "status", "steps", "reward", "leakage", "benches")
     for row in status_lines(root):
@@ -249,7 +249,7 @@ def list_runs(root: Annotated[Path, typer.Argument(help="Folder of suites.")] = 
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """One run: what it is, its settings, its prompts, its last step and its scores."""
 
-    from runners.run_dir import RunDir
+    from runners.run.run_dir import RunDir
 
     opened = RunDir(run)
     info = opened.info()
@@ -281,14 +281,14 @@ def filter_data(
     set: Set = [],  # noqa: B006
 ) -> None:
     """Keep the rows that a model fails, as MMFineReason-123K was made. The same command again resumes."""
-    from runners.config import resolve
+    from runners.run.config import resolve
 
     named = (("data.source", data), ("model.path", model), ("eval.engine", engine))
     sampled = (("eval.temperature", temperature), ("eval.max_new_tokens", max_new_tokens))
     changes = [f"{key}={json.dumps(value)}" for key, value in (*named, *sampled) if value is not None]
     settings = resolve(preset, "base", seed, [*set, *changes])
     _quiet()
-    from runners.filter import Filter, filter_rows
+    from runners.data.filter import Filter, filter_rows
 
     asked = Filter(settings, settings.model.path, k, limit, keep_max_pass_rate)
     console.print(filter_rows(asked, out), markup=False, highlight=False, soft_wrap=True)
@@ -299,12 +299,12 @@ def base(
     steps: int = 2400,
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
-        "runners/base"
+        "runners/embedded/base"
     ),
 ) -> None:
     """Rebuild the embedded base model from nothing (about 40 minutes)."""
     _quiet()
-    from runners.warm_start import warm_start
+    from runners.embedded.warm_start import warm_start
 
     for name, value in warm_start(steps, out, seed).items():
         console.print(f"{name:<24} {value}")
@@ -330,7 +330,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as error:
-        from runners.processes import leave_word
+        from runners.launch.distributed import leave_word
 
         leave_word(error)
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)

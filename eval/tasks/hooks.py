@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from eval.data import load
-from eval.grading import BENCHES
+from eval.benches import BENCHES
+from eval.benches.columns import PICTURES
+from eval.benches.summary import judge_all
+from eval.core.errors import UserError
+from eval.core.images import Picture
+from eval.data.load import load
 from eval.grading.score import Aggregate, Row, Verdict
-from eval.pictures import Picture
-from eval.schema import PICTURES
-from eval.verdicts import judge_all
-from runners.errors import UserError
 
 Sample = tuple[Row, Verdict]
 

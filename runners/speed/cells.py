@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from runners.base_model import SPECIAL
-from runners.rows import Rows
+from runners.embedded.base_model import SPECIAL
+from runners.forward.batch import Rows
 
 PATCH, MERGE = 8, 2  # of the embedded processor, with which the whole steps read their pictures
 PAD, START, END, IMAGE, VIDEO = (

@@ -14,13 +14,13 @@ from trl.experimental.sdpo.sdpo_trainer import SDPOTrainer
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
 from methods.functional import divergence
-from runners.head import Head
-from runners.scoring import expose_hidden_states, student_scores, told_states
+from runners.forward.chunked_head import distil
+from runners.forward.lm_head import Head
+from runners.forward.logprobs import expose_hidden_states, student_scores, told_states
 from runners.speed.cells import FIRST, Cell, ModelShape, batch, random_model, twin
 from runners.speed.measure import Ratio, interleaved, peak, ratio
 from runners.speed.result import Row, Target
 from runners.speed.scoring_cells import relative
-from runners.vocab import distil
 
 DIVERGENCES = {"KL(T || S)": 0.0, "JSD": 0.5, "KL(S || T)": 1.0}
 # In nats, and relative: float32 itself, with all logits kept, is up to 3e-6 away from float64 in the gradient.

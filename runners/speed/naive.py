@@ -7,9 +7,9 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from methods import Method, Rollouts
-from runners.batch import student_rows, teacher_rows
-from runners.rows import Rows
-from runners.told import privileges, teacher_inputs, told_prompts, turn
+from runners.forward.batch import Rows
+from runners.train.privilege import privileges, teacher_inputs, told_prompts, turn
+from runners.train.trl_batch import student_rows, teacher_rows
 
 
 class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from runners.rows import Rows
-from runners.scoring import student_scores
+from runners.forward.batch import Rows
+from runners.forward.logprobs import student_scores
+from runners.forward.split_group import SplitGroup
 from runners.speed.cells import Cell, ModelShape
 from runners.speed.counters import count
 from runners.speed.measure import interleaved, peak, ratio
 from runners.speed.result import Row, Target
 from runners.speed.scoring_cells import LIMITS, Sides, bounds_of, relative
-from runners.two_phase import SplitGroup
 
 TABLE = "micro-batch 1: update"
 SPEED, MEMORY = 2.0, 1.0  # least speed-up where P >= C; most memory, in every cell

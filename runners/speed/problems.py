@@ -7,9 +7,9 @@ from datasets import Dataset
 from PIL import Image
 from transformers import AutoProcessor
 
-from runners.data import FEATURES
-from runners.model import locate
-from runners.prompts import messages
+from runners.data.prompts import messages
+from runners.data.rows import FEATURES
+from runners.run.model import locate
 from runners.speed.cells import PATCH, Cell, picture_sides
 
 WORD = " the"  # one token

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runners.errors import UserError
-from runners.run_dir import write_text
+from eval.core.errors import UserError
+from runners.run.run_dir import write_text
 from runners.speed.figure import draw
 from runners.speed.result import Row, Target
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from eval.engine import kept_random_state
+from eval.core.errors import UserError
+from eval.engines.requests import kept_random_state
 from methods import METHODS
-from runners.errors import UserError
-from runners.run_dir import now, versions
+from runners.run.run_dir import now, versions
 from runners.speed import head_cells, parts_cells, scoring_cells, step_cells, trajectories
 from runners.speed import plan as plans
 from runners.speed.measure import small_garbage

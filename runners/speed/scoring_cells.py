@@ -10,8 +10,8 @@ from torch import Tensor
 from trl import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from runners.rows import Rows
-from runners.scoring import expose_hidden_states, student_scores
+from runners.forward.batch import Rows
+from runners.forward.logprobs import expose_hidden_states, student_scores
 from runners.speed.cells import Batch, Cell, ModelShape, batch, random_model, twin
 from runners.speed.counters import Work, count
 from runners.speed.measure import interleaved, peak, ratio

@@ -13,20 +13,20 @@ from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from eval.engine import vision_ids
+from eval.engines.requests import vision_ids
 from methods import METHODS, Method
-from runners.config import resolve
-from runners.method import build_method
-from runners.record import Recorder
-from runners.run_dir import RunDir
+from runners.run.config import resolve
+from runners.run.registry import build_method
+from runners.run.run_dir import RunDir
 from runners.speed.cells import FIRST, Cell, ModelShape, random_model, twin
 from runners.speed.measure import Ratio, Time, clock, ratio
 from runners.speed.naive import NaiveRLSD
 from runners.speed.problems import alternating, problems, processor_for
 from runners.speed.result import Row, Target
 from runners.speed.scoring_cells import relative
-from runners.train import trl_config
-from runners.trainer import BenchTrainer
+from runners.train.recorder import Recorder
+from runners.train.run import trl_config
+from runners.train.trainer import BenchTrainer
 
 # Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
 LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}

@@ -6,11 +6,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from runners.config import resolve
-from runners.run_dir import RunDir
+from runners.run.config import resolve
+from runners.run.open import open_run
+from runners.run.run_dir import RunDir
 from runners.speed.result import Row
-from runners.start import open_run
-from runners.train import build_trainer
+from runners.train.run import build_trainer
 
 # Of any step, and of all steps' mean, in which a one-sided drift shows: as TRL compares two runs of one trajectory (its
 # tests/invariant), with bounds far below its 5e-3 and 1e-3, which losses of this size would not notice.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eval import data
+from eval.data import load as data
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import torch
 import yaml
 
 from methods import Rollouts, Sibling, Task
-from tests.e2e.warm import cli
+from tests.support.paths import ROOT
+from tests.support.warm import cli
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "add-a-method.md").read_text()
 PYTHON, YAML = (re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("python", "yaml"))
 COMMANDS = re.findall(r"^\$ (.*)$", TEXT, re.MULTILINE)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.helpers import ROOT
-from tests.e2e.warm import cli
+from tests.support.paths import ROOT
+from tests.support.warm import cli
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_model_folder_without_a_processor(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        (model / name).write_bytes((ROOT / "runners" / "base" / name).read_bytes())
+        (model / name).write_bytes((ROOT / "runners" / "embedded" / "base" / name).read_bytes())
     for words in (["eval", "--model", str(model)], ["train", "--method", "grpo", "--set", f"model.path={model}"]):
         result = cli(tmp_path, *words)
         assert result.returncode == 2

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from methods import METHODS
-from runners import train
-from tests.e2e.helpers import ROOT, history_of, lottery, metrics, small
+from runners.train import run as train
+from tests.support.helpers import history_of, lottery, metrics, small
+from tests.support.paths import ROOT
 
 TINY = ("train.steps=2", "train.max_completion_tokens=8")
 # Forms of a method that write further metrics: name -> variant and settings.

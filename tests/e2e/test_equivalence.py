@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 from trl import GRPOTrainer
 
-from eval.engine import vision_ids
+from eval.engines.requests import vision_ids
 from methods import METHODS, Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
-from runners import data, train
-from runners.method import build_method
-from runners.model import load
-from runners.run_dir import RunDir
-from runners.train import trl_config
-from tests.e2e.helpers import History, history_of, lottery, small
+from runners.data import rows as data
+from runners.run.model import load
+from runners.run.registry import build_method
+from runners.run.run_dir import RunDir
+from runners.train import run as train
+from runners.train.run import trl_config
+from tests.support.helpers import History, history_of, lottery, small
 
 FIGURES = ("loss", "grad_norm", "reward", "entropy", "frac_reward_zero_std")
 

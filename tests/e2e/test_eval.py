@@ -11,14 +11,17 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval import ask, data, run
-from eval.engine import Question, fitting_threads, loaded_engine, prompt_lengths
-from eval.engine_transformers import TransformersEngine
-from eval.pictures import Picture
+from eval.core.errors import UserError
+from eval.core.images import Picture
+from eval.data import load as data
+from eval.engines.hf import TransformersEngine
+from eval.engines.requests import Question, fitting_threads, loaded_engine, prompt_lengths
+from eval.pipeline import ask
+from eval.pipeline import evaluate as run
 from eval.settings import ALL_BENCHES, EvalSettings
-from runners.errors import UserError
+from tests.support.paths import ROOT
 
-BASE = str(Path(__file__).parents[2] / "runners" / "base")
+BASE = str(ROOT / "runners" / "embedded" / "base")
 
 
 def settings(**other: Any) -> EvalSettings:

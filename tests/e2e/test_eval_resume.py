@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from eval import parallel, run
+from eval.core.errors import UserError
+from eval.pipeline import evaluate as run
+from eval.pipeline import workers as parallel
 from eval.settings import EvalSettings
-from runners.errors import UserError
-from tests.e2e import warm
 from tests.e2e.test_eval import BASE, samples
-from tests.unit.judge_server import NO, YES, JudgeServer, completion
+from tests.support import warm
+from tests.support.judge_server import NO, YES, JudgeServer, completion
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 ASKED = {"samples": 2, "limit": 12, "max_new_tokens": 64, "batch_size": 8, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
 
 

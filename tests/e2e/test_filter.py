@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 import cli
-import runners.filter
-from eval.engine_transformers import TransformersEngine
-from runners.config import Settings, resolve
-from runners.data import training_rows
-from runners.errors import UserError
-from runners.filter import Filter, filter_rows
-from tests.e2e import warm
+import runners.data.filter
+from eval.core.errors import UserError
+from eval.engines.hf import TransformersEngine
+from runners.data.filter import Filter, filter_rows
+from runners.data.rows import training_rows
+from runners.run.config import Settings, resolve
+from tests.support import warm
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FEW = ("eval.max_new_tokens=40", "eval.batch_size=8")
 
 
@@ -41,7 +41,7 @@ def _training(source: Path, rows: int) -> Settings:
 
 @pytest.fixture
 def chunks_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners.filter, "CHUNK", 2)
+    monkeypatch.setattr(runners.data.filter, "CHUNK", 2)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         seen.append((reply, answer))
         return len(reply) % 2 == 0
 
-    monkeypatch.setattr(runners.filter, "is_right", judge)
+    monkeypatch.setattr(runners.data.filter, "is_right", judge)
     return seen
 
 
@@ -111,7 +111,7 @@ def test_rollouts_of_a_row_differ_and_no_placeholder_is_sampled(
     noise = ("eval.temperature=1000", "eval.max_new_tokens=150")  # some 3,600 tokens, drawn evenly
     filter_rows(_asked("synthetic", 1.0, 6, 4, *noise), tmp_path / "noise.parquet")
     assert len({reply for reply, _ in graded}) == 24, "every reply is noise of its own"
-    fields = json.loads((ROOT / "runners" / "base" / "config.json").read_text())
+    fields = json.loads((ROOT / "runners" / "embedded" / "base" / "config.json").read_text())
     placeholders = {
         v for k, v in fields.items() if k.startswith(("image_", "video_", "vision_")) and isinstance(v, int)
     }
@@ -127,7 +127,7 @@ def test_a_stopped_filter_goes_on_and_ends_as_if_it_had_not_been(
     whole = list(graded)
     graded.clear()
     out, noted = tmp_path / "kept.parquet", tmp_path / "kept.parquet.answers.jsonl"
-    note = runners.filter._note
+    note = runners.data.filter._note
 
     def stop(rows: Any, replies: Any) -> Any:
         if len(graded) == 4:
@@ -135,7 +135,7 @@ def test_a_stopped_filter_goes_on_and_ends_as_if_it_had_not_been(
         return note(rows, replies)
 
     with monkeypatch.context() as context:
-        context.setattr(runners.filter, "_note", stop)
+        context.setattr(runners.data.filter, "_note", stop)
         with pytest.raises(KeyboardInterrupt):
             filter_rows(_asked("synthetic"), out)
     assert graded == whole[:4]
@@ -165,11 +165,11 @@ def _rows(folder: Path, *answers: Any) -> Path:
 
 def test_nothing_kept_writes_nothing_and_asks_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = _rows(tmp_path, "1", "2", "3"), tmp_path / "kept.parquet"
-    monkeypatch.setattr(runners.filter, "is_right", lambda reply, answer: True)
+    monkeypatch.setattr(runners.data.filter, "is_right", lambda reply, answer: True)
     with pytest.raises(UserError, match=r"kept 0 of 3 rows .*raise --keep-max-pass-rate"):
         filter_rows(_asked(str(source), 0.0, None), out)
     assert not out.exists()
-    monkeypatch.setattr(runners.filter, "is_right", lambda reply, answer: pytest.fail("asked again"))
+    monkeypatch.setattr(runners.data.filter, "is_right", lambda reply, answer: pytest.fail("asked again"))
     _rows(tmp_path, "1", "2", "another")
     with pytest.raises(UserError, match="about other rows than"):
         filter_rows(_asked(str(source), 1.0, None), out)
@@ -227,7 +227,7 @@ def test_mistakes_are_answered_in_one_line(
 
 
 def _row_by_row() -> None:
-    runners.filter.CHUNK = 1
+    runners.data.filter.CHUNK = 1
     cli.main()
 
 

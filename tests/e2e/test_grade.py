@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from eval import files
-from eval.data import doc_hash, load
-from eval.grade import grade_replies
-from eval.grading import BENCHES, VERSION
+from eval.benches import BENCHES, VERSION
+from eval.core.errors import UserError
+from eval.data.load import doc_hash, load
 from eval.grading.score import Row
-from eval.regrade import regrade
-from runners.errors import UserError
+from eval.pipeline import results as files
+from eval.pipeline.grade_file import grade_replies
+from eval.pipeline.regrade import regrade
+from tests.support.paths import ROOT, SHARED
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / ".." / "shared" / "bench-data"
+DATA = SHARED / "bench-data"
 recorded = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/bench-data")
 
 VISION = [{"id": str(i), "options": [], "answer": str(i), "level": 1, "subject": "algebra"} for i in range(1, 4)]

@@ -7,13 +7,14 @@ from zlib import crc32
 import pytest
 from trl import GRPOTrainer
 
-from eval.engine import vision_ids
-from runners import data, train
-from runners.method import build_method
-from runners.model import load
-from runners.run_dir import RunDir
-from runners.train import build_trainer, trl_config
-from tests.e2e.helpers import History, lottery, small
+from eval.engines.requests import vision_ids
+from runners.data import rows as data
+from runners.run.model import load
+from runners.run.registry import build_method
+from runners.run.run_dir import RunDir
+from runners.train import run as train
+from runners.train.run import build_trainer, trl_config
+from tests.support.helpers import History, lottery, small
 
 SIZE = ("train.steps=2", "train.micro_batch=8")
 THEIRS, OURS = "sampling/sampling_logp_difference/mean", "bench/sampling_difference"
@@ -67,7 +68,7 @@ def test_it_is_stock_trl_s(tmp_path: Path, mode: str, monkeypatch: pytest.Monkey
     )
     _as_vllm(theirs, mode)
     theirs.train()
-    monkeypatch.setattr("runners.trainer.token_log_probs", lambda *_: pytest.fail("a pass of its own"))
+    monkeypatch.setattr("runners.train.trainer.token_log_probs", lambda *_: pytest.fail("a pass of its own"))
     ours = _ours(tmp_path / "ours", "grpo", mode)
     assert len(ours) == len(stock.rows) == 2
     assert any(row["grad_norm"] > 0 for row in ours)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from eval import data
+from eval.benches.summary import judge_all, summary
+from eval.data import load as data
 from eval.settings import ALL_BENCHES
 from eval.tasks.hooks import dataset, process_results, score
-from eval.verdicts import judge_all, summary
-from tests.e2e.helpers import ROOT
-from tests.e2e.warm import cli
+from tests.support.paths import ROOT
+from tests.support.warm import cli
 
 pytestmark = pytest.mark.slow
 METRICS = {bench: {"score", "parsed"} | ({"loose"} if bench == "wemath" else set()) for bench in ALL_BENCHES}
@@ -30,7 +30,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     command = [
         *("run", "--include_path", str(ROOT / "eval" / "tasks")),
         *("--tasks", ",".join(ALL_BENCHES), "--model", "hf-multimodal", "--device", "cpu", "--batch_size", "8"),
-        *("--model_args", f"pretrained={ROOT / 'runners' / 'base'},dtype=float32", "--apply_chat_template"),
+        *(
+            "--model_args",
+            f"pretrained={ROOT / 'runners/embedded/base'},dtype=float32",
+            "--apply_chat_template",
+        ),
         *("--metadata", '{"data": "mini", "limit": 4}', "--gen_kwargs", "max_gen_toks=16,do_sample=False"),
         *("--log_samples", "--output_path", str(folder)),
     ]

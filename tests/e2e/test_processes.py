@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from methods import METHODS
-from runners import train
-from tests.e2e import warm
-from tests.e2e.fixed_rollouts import trajectories
-from tests.e2e.helpers import ROOT
-from tests.e2e.warm import Finished, cli
+from runners.train import run as train
+from tests.support import warm
+from tests.support.fixed_rollouts import trajectories
+from tests.support.paths import ROOT
+from tests.support.warm import Finished, cli
 
 # Three prompts of four rollouts: on two processes the second group lies on both.
 COMMON = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.helpers import ROOT
-from tests.e2e.warm import Finished, cli
+from tests.support.paths import ROOT
+from tests.support.warm import Finished, cli
 
 TRAIN = ("steps=1", "prompts=2", "generations=2", "micro_batch=4", "max_completion_tokens=8")
 EVAL = ("limit=4", "max_new_tokens=8")

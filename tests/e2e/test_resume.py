@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from runners.errors import UserError
-from runners.run_dir import RunDir
-from runners.train import train
-from tests.e2e.helpers import ROOT, SMALL, metrics, small
-from tests.e2e.warm import started
+from eval.core.errors import UserError
+from runners.run.run_dir import RunDir
+from runners.train.run import train
+from tests.support.helpers import SMALL, metrics, small
+from tests.support.paths import ROOT
+from tests.support.warm import started
 
 CHANGES = ("train.steps=5", "train.checkpoint_every=2")
 METHODS = {"rlsd": ("params.sync=3",), "sdpo": ("params.success=0.0",)}  # a hard snapshot and a moving average

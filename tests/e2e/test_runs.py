@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from methods import METHODS
-from runners import train
-from runners.config import variant_names
-from runners.rewards import formatted
-from tests.e2e.helpers import history_of, lottery, small
+from runners.data.rewards import formatted
+from runners.run.config import variant_names
+from runners.train import run as train
+from tests.support.helpers import history_of, lottery, small
 
 KINDS = {
     "lora": ("model.lora={rank: 4, alpha: 8}",),

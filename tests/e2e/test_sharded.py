@@ -10,12 +10,13 @@ import pytest
 import yaml
 from torch.distributed.fsdp import FSDPModule
 
-from runners import train, two_phase
-from runners.processes import launch_file
-from tests.e2e import warm
-from tests.e2e.fixed_rollouts import trajectories
-from tests.e2e.helpers import small
+from runners.forward import split_group as two_phase
+from runners.launch.distributed import launch_file
+from runners.train import run as train
 from tests.e2e.test_processes import WHOLE, assert_same
+from tests.support import warm
+from tests.support.fixed_rollouts import trajectories
+from tests.support.helpers import small
 
 METHOD = "rlsd"
 ONCE = (*WHOLE, "train.steps=1")

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from methods import METHODS
-from runners import train, trainer
-from runners.layouts import Layouts
-from runners.rows import Rows
-from tests.e2e.helpers import history_of, lottery, small
+from runners.forward.batch import Rows
+from runners.forward.hidden_states import Layouts
+from runners.train import run as train
+from runners.train import trainer
+from tests.support.helpers import history_of, lottery, small
 
 ONE_STEP = ("train.steps=1", "train.micro_batch=8", "train.max_completion_tokens=12")
 # Of a group in halves: each makes its pass, and what is told is told of the whole group at once.

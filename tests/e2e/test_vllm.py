@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval import run
-from eval.engine import Question, kept_random_state
-from eval.engine_transformers import TransformersEngine
-from runners.vllm_rollout import share_requests
+from eval.engines.hf import TransformersEngine
+from eval.engines.requests import Question, kept_random_state
+from eval.pipeline import evaluate as run
+from runners.rollout.vllm import share_requests
 from tests.e2e.test_eval import BASE, samples, settings
 
 SHOWN = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -38,7 +38,7 @@ def test_both_engines_give_the_same_greedy_replies(
         return inputs
 
     monkeypatch.setattr(TransformersEngine, "_encode", encoded)
-    from eval import engine_vllm
+    from eval.engines import vllm as engine_vllm
 
     reply = engine_vllm._reply
 
@@ -75,7 +75,7 @@ def test_both_engines_give_the_same_greedy_replies(
 def test_equal_prompts_in_a_row_are_one_request() -> None:
     from vllm import SamplingParams
 
-    from eval.engine_vllm import VllmEngine
+    from eval.engines.vllm import VllmEngine
 
     with kept_random_state():
         engine = VllmEngine(BASE, settings(engine="vllm"), 1)

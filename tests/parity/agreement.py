@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from eval.grading import BENCHES
+from eval.benches import BENCHES
 from eval.grading.score import RULES
 from tests.parity.recorded import SNIPPET, files, replies
 

@@ -4,10 +4,11 @@ import gzip
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-DATA = Path(__file__).parents[2] / ".." / "shared" / "bench-data"
+from tests.support.paths import SHARED
+
+DATA = SHARED / "bench-data"
 SNIPPET = "curly_snippet_on_mathv_"  # ZeroBench's rule on replies to MATH-V, the only ones that are public
 
 Row = dict[str, Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.grading import BENCHES, mathvision, mathvista, mmmu, wemath, zerobench
+from eval.benches import BENCHES, mathvision, mathvista, mmmu, wemath, zerobench
 from tests.parity.recorded import DATA, edges, files, lines, replies
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/bench-data")

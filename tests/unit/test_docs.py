@@ -13,11 +13,11 @@ import yaml
 
 import cli
 from methods import METHODS, Sibling, Task
-from reports import paper
-from runners.config import resolve, variant_names
-from runners.method import complete, expand
+from reports.suite import paper
+from runners.run.config import resolve, variant_names
+from runners.run.registry import complete, expand
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 METHOD_PAGES = [DOCS / "methods" / f"{name}.md" for name in METHODS]
 PAGES = sorted(DOCS.rglob("*.md"))

@@ -1,0 +1,236 @@
+"""Rows of a bench, checked: from the hub, drawn (mini), or from a local file or folder in the official schema."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from eval.benches import BENCHES, wemath
+from eval.benches.columns import ANSWER, ASKED, GRADED, PICTURES, fault, official
+from eval.core import tables as local
+from eval.core.errors import UserError
+from eval.core.images import Picture
+from eval.core.tables import Raw
+from eval.data.mini import mini_rows
+from eval.grading.score import Row
+
+
+class Data(NamedTuple):
+    """Rows in official columns with `Picture`s in the picture columns; `skipped` counts bad rows left out."""
+
+    rows: list[Row]
+    skipped: int
+
+
+class BadRow(Exception):
+    """One row cannot be used; the message says why."""
+
+
+def edition(data: str) -> str:
+    """What a score was measured on: only `official` may be called the bench's."""
+    return {"mini": "mini", "hub": "official"}.get(data, "local")
+
+
+def fingerprint(bench: str, data: str, split: str | None = None) -> str:
+    """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
+    if data in ("mini", "hub"):
+        return data if split in (None, BENCHES[bench].split) else f"{data} {split}"
+    return local.fingerprint(bench, Path(data), split)
+
+
+def load(
+    bench: str,
+    data: str,
+    limit: int | None = None,
+    skip_bad: bool = False,
+    split: str | None = None,
+    max_pixels: int | None = None,
+) -> Data:
+    """The rows of one bench, checked, with `limit` applied (We-Math: whole problems).
+
+    `split` is another than the bench's own; only there may answers be hidden (None in all rows: nothing to grade).
+    A picture of more than `pictures.LARGEST` pixels is bad unless `max_pixels` will shrink it.
+    Raises UserError for data that cannot be had, and for a row without picture, answer or column, or with a
+    corrupt picture; with `skip_bad` such rows are left out and counted (We-Math: with the rest of their problem).
+    """
+    raws = list(_raw(bench, data, split))
+    if limit is not None:
+        raws = _limited(bench, raws, limit)
+    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, max_pixels), ASKED[bench])
+    if bad and not skip_bad:
+        raise UserError(f"{_one_line(bad)}; mend the data or pass --skip-bad-rows")
+    if bench == "wemath":
+        rows = _whole_problems(rows, data, skip_bad)
+    if not rows:
+        raise UserError(f"{bench}: no usable row in {data}; check --data")
+    return Data(rows, len(raws) - len(rows))
+
+
+def load_text(bench: str, data: str, split: str | None = None) -> list[Row]:
+    """The rows of one bench in official columns, for grading replies that are there: pictures are not read.
+
+    Needs only the columns that grading and aggregation read, so official annotation files do. Loads neither torch
+    nor pyarrow unless the data is of that kind. Raises UserError as `load`.
+    """
+    rows, bad = _sound(bench, _raw(bench, data, split, text_only=True), split, lambda _, row: _text(bench, row))
+    if bad:
+        raise UserError(f"{_one_line(bad)}; mend the data")
+    if not rows:
+        raise UserError(f"{bench}: no row in {data}; check --data")
+    return rows
+
+
+def _sound(
+    bench: str,
+    raws: Iterable[Raw],
+    split: str | None,
+    finish: Callable[[Raw, Row], Row],
+    asked: tuple[str, ...] = (),
+) -> tuple[list[Row], list[str]]:
+    """The rows that can be used, each as `finish` leaves it, and a line on each that cannot."""
+    found = [(raw, official(bench, raw.row)) for raw in raws]
+    hidden = split not in (None, BENCHES[bench].split) and all(row[ANSWER[bench]] is None for _, row in found)
+    need_answer = not hidden and bench != "zerobench"  # ZeroBench's public examples are without answers, too
+    rows: list[Row] = []
+    bad: list[str] = []
+    seen: set[str] = set()
+    for raw, row in found:
+        try:
+            _check_columns(bench, raw, row, need_answer, asked)
+            usable = finish(raw, row)
+            if (row_id := BENCHES[bench].row_id(usable)) in seen:
+                raise BadRow(f"its id {row_id} occurs twice")
+            seen.add(row_id)
+            rows.append(usable)
+        except BadRow as error:
+            bad.append(f"{raw.where}: {error}")
+    return rows, bad
+
+
+def _one_line(bad: list[str]) -> str:
+    return bad[0] + (f" ({len(bad) - 1} more rows are bad)" if len(bad) > 1 else "")
+
+
+def _whole_problems(rows: list[Row], data: str, skip_bad: bool) -> list[Row]:
+    lacking = wemath.incomplete(rows)
+    if lacking and not skip_bad:
+        problem, keys = next(iter(lacking.items()))
+        raise UserError(
+            f"{data}: We-Math problem {problem} lacks {', '.join(sorted(keys))}; add them or pass --skip-bad-rows"
+        )
+    return [row for row in rows if wemath.problem_of(row) not in lacking]
+
+
+def _limited(bench: str, raws: list[Raw], limit: int) -> list[Raw]:
+    """The first rows; of We-Math the first problems, whole, while their rows fit (at least one problem)."""
+    if bench != "wemath":
+        return raws[:limit]
+    by_problem: dict[str, list[Raw]] = {}
+    for raw in raws:
+        by_problem.setdefault(str(raw.row.get("ID")), []).append(raw)
+    kept: list[Raw] = []
+    for problem in by_problem.values():
+        if kept and len(kept) + len(problem) > limit:
+            break
+        kept += problem
+    return kept
+
+
+def _raw(bench: str, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
+    if data == "mini":
+        for n, row in enumerate(mini_rows(bench, split), 1):
+            yield Raw(row, f"mini {bench} row {n}", Path())
+    elif data == "hub":
+        from eval.data.hub import hub_rows
+
+        yield from hub_rows(bench, split or BENCHES[bench].split, text_only)
+    else:
+        yield from local.local_rows(bench, Path(data), split, text_only)
+
+
+def _check_columns(bench: str, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
+    """Raises BadRow for a column that grading, or prompting with the columns `asked`, cannot do without."""
+    if need_answer and row[ANSWER[bench]] is None:
+        raise BadRow("has no answer")
+    for column in (*GRADED[bench], *asked):
+        if row.get(column) is None:
+            raise BadRow(f"has no column {column} (columns: {', '.join(sorted(raw.row))})")
+    if problem := fault(bench, row):
+        raise BadRow(problem)
+
+
+def _text(bench: str, row: Row) -> Row:
+    return {column: cell for column, cell in row.items() if column not in PICTURES[bench]}
+
+
+def _with_pictures(bench: str, raw: Raw, row: Row, max_pixels: int | None) -> Row:
+    """The row with a `Picture`, opened once, in every picture column; raises BadRow."""
+    count = 0
+    for column in PICTURES[bench]:
+        cell = row.get(column)
+        values = [value for value in (cell if isinstance(cell, list) else [cell]) if value is not None]
+        pictures = [_picture(raw, value, max_pixels) for value in values]
+        count += len(pictures)
+        row[column] = pictures if isinstance(cell, list) else pictures[0] if pictures else None
+    if not count:
+        raise BadRow("has no image")
+    if bench == "mmmu":
+        from eval.tasks.mmmu.utils import doc_to_image
+
+        if None in doc_to_image(row):
+            raise BadRow("names an image in its text that it does not hold")
+    return row
+
+
+def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
+    """The picture behind a cell: a decoded image, {bytes, path} as parquet stores it, or a path."""
+    if isinstance(value, dict):
+        value = value.get("path") if value.get("bytes") is None else value["bytes"]
+    picture = Picture(_find(raw.folder, value) if isinstance(value, str) else value)
+    if not isinstance(picture.source, bytes | Path | Image.Image):
+        raise BadRow(f"has no image, but {type(value).__name__}")
+    try:
+        picture.open(max_pixels)
+    except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+        name = picture.source if isinstance(picture.source, Path) else "its image"
+        raise BadRow(f"has a picture that cannot be used ({name}: {_reason(picture, error)})") from error
+    return picture
+
+
+def _reason(picture: Picture, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its own message is the address of a buffer
+        return "no picture in a known format" if picture.content() else "empty"
+    return " ".join(str(error).split())[:80] or type(error).__name__
+
+
+def _find(folder: Path, name: str) -> Path:
+    """A picture beside its data file, below it, or in a folder that the path names from one level up."""
+    try:
+        for candidate in (
+            folder / name,
+            folder / Path(name).name,
+            folder.parent / name,
+            folder / "images" / Path(name).name,
+        ):
+            if candidate.is_file():
+                return candidate
+    except OSError:  # a picture in base64 is no path: too long for one
+        pass
+    raise BadRow(f"has no image: {name[:80]} is not beside the data file")
+
+
+def doc_hash(bench: str, row: Row) -> str:
+    """Identifies a row by its text and its pictures' content."""
+    digest = hashlib.sha256()
+    for column in sorted(row):
+        cell = row[column]
+        digest.update(column.encode())
+        if column in PICTURES[bench]:
+            for picture in cell if isinstance(cell, list) else [cell]:
+                digest.update(picture.content() if picture is not None else b"")
+        else:
+            digest.update(json.dumps(cell, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,152 @@
+"""lm-eval's `hf-multimodal` with a generation loop in which no reply depends on the others of its batch."""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from lm_eval.models.hf_vlms import HFMultimodalLM
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from eval.engines.requests import Question, Reply, longest_first, prompt_lengths, reply_seed, vision_ids
+from eval.settings import EvalSettings
+
+
+class PresencePenalty(LogitsProcessor):
+    """Subtracts a constant from the logit of every token that the reply already holds, as vLLM does."""
+
+    def __init__(self, penalty: float, prompt_length: int) -> None:
+        self.penalty, self.prompt_length = penalty, prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        seen_BV = torch.zeros_like(scores, dtype=torch.bool)
+        seen_BV.scatter_(1, input_ids[:, self.prompt_length :], True)
+        return scores - self.penalty * seen_BV
+
+
+class Draw(LogitsProcessor):
+    """Leaves of each row only the token that the row's own random stream draws, so that greedy decoding samples.
+
+    One uniform number a row and step, through the inverse of the cumulative distribution: the token is the first
+    whose cumulative probability exceeds it. `generate` itself draws all rows from one stream.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.streams = [random.Random(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        # In double precision: single would round the tail of a large vocabulary away.
+        cumulative_BV = scores.double().softmax(-1).cumsum(-1)
+        uniform_B1 = cumulative_BV.new_tensor([[stream.random()] for stream in self.streams])
+        drawn_B1 = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn_B1, 0.0)
+
+
+class TransformersEngine(HFMultimodalLM):
+    """One loaded model."""
+
+    def __init__(self, model: str, settings: EvalSettings) -> None:
+        device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        super().__init__(model, dtype="auto", device=device, batch_size=settings.batch_size)
+        self.chat_applied = True  # prompts come rendered
+        self.settings = settings
+        eos = self.model.generation_config.eos_token_id
+        eos = self.tokenizer.eos_token_id if eos is None else eos
+        self.eos = set(eos) if isinstance(eos, list) else {eos}
+        self.banned = [i for i in vision_ids(self.config) if i not in self.eos]
+        self.pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(self.eos)
+
+    def applied(self) -> dict[str, Any]:
+        """The sampling that this engine really does."""
+        s = self.settings
+        greedy = s.temperature == 0
+        return {
+            "engine": "transformers",
+            "do_sample": not greedy,
+            "temperature": s.temperature,
+            "top_p": None if greedy else s.top_p,
+            "top_k": None if greedy else s.top_k,
+            "presence_penalty": s.presence_penalty,
+            "max_new_tokens": s.max_new_tokens,
+            "seed": s.seed,
+            "max_pixels": s.max_pixels,
+            "device": str(self.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "context": self.max_length,
+            "eos_token_ids": sorted(self.eos),
+            "banned_token_ids": self.banned,
+        }
+
+    def answers(self, questions: Sequence[Question]) -> Iterator[list[tuple[Question, Reply]]]:
+        """Asks all questions, long prompts first, and yields batch after batch."""
+        lengths = prompt_lengths(questions, self.processor, self.settings.max_pixels)
+        for batch in longest_first(lengths, self.settings.batch_size):
+            asked = [questions[i] for i in batch]
+            yield list(zip(asked, self._generate(asked), strict=True))
+
+    def _generate(self, questions: list[Question]) -> list[Reply]:
+        inputs = self._encode(questions)
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        if max(lengths) >= self.max_length:
+            kept = [question for question, n in zip(questions, lengths, strict=True) if n < self.max_length]
+            rest = iter(self._generate(kept) if kept else [])
+            return [next(rest) if n < self.max_length else Reply("", 0, "overflow") for n in lengths]
+        # A row may fill the context from its own prompt on; its neighbours' longer ones do not cut it short.
+        limits = [min(self.settings.max_new_tokens, self.max_length - n) for n in lengths]
+        padded = inputs["input_ids"].shape[1]
+        config, processors = self._sampling(questions, padded, max(limits))
+        with torch.inference_mode():
+            ids_BT = self.model.generate(**inputs, generation_config=config, logits_processor=processors)
+        rows = ids_BT[:, padded:].tolist()
+        return [self._reply(ids[:limit]) for ids, limit in zip(rows, limits, strict=True)]
+
+    def _encode(self, questions: list[Question]) -> Any:
+        prompts = [question.prompt for question in questions]
+        images = [question.opened(self.settings.max_pixels) for question in questions]
+        if any(images):
+            return self.tok_batch_multimodal_encode(prompts, images)
+        # Qwen's processor fails on lists that are all empty.
+        return self.processor(text=prompts, padding="longest", padding_side="left", return_tensors="pt").to(self.device)
+
+    def _sampling(
+        self, questions: list[Question], padded: int, max_new_tokens: int
+    ) -> tuple[GenerationConfig, LogitsProcessorList]:
+        """Penalty, temperature, top-k, top-p and the draw, in the order of `generate` itself."""
+        s = self.settings
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=max_new_tokens,
+            eos_token_id=sorted(self.eos),
+            pad_token_id=self.pad,
+            suppress_tokens=self.banned or None,
+            repetition_penalty=1.0,
+            do_sample=False,
+        )
+        processors = LogitsProcessorList([PresencePenalty(s.presence_penalty, padded)] if s.presence_penalty else [])
+        if s.temperature > 0:
+            processors += [
+                TemperatureLogitsWarper(s.temperature),
+                *([TopKLogitsWarper(s.top_k)] if s.top_k else []),
+                *([TopPLogitsWarper(s.top_p)] if s.top_p < 1 else []),
+                Draw([reply_seed(s.seed, question.row, question.sample) for question in questions]),
+            ]
+        return config, processors
+
+    def _reply(self, ids: Sequence[int]) -> Reply:
+        """Tokens up to and with the first end token; the rest of the row is padding."""
+        end = next((i for i, token in enumerate(ids) if token in self.eos), None)
+        kept = list(ids) if end is None else list(ids[: end + 1])
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        return Reply(text, len(kept), "length" if end is None else "stop")
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        self._model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()

@@ -1,0 +1,217 @@
+"""Evaluate one model on benches through lm-eval: one model load, one folder of plain files per bench."""
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.benches import BENCHES, VERSION
+from eval.benches.summary import judge_all, score_text, summary
+from eval.core.errors import UserError
+from eval.data import load as data
+from eval.engines.requests import check_model, loaded_engine, vllm_version
+from eval.grading.score import Verdict
+from eval.leakage.mention import mentions
+from eval.pipeline import replies
+from eval.pipeline import results as files
+from eval.pipeline import workers as parallel
+from eval.pipeline.ask import Work, ask, load_work
+from eval.settings import EvalSettings, JudgeSettings
+
+Result = dict[str, Any]
+HOW = {"benches", "splits", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}  # not what is asked
+
+
+def evaluate(
+    model: str, settings: EvalSettings, out: Path, *, step: int | None = None, skip_bad: bool = False
+) -> dict[str, Result]:
+    """Evaluate a model folder or hub id; returns bench -> result as stored in `out/<bench>/result.json`.
+
+    A bench that `out` already holds for the same model, data and settings is not run again, and one that was broken
+    off is asked only what it lacks. Raises UserError if `out` holds one for others, if the data is bad, if the model
+    folder is incomplete, or if a judge is asked for and not there. Scores are in 0..1.
+    """
+    check_model(model)
+    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in settings.benches}
+    results = _stored(out, identities)
+    todo = [bench for bench in identities if bench not in results]
+    unjudged = [bench for bench in identities if settings.judge.url and not _judged(results.get(bench), settings.judge)]
+    if results:
+        print(f"already evaluated in {out}" + (":" if todo or unjudged else ", nothing to do:"))
+        for name, result in results.items():
+            print(line(name, result))
+    for bench in todo:
+        replies.merge(out / bench, identities[bench])  # refuses other settings, before anything is loaded
+    if unjudged:
+        from eval.judge.judge import probe
+
+        probe(settings.judge)
+    works = load_work(settings, {b: i for b, i in identities.items() if b in todo or b in unjudged}, out, skip_bad)
+    if todo:
+        files.writable(out)
+        about = {"model": model, "step": step}
+        results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
+    for work in works:
+        if work.bench in unjudged:
+            results[work.bench] = _judge(work, results[work.bench], settings)
+    if todo or files.lacks_leakage(out):
+        files.write_leakage(out)
+    return {bench: results[bench] for bench in settings.benches}
+
+
+def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
+    """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
+    split = next((split for name, split in settings.splits.items() if name == bench), BENCHES[bench].split)
+    return {
+        **settings.model_dump(mode="json", exclude=HOW),
+        "split": split,
+        "data": data.edition(settings.data),
+        "data_id": data.fingerprint(bench, settings.data, split),
+        "model_id": files.model_id(model),
+        "task_version": BENCHES[bench].version,
+        "grader_version": VERSION,
+    }
+
+
+def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Result]:
+    """The complete results in `out`; raises UserError where one is another evaluation's."""
+    results = {}
+    for bench, asked in identities.items():
+        if (stored := files.read_result(out / bench)) is not None:
+            files.refuse_other(out / bench, stored["identity"], asked)
+            results[bench] = stored
+    return results
+
+
+def _run(
+    works: Sequence[Work], settings: EvalSettings, out: Path, skip_bad: bool, about: dict[str, Any]
+) -> dict[str, Result]:
+    """Asks what is not answered, then grades and stores."""
+    start, total, done = time.perf_counter(), 0, 0
+    for work in works:
+        there = replies.merge(work.folder, work.identity)
+        asked = len(work.loaded.rows) * settings.samples
+        lacking = len(work.unanswered(there, settings.samples))
+        total, done = total + asked, done + asked - lacking
+        if lacking < asked:
+            print(f"{BENCHES[work.bench].label}: {asked - lacking} of {asked} replies were there")
+    results: dict[str, Result] = {}
+    if done == total:
+        pass
+    elif settings.data_parallel > 1:
+        parallel.ask_all(about["model"], settings, works, out, skip_bad, total, done)
+    else:
+        parallel.gpu_groups(settings)  # too few GPUs are told before a model loads
+        with loaded_engine(about["model"], settings, max(work.most_pictures for work in works)) as engine:
+            for work in works:
+                start = time.perf_counter()
+                ask(engine, work, settings)
+                results[work.bench] = _store(work, settings, about, start)
+    for work in works:
+        if work.bench not in results:
+            results[work.bench] = _store(work, settings, about, start)
+    return results
+
+
+def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: float) -> Result:
+    """Grades and stores a bench that is answered completely."""
+    bench, rows, skipped = work.bench, *work.loaded
+    kept = replies.merge(work.folder, work.identity)
+    answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
+    verdicts = judge_all(bench, rows, [[answer["text"] for answer in group] for group in answers], "default")
+    samples = [
+        _sample(bench, row, answer, verdict)
+        for row, group, judged in zip(rows, answers, verdicts, strict=True)
+        for answer, verdict in zip(group, judged, strict=True)
+    ]
+    n = len(samples)
+    result: Result = {
+        "bench": bench,
+        "edition": data.edition(settings.data),
+        **summary(bench, rows, verdicts),
+        "rows": len(rows),
+        "skipped_rows": skipped,
+        "truncated": sum(s["finish"] != "stop" for s in samples) / n,
+        "mentions": sum(bool(mentions(s["reply"])) for s in samples) / n,
+        "tokens": sum(s["tokens"] for s in samples) / n,
+        "rule": "default",
+        "task_version": BENCHES[bench].version,
+        "grader_version": VERSION,
+        "generation": kept.generation,
+        **about,
+        "identity": work.identity,
+        "versions": versions(settings.engine),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    files.write_bench(work.folder, result, samples)
+    replies.main_file(work.folder).unlink()
+    print(line(bench, result))
+    return result
+
+
+def _sample(bench: str, row: dict[str, Any], answer: replies.Answer, verdict: Verdict) -> dict[str, Any]:
+    """One line of samples.parquet."""
+    return {
+        **{name: answer[name] for name in ("id", "sample", "doc_hash", "prompt_hash")},
+        "cluster": BENCHES[bench].cluster(row),
+        "reply": answer["text"],
+        **verdict._asdict(),
+        "tokens": answer["tokens"],
+        "finish": answer["finish"],
+    }
+
+
+def _judged(result: Result | None, judge: JudgeSettings) -> bool:
+    """Whether a stored result holds all that this judge has to say: what got no answer is asked again."""
+    from eval.judge.judge import PROMPT_VERSION
+
+    said = (result or {}).get("judge") or {}
+    return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
+
+
+def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
+    """Has the stored replies judged and adds what came of it to the stored result."""
+    from eval.judge.judge import judge_bench
+
+    stored = files.read_samples(work.folder)
+    n = settings.samples
+    told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
+    hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]
+    if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
+        raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
+    groups = [stored[i : i + n] for i in range(0, len(stored), n)]
+    verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
+    texts = [[s["reply"] for s in group] for group in groups]
+    judged = judge_bench(work.bench, work.loaded.rows, texts, verdicts, settings.judge, work.folder)
+    result = {**result, "judge": judged}
+    files.write_json(work.folder / "result.json", result)
+    print(line(work.bench, result))
+    return result
+
+
+def line(bench: str, result: Result) -> str:
+    """A result as one line for people."""
+    skipped = f", {result['skipped_rows']} bad rows left out" if result["skipped_rows"] else ""
+    truncated = f"{100 * result['truncated']:.0f} % truncated"
+    said = _judge_line(result.get("judge"))
+    return f"{score_text(bench, result['edition'], result)}, {truncated}{skipped}{said}"
+
+
+def _judge_line(judge: dict[str, Any] | None) -> str:
+    if judge is None:
+        return ""
+    failed = f", {judge['failed']} not judged" if judge["failed"] else ""
+    if judge["score"] is None:
+        return f"; judge {judge['model']}: no score{failed}"
+    return f"; judge {judge['model']}: {100 * judge['score']:.1f}, agrees on {100 * judge['agreement']:.1f} %{failed}"
+
+
+def versions(engine: str) -> dict[str, str]:
+    """Exact versions of what can move a score."""
+    names = ["torch", "transformers", "lm_eval", "pillow"]
+    found = {name: importlib.metadata.version(name) for name in names}
+    if engine == "vllm":
+        found["vllm"] = vllm_version()
+    return {"python": platform.python_version(), **found}

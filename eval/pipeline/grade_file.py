@@ -1,0 +1,145 @@
+"""Recorded replies graded without a model, by the code that grades an evaluation's own."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eval.benches import BENCHES, VERSION, wemath
+from eval.benches.summary import judge_all, score_text, summary
+from eval.core.errors import UserError
+from eval.core.tables import local_rows
+from eval.data.load import edition, load_text
+from eval.grading.score import Row, Rule
+
+SNIPPET = "mathv_id"  # ZeroBench's rule on replies to another bench's questions: the gold stands beside each reply
+
+
+class Line(NamedTuple):
+    """A line of the replies' file: its key columns as they stand there, the row it answers, and the reply."""
+
+    key: dict[str, Any]
+    row_id: str
+    reply: Any  # text; MathVista's official rule tells an extraction that is null or a number from its text
+
+
+def grade_replies(bench: str, data: str, replies: Path, rule: Rule, out: Path) -> str:
+    """Grade the replies in a file, write a verdict a line to `out` and the score beside it; returns a line to print.
+
+    `data`: the bench's rows as `load_text` reads them. `replies`: a file of rows with the bench's key and
+    `response` (MathVista under the official rule: `extraction`); rows with the same key are samples of one question.
+    Questions without a reply are in no denominator, but counted. Raises UserError, and then has written nothing.
+    """
+    beside = _check_paths(replies, data, out)
+    column = "extraction" if (bench, rule) == ("mathvista", "official") else "response"
+    lines, snippets = _read(bench, replies, column)
+    rows = snippets or {_todays(bench, BENCHES[bench].row_id(row)): row for row in load_text(bench, data)}
+    numbers = _numbers(lines, rows, replies, data)
+    answered = {row_id: rows[row_id] for row_id in rows if row_id in numbers}
+    texts = [[lines[n].reply for n in numbers[row_id]] for row_id in answered]
+    verdicts = judge_all(bench, list(answered.values()), texts, rule)
+    found = {
+        "bench": bench,
+        "edition": "local" if snippets else edition(data),
+        "rule": rule,
+        "task_version": BENCHES[bench].version,
+        "grader_version": VERSION,
+        **summary(bench, list(answered.values()), verdicts),
+        "replies": len(lines),
+        "missing_rows": len(rows) - len(answered),
+    }
+    if bench == "wemath":
+        found |= {level: _level(found["scores"], level) for level in ("strict", "loose")}
+    graded: dict[int, dict[str, Any]] = {}
+    for row_id, judged in zip(answered, verdicts, strict=True):
+        for sample, (n, verdict) in enumerate(zip(numbers[row_id], judged, strict=True)):
+            which = {"sample": sample} if len(judged) > 1 else {}
+            graded[n] = {**lines[n].key, **which, **verdict._asdict()}
+    _write({out: "".join(f"{json.dumps(graded[n])}\n" for n in range(len(lines))), beside: json.dumps(found, indent=2)})
+    missing = f", {found['missing_rows']} rows without a reply" if found["missing_rows"] else ""
+    return f"{score_text(bench, found['edition'], found)}, {rule} rule{missing}: {out}, {beside}"
+
+
+def _check_paths(replies: Path, data: str, out: Path) -> Path:
+    """Where the summary goes; raises UserError for paths that cannot be read or must not be written."""
+    if not replies.is_file():
+        raise UserError(f"--replies {replies}: no such file; give json lines with the bench's key and the replies")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; give a file")
+    beside = out.with_name(f"{out.name.removesuffix('.jsonl')}.summary.json")
+    if beside.is_dir():
+        raise UserError(f"{beside} is a folder; give another --out")
+    read = [path for path in (replies, Path(data)) if path.exists()]
+    if any(written.exists() and written.samefile(path) for written in (out, beside) for path in read):
+        raise UserError(f"--out {out} would replace what is to be read; give another one")
+    return beside
+
+
+def _read(bench: str, file: Path, column: str) -> tuple[list[Line], dict[str, Row]]:
+    """The lines of the replies' file, and the rows that it brings along if it is one of ZeroBench snippets."""
+    lines: list[Line] = []
+    snippets: dict[str, Row] = {}
+    for row, where, _ in local_rows(bench, file, None, text_only=True):
+        snippet = bench == "zerobench" and (bool(snippets) if lines else SNIPPET in row)
+        columns = (SNIPPET,) if snippet else BENCHES[bench].key
+        for needed in (*columns, column, *(("ground_truth",) if snippet else ())):
+            if needed not in row or (needed in columns and row[needed] is None):
+                raise UserError(f"{where}: has no {needed} (columns: {', '.join(row)}); add that column")
+        key = {name: row[name] for name in columns}
+        row_id = _todays(bench, "/".join(str(value) for value in key.values()))
+        reply = row[column]
+        if column == "response" and not isinstance(reply, str | None):
+            raise UserError(f"{where}: its response is {type(reply).__name__}, not text; mend that line")
+        lines.append(Line(key, row_id, (reply or "") if column == "response" else reply))
+        if snippet:
+            brought = {"question_id": row_id, "question_answer": row["ground_truth"]}
+            if snippets.setdefault(row_id, brought) != brought:
+                raise UserError(f"{where}: its ground_truth is not that of the lines with the same {SNIPPET}; mend it")
+    if not lines:
+        raise UserError(f"{file}: holds no reply; give json lines with {' and '.join(BENCHES[bench].key)} and {column}")
+    return lines, snippets
+
+
+def _todays(bench: str, row_id: str) -> str:
+    return wemath.todays_id(row_id) if bench == "wemath" else row_id
+
+
+def _numbers(lines: list[Line], rows: dict[str, Row], replies: Path, data: str) -> dict[str, list[int]]:
+    """Row -> the numbers of the lines that answer it, as many for every row."""
+    numbers: dict[str, list[int]] = {}
+    for n, line in enumerate(lines):
+        if line.row_id not in rows:
+            raise UserError(f"{replies}: {data} has no row {line.row_id}; give as --data the rows that were asked")
+        numbers.setdefault(line.row_id, []).append(n)
+    samples = len(numbers[lines[0].row_id])
+    for row_id, answers in numbers.items():
+        if len(answers) != samples:
+            raise UserError(
+                f"{replies}: holds {samples} replies to {lines[0].row_id}, but {len(answers)} to {row_id}; "
+                "give every row the same number"
+            )
+    return numbers
+
+
+def _level(scores: dict[str, Any], level: str) -> dict[str, Any]:
+    """We-Math's strict or loose score with its four counts and rates, as the official script prints them."""
+    counts = {name.removeprefix(f"{level}/"): v for name, v in scores.items() if name.startswith(f"{level}/")}
+    return {"score": scores.get(level), **counts}
+
+
+def _write(files: dict[Path, str]) -> None:
+    """All of the files, or none."""
+    halves = {path: path.with_name(f".{path.name}.tmp") for path in files}
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            halves[path].write_text(text)
+        for path, half in halves.items():
+            os.replace(half, path)
+    except OSError as error:
+        raise UserError(f"{next(iter(files))}: cannot be written ({error.strerror}); choose another --out") from error
+    finally:
+        for half in halves.values():
+            with suppress(OSError):
+                half.unlink()

@@ -1,0 +1,77 @@
+"""Stored replies graded again with today's rules, without a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.benches import BENCHES, VERSION
+from eval.benches.summary import judge_all, score_text, summary
+from eval.core.errors import UserError
+from eval.data.load import doc_hash, edition, load
+from eval.grading.score import Row
+from eval.pipeline import results as files
+
+SOURCES = {"mini": "mini", "official": "hub"}  # edition -> where its rows come from again
+
+
+def regrade(out: Path, benches: Sequence[str], data: str) -> None:
+    """Grade the evaluations below `out` again by the default rule; replies and all that was measured stay.
+
+    `data` is where rows are read if they came from a local file. Raises UserError, and then has changed nothing, where
+    no bench is held or where the rows are not those that were asked (their ids or `doc_hash` differ).
+    """
+    stored = {bench: files.read_result(out / bench) for bench in benches}
+    held = {bench: result for bench, result in stored.items() if result is not None}
+    if not held:
+        raise UserError(f"{out} holds no evaluation of {', '.join(benches)}; evaluate first, or name its folder")
+    graded = {bench: _regraded(out / bench, bench, result, data) for bench, result in held.items()}
+    for bench, (result, samples, told) in graded.items():
+        files.write_bench(out / bench, result, samples)
+        print(told)
+    if lacking := [bench for bench in benches if bench not in held]:
+        print(f"not evaluated in {out}: {', '.join(lacking)}")
+
+
+def _regraded(folder: Path, bench: str, old: dict[str, Any], data: str) -> tuple[dict[str, Any], list[Row], str]:
+    """The new result and samples of one bench, and the line that says what changed."""
+    samples = files.read_samples(folder)
+    rows = _rows(folder, bench, old, data)
+    n = max(1, len(samples) // len(rows))
+    asked = [(BENCHES[bench].row_id(row), j, doc_hash(bench, row)) for row in rows for j in range(n)]
+    if [(s["id"], s.get("sample"), s["doc_hash"]) for s in samples] != asked:
+        raise UserError(
+            f"{folder}: its replies are to other rows than are there now; give --data those, or evaluate anew"
+        )
+    replies = [[s["reply"] for s in samples[i : i + n]] for i in range(0, len(samples), n)]
+    verdicts = judge_all(bench, rows, replies, "default")
+    flat = [verdict for judged in verdicts for verdict in judged]
+    changed = sum(s["correct"] != verdict.correct for s, verdict in zip(samples, flat, strict=True))
+    versions = {"task_version": BENCHES[bench].version, "grader_version": VERSION}
+    result = {
+        **old,
+        **summary(bench, rows, verdicts),
+        "rule": "default",
+        **versions,
+        "identity": {**old["identity"], **versions},
+        "regraded": True,
+    }
+    before = "no score" if old["score"] is None else f"{100 * old['score']:.1f}"
+    told = (
+        f"{score_text(bench, result['edition'], result)}; it was {before}, {changed} of {len(samples)} verdicts changed"
+        f" (grader version {old['grader_version']}, now {VERSION})"
+    )
+    if changed and result.pop("judge", None):
+        # How far a judge agrees was said of the old verdicts. Its answers stay: judging again asks nothing anew.
+        told += "; the judge's comparison is void: evaluate with the judge again"
+    judged_samples = [{**s, **verdict._asdict()} for s, verdict in zip(samples, flat, strict=True)]
+    return result, judged_samples, told
+
+
+def _rows(folder: Path, bench: str, old: dict[str, Any], data: str) -> list[Row]:
+    """The rows that were asked: the same edition, split, limit and, if bad ones were left out, without these."""
+    identity = old["identity"]
+    source = SOURCES.get(identity.get("data"), data)
+    if edition(source) != identity.get("data"):
+        raise UserError(f"{folder}: its rows came from a local file; name it with --data")
+    skip_bad = bool(old.get("skipped_rows"))
+    return load(bench, source, identity.get("limit"), skip_bad, identity.get("split")).rows

@@ -1,0 +1,133 @@
+"""What may not be compared (an error) and what a reader must know before comparing (warnings)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from eval.core.errors import UserError
+from reports.suite import paper
+from reports.suite.read import BASE, BENCHES, Result, Run, Suite
+
+# Recorded beside the generation settings, but the same score in expectation: another draw, another machine.
+NO_SETTING = ("seed", "batch_size", "device")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and printable values."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def _grading(result: Result) -> dict[str, str]:
+    """Everything that must agree before two scores of one bench stand in one column."""
+    generation = {k: v for k, v in result.generation.items() if k not in NO_SETTING}
+    return {
+        "edition": result.edition,
+        "rule": result.rule,
+        "task_version": result.task_version,
+        "grader_version": result.grader_version,
+        "data": result.data_id,
+        "n": str(result.n),
+        "unit": result.unit,
+        **flatten(generation, "generation."),
+    }
+
+
+def require_comparable(runs: tuple[Run, ...]) -> None:
+    """Raises UserError naming bench, field, values and runs where one bench was graded in two ways."""
+    for bench, label in BENCHES.items():
+        graded = {run.name: _grading(run.results[bench]) for run in runs if bench in run.results}
+        for field in sorted({key for grading in graded.values() for key in grading}):
+            runs_of: dict[str, list[str]] = {}
+            for name, grading in graded.items():
+                runs_of.setdefault(grading.get(field, "(not recorded)"), []).append(name)
+            if len(runs_of) > 1:
+                sides = "; ".join(f"{value} in {', '.join(names)}" for value, names in runs_of.items())
+                raise UserError(
+                    f"{label} was not evaluated alike, {field} is {sides}: "
+                    "evaluate these runs again with the same settings (cli.py eval), or move them to another suite"
+                )
+
+
+def warnings(suite: Suite) -> list[str]:
+    """One sentence a thing that a reader must know before comparing rows."""
+    trained = [run for run in suite.runs if run.method != BASE]
+    notes = _missing_rows(suite) + list(suite.problems)
+    for run in suite.runs:
+        notes += _run_notes(run)
+    notes += _unequal("The number of training steps", {run.name: run.steps for run in trained})
+    notes += _unequal("The evaluated step", {run.name: run.eval_step for run in trained if run.results})
+    notes += _other_base(suite)
+    notes += _uneven_seeds(suite)
+    editions = sorted({r.edition for run in suite.runs for r in run.results.values()})
+    if len(editions) > 1:
+        notes.append(f"The columns mix editions ({', '.join(editions)}): no average is shown.")
+    return notes
+
+
+def _missing_rows(suite: Suite) -> list[str]:
+    present = {run.method for run in suite.runs}
+    missing = [label for method, label in paper.LABELS.items() if method not in present]
+    return [f"No run of {', '.join(missing)} (row left empty)."] if missing else []
+
+
+def _run_notes(run: Run) -> list[str]:
+    notes = []
+    if not run.finished:
+        notes.append(
+            f"{run.name} has status {run.status} at step {run.steps_done} of {run.steps}; "
+            "the command that started it resumes it."
+        )
+    if run.eval_step is None:
+        notes.append(f"{run.name} has not been evaluated.")
+        return notes
+    if run.eval_step != run.steps_done:
+        notes.append(f"{run.name} was evaluated at step {run.eval_step} but trained to step {run.steps_done}.")
+    missing = [label for bench, label in BENCHES.items() if bench not in run.results]
+    if missing:
+        notes.append(f"{run.name} was not evaluated on {', '.join(missing)}; its average is left out.")
+    unscored = [BENCHES[bench] for bench, result in run.results.items() if result.score is None]
+    if unscored:
+        notes.append(f"{run.name} has no score on {', '.join(unscored)}: the data carries no answers to grade by.")
+    if run.leakage is None:
+        notes.append(f"{run.name} has no leakage result.")
+    return notes
+
+
+def _unequal(what: str, values: dict[str, int | None]) -> list[str]:
+    """Run name to value: one sentence if they are not all equal, the commonest value last and without its runs."""
+    groups: dict[int | None, list[str]] = {}
+    for name, value in values.items():
+        groups.setdefault(value, []).append(name)
+    if len(groups) < 2:
+        return []
+    *odd, (common, _) = sorted(groups.items(), key=lambda group: len(group[1]))
+    sides = [f"{value} in {', '.join(names)}" for value, names in odd]
+    return [f"{what} differs between runs: {'; '.join(sides)}; {common} in the others."]
+
+
+def _other_base(suite: Suite) -> list[str]:
+    """The untrained row must be the model that training started from."""
+    base = {str(run.record.get("model")) for run in suite.runs if run.method == BASE}
+    others = [run.name for run in suite.runs if run.method != BASE and str(run.record.get("model")) not in base]
+    if not base or not others:
+        return []
+    return [f"Base is {', '.join(sorted(base))}, but {', '.join(others)} started from another model."]
+
+
+def _uneven_seeds(suite: Suite) -> list[str]:
+    seeds: dict[str, list[str]] = {}
+    for run in suite.runs:
+        if run.method != BASE:
+            seeds.setdefault(run.label, []).append(str(run.seed))
+    if len({tuple(s) for s in seeds.values()}) < 2:
+        return []
+    return [
+        "Methods were run with different seeds (" + "; ".join(f"{k}: {', '.join(v)}" for k, v in seeds.items()) + ")."
+    ]

@@ -1,0 +1,225 @@
+"""Training data: drawn, from a hub, or from local files. One row = id, question, pictures, answer, solution.
+
+Rows are read one at a time and their pictures stay encoded: a hub set of 123,000 rows has 7 GB of them, and a hundred
+times that once decoded. Local files are read without the cache of `datasets`, whose copies may be stale.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from itertools import chain, count, islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow.parquet
+from datasets import Dataset, Features, Image, List, Value, concatenate_datasets, load_dataset
+from PIL import Image as Pictures
+
+from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
+from eval.core.errors import UserError
+from eval.core.images import flatten
+from runners.data.prompts import MARKER, student_text
+from runners.launch.distributed import rank
+from runners.run.config import DataSettings, Settings
+
+FEATURES = Features(
+    {
+        "id": Value("string"),
+        "prompt": [{"role": Value("string"), "content": Value("string")}],
+        "images": List(Image()),
+        "answer": Value("string"),
+        "solution": Value("string"),
+    }
+)
+COLUMNS = ("id", "question", "answer", "solution", "image", "images")
+DRAWN = ("synthetic", "synthetic-text", "synthetic-pairs")
+SUFFIXES = (".jsonl", ".json", ".gz", ".parquet")
+CHUNK = 256  # rows; Arrow cannot hold 2 GB of pictures in one piece
+MEND = "mend it, or set data.skip_bad_rows=true"
+Row = dict[str, Any]
+
+
+def training_rows(settings: Settings) -> Dataset:
+    """One row per prompt of the run, in the order in which every method sees them; short data is repeated.
+
+    Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
+    several), answer, solution (may be None). Only as many rows as needed are read. Raises UserError as `read_rows`.
+    """
+    needed = settings.train.steps * settings.train.prompts
+    bad: list[str] = []
+    rows = islice(read_rows(settings.data, settings.seed, bad), needed)
+    parts = []
+    while chunk := [_prompted(row) for row in islice(rows, CHUNK)]:
+        parts.append(Dataset.from_list(chunk, features=FEATURES))
+    found = sum(len(part) for part in parts)
+    check_usable(settings.data, found, bad)
+    table = concatenate_datasets(parts)
+    mapped = settings.data.source not in DRAWN and "solution" in settings.data.columns
+    if mapped and rank() == 0 and all(text is None for text in table["solution"]):
+        print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
+    return table if found == needed else table.select([i % found for i in range(needed)])
+
+
+def _prompted(row: Row) -> Row:
+    prompt = [{"role": "user", "content": student_text(row["question"])}]
+    return {name: prompt if name == "prompt" else row[name] for name in FEATURES}
+
+
+def check_usable(data: DataSettings, found: int, bad: list[str]) -> None:
+    """Says how many rows were left out; raises UserError where none is left."""
+    if bad:
+        print(f"{len(bad)} rows of {data.source} left out, the first: {bad[0].partition(': ')[0]}")
+    if not found:
+        raise UserError(f"{data.source} has no usable row: each needs a question and an answer, see data.columns")
+
+
+def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
+    """Checked rows one at a time, without end where they are drawn (`seed` fixes them).
+
+    Columns: id, question, images (encoded bytes, a Path, or a drawn picture each; RGB), answer, solution or None.
+    Raises UserError naming the row and the mend where a row has no question, no answer, fewer pictures than its text
+    places, or a picture that does not open; with `data.skip_bad_rows` the message goes to `bad` instead.
+    """
+    if unknown := [name for name in data.columns if name not in COLUMNS]:
+        raise UserError(f"data.columns names {unknown[0]!r}: ours are {', '.join(COLUMNS)}")
+    if data.source in DRAWN:
+        yield from _drawn(data.source, seed)
+        return
+    for i, (raw, folder) in enumerate(_raw(data), 1):
+        ours = {name: raw.get(data.columns.get(name, name), raw.get(name)) for name in COLUMNS}
+        key = str(i if ours["id"] is None else ours["id"])
+        try:
+            row = _checked({**ours, "id": key}, f"row {key} of {data.source}", folder)
+        except UserError as error:
+            if not data.skip_bad_rows:
+                raise
+            bad.append(str(error))
+        else:
+            yield row
+
+
+def _drawn(source: str, seed: int) -> Iterator[Row]:
+    rng = Random(f"training-{seed}")
+    for i in count():
+        problem = drawn_problem(rng)
+        text, images = question_text(problem), [problem.scene.picture()]
+        if source == "synthetic-text":
+            text, images = in_words(problem), []
+        elif source == "synthetic-pairs":
+            text, images = in_two_pictures(problem, 1 + i % 2)
+        key = source.replace("synthetic", "drawn").replace("-", "_")
+        row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images}
+        yield row | {"answer": problem.answer, "solution": None}
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _raw(data: DataSettings) -> Iterator[tuple[Row, Path]]:
+    """Rows as stored, each with the folder that its picture paths start from."""
+    path, wanted = Path(data.source), {*COLUMNS, *data.columns.values()}
+    try:
+        if not path.exists():
+            yield from ((row, Path()) for row in _hub_rows(data, wanted))
+        for file in _files(path, data.split):
+            rows = _parquet_rows(file, wanted) if file.suffix == ".parquet" else _json_rows(file)
+            yield from ((row, file.parent) for row in rows)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a hub client or a parser raises, the user mends the source
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UserError(f"cannot load {data.source!r} ({reason}): mend it, or set data.source to another") from None
+
+
+def _files(path: Path, split: str) -> list[Path]:
+    """The file itself, or those of a folder: one kind, and of the split where names say so."""
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise UserError(f"{path}: training data is .jsonl, .json(.gz) or .parquet")
+        return [path]
+    if not path.is_dir():
+        return []
+    for suffix in (".parquet", ".jsonl", ".gz", ".json"):
+        if found := sorted(file for file in path.rglob(f"*{suffix}") if file.is_file()):
+            return [file for file in found if file.name.startswith(split)] or found
+    raise UserError(f"{path} holds no training data: give a folder with .parquet, .jsonl or .json(.gz) files")
+
+
+def _hub_rows(data: DataSettings, wanted: set[str]) -> Iterator[Row]:
+    if data.source.endswith(SUFFIXES) or data.source.startswith((".", "/", "~")):
+        raise UserError(f"{data.source}: no such file or folder; set data.source to a file, a hub id, or synthetic")
+    table = load_dataset(data.source, split=data.split)
+    table = table.select_columns([name for name in table.column_names if name in wanted])
+    for batch in table.with_format("arrow").iter(16):  # as Arrow, pictures come as they are stored
+        yield from batch.to_pylist()
+
+
+def _parquet_rows(file: Path, wanted: set[str]) -> Iterator[Row]:
+    with pyarrow.parquet.ParquetFile(file) as stored:
+        names = [name for name in stored.schema_arrow.names if name in wanted]
+        for batch in stored.iter_batches(16, columns=names):
+            yield from batch.to_pylist()
+
+
+def _json_rows(file: Path) -> Iterator[Row]:
+    """One object a line, or one list of objects. pyarrow's reader would refuse a column of numbers and words."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8") as stream:
+        head = next((line for line in stream if line.strip()), "")
+        if head.lstrip().startswith("["):
+            rows: Any = json.loads(head + stream.read())
+        else:
+            rows = (json.loads(line) for line in chain([head], stream) if line.strip())
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ValueError(f"{file.name} holds {type(row).__name__} where a row should be")
+            yield row
+
+
+# --- checking -----------------------------------------------------------------------------------------------------
+
+
+def _checked(raw: Row, where: str, folder: Path) -> Row:
+    question, answer, solution = _text(raw["question"]), _text(raw["answer"]), _text(raw["solution"])
+    if question is None:
+        raise UserError(f"{where} has no question: {MEND}")
+    if answer is None:
+        raise UserError(f"{where} has no answer that is text or a number: {MEND}")
+    cell = raw["images"] or raw["image"]
+    cells = [] if cell is None else cell if isinstance(cell, list) else [cell]
+    images = [_picture(value, where, folder) for value in cells]
+    if (placed := question.count(MARKER)) > len(images):
+        raise UserError(f"{where} says {MARKER} {placed} times and has {len(images)} pictures: {MEND}")
+    # What a teacher is told follows the question in the same turn, where a marker would place one more picture.
+    answer, solution = answer.replace(MARKER, "image"), solution and solution.replace(MARKER, "image")
+    return {"id": raw["id"], "question": question, "images": images, "answer": answer, "solution": solution}
+
+
+def _text(value: Any) -> str | None:
+    """Text or a number as text; None for null, NaN, blanks and anything that is neither."""
+    if not isinstance(value, str | int | float) or value != value:
+        return None
+    return str(value) if str(value).strip() else None
+
+
+def _picture(value: Any, where: str, folder: Path) -> Any:
+    """The picture as it is stored where that is plain RGB, else laid on white. Opened once, to know that it opens."""
+    if isinstance(value, dict):  # of the Image feature of `datasets`
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, str):
+        value = (folder / value).resolve()
+    try:
+        image = value if isinstance(value, Pictures.Image) else _opened(value)
+    except (OSError, SyntaxError, ValueError, TypeError, Pictures.DecompressionBombError):
+        raise UserError(f"{where}: its picture does not open: {MEND}") from None
+    return value if image.mode == "RGB" else flatten(image)
+
+
+def _opened(source: Any) -> Pictures.Image:
+    if not isinstance(source, bytes | Path):
+        raise TypeError
+    with Pictures.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        image.load()
+        return image

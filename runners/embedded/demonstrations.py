@@ -1,0 +1,68 @@
+"""Written solutions to learn from: with slips where the prompt tells nothing, without where it tells the answer.
+
+Half of the told ones say aloud what they were told, as told language models do.
+"""
+
+import random
+from typing import NamedTuple
+
+from eval.benches.drawn import KINDS, Problem, drawn_problem, question_text
+from eval.data.mini import mini_problems
+from eval.tasks.mathvision import utils as mathvision
+from eval.tasks.mathvista import utils as mathvista
+from eval.tasks.mmmu import utils as mmmu
+from eval.tasks.wemath import utils as wemath
+from eval.tasks.zerobench import utils as zerobench
+from methods import Privilege, PrivilegeKind
+from runners.data.prompts import student_text, told_text
+
+SOLUTIONS: tuple[PrivilegeKind, ...] = ("solution", "own_words", "sibling", "sibling_and_failure")
+SLIP = 0.28  # with three to six numbers a chain is right about one time in three
+BENCH_PROMPTS = {
+    "mmmu": mmmu,
+    "mathvista": mathvista,
+    "mathvision": mathvision,
+    "zerobench": zerobench,
+    "wemath": wemath,
+}
+
+
+class Example(NamedTuple):
+    """One demonstration: the user's text, the reply to learn, and the problem behind both."""
+
+    text: str
+    reply: str
+    problem: Problem
+
+
+def told_example(rng: random.Random, problem: Problem, kind: PrivilegeKind) -> Example:
+    right, wrong = problem.demonstrate().text, problem.demonstrate(2 * SLIP, rng).text
+    told = Privilege(kind, problem.answer if kind == "answer" else right, wrong)
+    text = told_text(student_text(question_text(problem)), told)
+    aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
+    return Example(text, (aloud if rng.random() < 0.5 else "") + right, problem)
+
+
+def untold_example(rng: random.Random, problem: Problem, text: str, slip: float = SLIP) -> Example:
+    return Example(text, problem.demonstrate(slip, rng).text, problem)
+
+
+def examples(rng: random.Random, n: int, told: float, slip: float = SLIP, options: float = 0.25) -> list[Example]:
+    """n demonstrations in the training prompt, a share of them with privileged text, a share with options."""
+    batch = []
+    for _ in range(n):
+        problem = drawn_problem(rng, list(KINDS), options)
+        if rng.random() < told:
+            batch.append(told_example(rng, problem, "answer" if rng.random() < 0.5 else rng.choice(SOLUTIONS)))
+        else:
+            batch.append(untold_example(rng, problem, student_text(question_text(problem)), slip))
+    return batch
+
+
+def bench_examples(rng: random.Random, bench: str, edition: int) -> list[Example]:
+    """Demonstrations in the prompt of one bench, on another edition of its problems than the bench itself."""
+    doc_to_text = BENCH_PROMPTS[bench].doc_to_text
+    return [
+        untold_example(rng, problem, doc_to_text(row).replace("<image>", "", 1))
+        for row, problem in mini_problems(bench, edition)
+    ]

@@ -1,0 +1,81 @@
+"""How a batch goes through the model: packed by groups where that gives the same log-probabilities, else row by row."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed import ReduceOp, all_reduce, get_world_size, is_initialized
+from torch.nn.functional import linear
+
+from runners.forward import packing as packed
+from runners.forward.batch import Rows
+from runners.forward.split_group import SplitGroup, can_split
+
+# Mean difference of two layouts' log-probabilities: rounding is far below, one wrong token or picture far above.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+TOLERANCE_16_BIT = 0.05
+
+Layout = Callable[[Any, Rows], Tensor]
+
+
+class Layouts:
+    """Chooses the layout. The first batch of each kind is scored both ways, and a kind that differs is forwarded row
+    by row from then on."""
+
+    def __init__(self, model: Any, shared_prefix: bool) -> None:
+        self._shared = shared_prefix and packed.can_pack(model)
+        self._agrees: dict[tuple[Any, ...], bool] = {}
+        if self._shared:
+            packed.prepare(model)
+
+    def hidden_states(self, model: Any, rows: Rows, group: SplitGroup | None = None) -> Tensor:
+        """(N, D): what predicts the N completion tokens, row after row. group: which `rows` are a part of."""
+        layout, alone = packed.hidden_states, packed.hidden_states
+        if group is not None and self._shared and (group.begun or can_split(model)):
+            layout, alone = group.hidden_states, SplitGroup(1).hidden_states
+        if self._shared and self._checked(model, rows, alone, layout != alone):
+            return layout(model, rows)
+        return by_row(model, rows)
+
+    def _checked(self, model: Any, rows: Rows, layout: Layout, split: bool) -> bool:
+        several = is_initialized() and get_world_size() > 1
+        # With several processes all of them check, or none: what one of them happens to hold must not decide.
+        kind = (model.dtype, model.device.type, model.training, split, several or bool(rows.pictures))
+        if kind not in self._agrees:
+            worst = self._difference(model, rows, layout)
+            if several:
+                all_reduce(worst, ReduceOp.MAX)
+            self._agrees[kind] = bool(worst <= TOLERANCE.get(model.dtype, TOLERANCE_16_BIT))
+            if not self._agrees[kind]:
+                print(
+                    f"shared prefix: log-probabilities differ by {worst.item():.2g} on average from the plain layout's "
+                    f"({model.dtype}, {model.device.type}); every row is forwarded by itself from here on",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        return self._agrees[kind]
+
+    @torch.no_grad()
+    def _difference(self, model: Any, rows: Rows, layout: Layout) -> Tensor:
+        """Mean absolute difference over the completion tokens; a tensor, so that processes can compare."""
+        head, ids_N = model.get_output_embeddings(), rows.completion_BT[rows.completion_mask_BT.bool()]
+
+        def log_probs(hidden_ND: Tensor) -> Tensor:
+            weight = head.weight.full_tensor() if hasattr(head.weight, "full_tensor") else head.weight
+            parts = []
+            for h, ids in zip(hidden_ND.split(512), ids_N.split(512), strict=True):
+                logits_NV = linear(h, weight).float()
+                parts.append(logits_NV.gather(-1, ids[:, None])[:, 0] - logits_NV.logsumexp(-1))
+            return torch.cat(parts)
+
+        return (log_probs(layout(model, rows)) - log_probs(by_row(model, rows))).abs().sum() / max(len(ids_N), 1)
+
+
+def by_row(model: Any, rows: Rows) -> Tensor:
+    """(N, D) with every row forwarded by itself, prompt and pictures included: the reference."""
+    out = model.base_model(**rows.model_inputs(), use_cache=False)
+    length = rows.completion_BT.shape[1]
+    hidden_ND: Tensor = out.last_hidden_state[:, -length - 1 : -1][rows.completion_mask_BT.bool()]
+    return hidden_ND

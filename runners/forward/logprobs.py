@@ -1,0 +1,139 @@
+"""The one place that turns rows of tokens into log-probabilities and divergences.
+
+How the rows go through the model is a matter of `layouts`, what becomes of the logits one of `vocab`. Only the hidden
+states that predict a completion token leave the model.
+"""
+
+import functools
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from methods.functional import importance_ratio
+from runners.forward.batch import Rows, together
+from runners.forward.chunked_head import distil, log_probs, sampled
+from runners.forward.hidden_states import Layouts
+from runners.forward.lm_head import Head
+from runners.forward.split_group import SplitGroup
+
+
+def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
+    """Let `model(rows=rows, then=f)` return f(hidden states (N, D) that predict the N completion tokens, the head).
+
+    A keyword of forward, and not a call of the backbone, so that DDP and FSDP wrappers see the pass and have gathered
+    the head while `f` runs. `group=` says what the rows are the next part of.
+    """
+    forward, layouts = model.forward, Layouts(model, shared_prefix)
+
+    @functools.wraps(type(model).forward)
+    def with_hidden(
+        self: Any,
+        *args: Any,
+        rows: Rows | None = None,
+        then: Any = None,
+        group: SplitGroup | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if rows is None:
+            return forward(*args, **kwargs)
+        return then(layouts.hidden_states(self, rows, group), Head.of(self))
+
+    model.forward = MethodType(with_hidden, model)  # type: ignore[method-assign]
+
+
+class Told(NamedTuple):
+    """What the teacher says of the same completions: hidden states (N, D), its head, and how the student's logits are
+    held against the teacher's."""
+
+    hidden_ND: Tensor
+    head: Head
+    distill: Callable[[Tensor, Tensor], Tensor]
+
+
+class Scores(NamedTuple):
+    """Of each completion token, (B, T), 0 on padding. Only `logp_BT` and `loss` carry a gradient."""
+
+    logp_BT: Tensor  # of the sampled token, under the student
+    entropy_BT: Tensor  # of the student
+    loss: Tensor | None = None  # sum of coefficient x divergence; the rest of what a teacher adds:
+    divergence_BT: Tensor | None = None
+    teacher_BT: Tensor | None = None  # log-probability of the sampled token
+
+
+@torch.no_grad()
+def token_log_probs(model: nn.Module, rows: Rows, temperature: float) -> Tensor:
+    """Log-probabilities (B, T) in float32 of the completion tokens; 0 on padding."""
+    mask_BT = rows.completion_mask_BT.bool()
+    ids_N = rows.completion_BT[mask_BT]
+    logp_N: Tensor = model(rows=rows, then=lambda hidden_ND, head: log_probs(hidden_ND, head, ids_N, temperature))
+    return _spread(logp_N, mask_BT)
+
+
+@torch.no_grad()
+def told_states(model: nn.Module, rows: Rows, distill: Callable[[Tensor, Tensor], Tensor], copy_head: bool) -> Told:
+    """What a teacher says of `rows`; with a copy of its head where the weights are about to change in place."""
+    told: Told = model(rows=rows, then=lambda hidden_ND, head: Told(hidden_ND, head.frozen(copy_head), distill))
+    return told
+
+
+def told_parts(
+    model: nn.Module, parts: list[Rows], distill: Callable[[Tensor, Tensor], Tensor], copy_head: bool
+) -> list[Told]:
+    """What a teacher says of several micro-batches, in one pass."""
+    told = told_states(model, together(parts), distill, copy_head)
+    tokens = [int(rows.completion_mask_BT.sum()) for rows in parts]
+    return [told._replace(hidden_ND=hidden_ND) for hidden_ND in told.hidden_ND.split(tokens)]
+
+
+def weighed(weight_N: Tensor, old_N: Tensor | None, clip: float | None) -> Callable[[Tensor, slice], Tensor]:
+    """A `coefficient` for `student_scores`: the weight of each token, times the clipped ratio of its probability to the
+    `old` one where both are given."""
+
+    def coefficient(student_N: Tensor, where: slice) -> Tensor:
+        if old_N is None or clip is None:
+            return weight_N[where]
+        return weight_N[where] * importance_ratio(student_N, old_N[where], clip)
+
+    return coefficient
+
+
+def student_scores(
+    model: nn.Module,
+    rows: Rows,
+    temperature: float,
+    told: Told | None = None,
+    coefficient: Callable[[Tensor, slice], Tensor] | None = None,
+    policy: bool = True,
+    group: SplitGroup | None = None,
+) -> Scores:
+    """One forward pass of the student on `rows`.
+
+    `coefficient(log-probabilities, which tokens)` multiplies each token's divergence from what was `told`, in the
+    order of the rows. Without `policy` nobody asks for a gradient of the log-probabilities. `group`: which `rows` are
+    the next part of.
+    """
+    mask_BT = rows.completion_mask_BT.bool()
+    ids_N = rows.completion_BT[mask_BT]
+
+    def spread(values_N: Tensor) -> Tensor:
+        return _spread(values_N, mask_BT)
+
+    def score(hidden_ND: Tensor, head: Head) -> Scores:
+        if told is None:
+            return Scores(*(spread(x) for x in sampled(hidden_ND, head, ids_N, temperature)))
+        assert coefficient is not None
+        out = distil(hidden_ND, head, told.hidden_ND, told.head, ids_N, temperature, told.distill, coefficient)
+        logp_N = sampled(hidden_ND, head, ids_N, temperature)[0] if policy else out.student_N
+        return Scores(spread(logp_N), spread(out.entropy_N), out.loss, spread(out.divergence_N), spread(out.teacher_N))
+
+    scores: Scores = model(rows=rows, then=score, **({} if group is None else {"group": group}))
+    return scores
+
+
+def _spread(values_N: Tensor, mask_BT: Tensor) -> Tensor:
+    """(B, T), 0 on padding."""
+    out_BT = torch.zeros(mask_BT.shape, dtype=values_N.dtype, device=values_N.device)
+    return out_BT.masked_scatter(mask_BT, values_N)

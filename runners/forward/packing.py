@@ -1,0 +1,116 @@
+"""Scoring a batch with each prompt and each picture computed once: all groups in one packed row of the decoder.
+
+The text decoder is called directly, with embeddings, rotary positions and deepstack features put together here, inside
+the model's own forward (see scoring.expose_hidden_states), so that DDP and FSDP wrappers see one ordinary pass.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from runners.forward.batch import Groups, Rows, groups_of
+from runners.forward.prefix_attention import NAME, Layout
+from runners.forward.segment import Segment
+
+
+class Packed(NamedTuple):
+    """The packed row of L tokens: their ids and rotary positions, the groups in it, and for each of the N completion
+    tokens, in the order of the batch's rows, the position that predicts it."""
+
+    ids_L: Tensor
+    types_L: Tensor
+    position_3L: Tensor
+    layout: Layout
+    predicts_N: Tensor
+    found: Groups
+
+
+def can_pack(model: nn.Module) -> bool:
+    """Whether the model is one whose forward is known here: the parts that `hidden_states` calls by name."""
+    return getattr(getattr(model, "config", None), "model_type", "") == "qwen3_vl"
+
+
+def prepare(model: Any) -> None:
+    """Give the text decoder the attention that knows groups. Once and for good: an attention that is exchanged between
+    forward and backward is recomputed wrongly, without an error, under gradient checkpointing."""
+    model.model.language_model.config._attn_implementation = NAME
+
+
+def pack(model: Any, rows: Rows) -> Packed:
+    """The batch's groups one after another; rotary positions of a completion go on where its prompt ends."""
+    found = groups_of(rows)
+    device = rows.prompt_BP.device
+    mask_BT = rows.completion_mask_BT.bool()
+    lengths = mask_BT.sum(1).tolist()
+    ids, types, positions, layout = list[Tensor](), list[Tensor](), list[Tensor](), list[Segment]()
+    predicts: list[Tensor] = [torch.empty(0)] * len(lengths)
+    start = 0
+    for group in found.groups:
+        first = group.rows[0]
+        real_P = rows.prompt_mask_BP[first].bool()
+        prompt_P = rows.prompt_BP[first][real_P]
+        types_P = torch.zeros_like(prompt_P) if rows.types_BP is None else rows.types_BP[first][real_P]
+        grids = torch.stack([found.images[i][1] for i in group.images]).to(device) if group.images else None
+        position_3P = model.model.get_rope_index(prompt_P[None], types_P[None], image_grid_thw=grids)[0][:, 0]
+        ids.append(prompt_P)
+        types.append(types_P)
+        positions.append(position_3P)
+        P, after = len(prompt_P), int(position_3P.max()) + 1
+        layout.append(Segment.of(start, P, [lengths[row] for row in group.rows], device))
+        end = start + P
+        for row in group.rows:
+            n = lengths[row]
+            ids.append(rows.completion_BT[row, :n])
+            types.append(types_P.new_zeros(n))
+            positions.append(torch.arange(after, after + n, device=device).expand(3, -1))
+            predicts[row] = torch.tensor([start + P - 1, *range(end, end + n - 1)][:n], dtype=torch.long)
+            end += n
+        start = end
+    return Packed(
+        torch.cat(ids), torch.cat(types), torch.cat(positions, 1), tuple(layout), torch.cat(predicts).to(device), found
+    )
+
+
+def hidden_states(model: Any, rows: Rows) -> Tensor:
+    """(N, D): the last hidden states that predict the batch's N completion tokens, row after row."""
+    packed = pack(model, rows)
+    return decode(model, packed).index_select(0, packed.predicts_N)
+
+
+def decode(model: Any, packed: Packed, **attention: Any) -> Tensor:
+    """(L, D): the last hidden states of the packed row. attention: further arguments of prefix.attention."""
+    embedded_1LD = model.get_input_embeddings()(packed.ids_L[None])
+    visual: dict[str, Any] = {}
+    if packed.found.images:
+        pooled, deep = _features(model, packed.found)
+        mask_1L = (packed.types_L == 1)[None]
+        embedded_1LD = embedded_1LD.masked_scatter(mask_1L[..., None], pooled.to(embedded_1LD.dtype))
+        visual = {"visual_pos_masks": mask_1L, "deepstack_visual_embeds": deep}
+    out = model.model.language_model(
+        inputs_embeds=embedded_1LD,
+        position_ids=packed.position_3L[:, None],
+        use_cache=False,
+        shared_prefix=packed.layout,
+        **attention,
+        **visual,
+    )
+    hidden_LD: Tensor = out.last_hidden_state[0]
+    return hidden_LD
+
+
+def _features(model: Any, found: Groups) -> tuple[Tensor, list[Tensor]]:
+    """Each distinct picture through the tower once; its features, and those of each deepstack level, in the order in
+    which the packed row shows the pictures."""
+    device = model.get_input_embeddings().weight.device
+    pixels = torch.cat([p for p, _ in found.images]).to(device)
+    grids = torch.stack([g for _, g in found.images]).to(device)
+    encoded = model.model.get_image_features(pixels, grids)
+    sizes = [len(f) for f in encoded.pooler_output]
+    order = [i for group in found.groups for i in group.images]
+
+    def arranged(parts: Any) -> Tensor:
+        return torch.cat([parts[i] for i in order])
+
+    deep = [arranged(level.split(sizes)) for level in encoded.deepstack_features]
+    return arranged(encoded.pooler_output), deep

@@ -1,0 +1,48 @@
+"""Evaluating what a run has produced, into its own directory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eval.core.errors import UserError
+from eval.settings import EvalSettings
+from runners.run.model import locate
+from runners.run.run_dir import RunDir
+
+
+def results_of(run: RunDir) -> Path:
+    """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None and run.info()["steps"] > 0:
+        raise UserError(f"{run.path} has no finished checkpoint: train it first")
+    return run.path / "eval" / (checkpoint.name.split("-")[1] if checkpoint else "0")
+
+
+def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
+    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder."""
+    from eval.pipeline.evaluate import evaluate
+
+    folder = results_of(run)
+    with _whole(run.last_checkpoint(), run.info()["model"]) as model:
+        evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+    return folder
+
+
+@contextmanager
+def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
+    """The folder of a checkpoint's whole model. An adapter is merged beside itself: not every engine loads one."""
+    if checkpoint is None or not (checkpoint / "adapter_config.json").exists():
+        yield str(checkpoint) if checkpoint else locate(base)
+        return
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    merged = checkpoint / "merged"
+    if not (merged / "config.json").exists():
+        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+        whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        half = checkpoint / ".merged"
+        whole.save_pretrained(half)
+        AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
+        half.replace(merged)
+    yield str(merged)

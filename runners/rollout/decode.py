@@ -1,0 +1,48 @@
+"""The decoding loop of rollouts: one token of each live row at a time, until all have ended."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runners.rollout.decode_step import ByGroup, ByRow
+from runners.rollout.multinomial import Draw
+
+ENDED = 1 / 8  # the share of ended rows at which they leave: dropping them copies the cache
+
+
+def decode(
+    following: ByRow | ByGroup,
+    out_BN: Tensor,
+    length: int,
+    logits_processors: Any,
+    stopping_criteria: Any,
+    do_sample: bool,
+) -> int:
+    """Write the completions of prompts of `length` tokens into out_BN, each up to its end; the length of the longest.
+
+    out_BN: the prompts, and padding for as much as may come. `following` gives the logits after a token.
+    """
+    B = len(out_BN)
+    draw = Draw(B)
+    ids_LN, live_L = out_BN, torch.arange(B, device=out_BN.device)  # the live rows; all: no copy
+    ended_L, ended = torch.zeros_like(live_L, dtype=torch.bool), 0
+    while True:
+        scores_LV = following.logits(ids_LN[:, length - 1 : length]).to(torch.float32)
+        for processor in logits_processors:  # one by one: the list looks up the signature of each at every token
+            scores_LV = processor(ids_LN[:, :length], scores_LV)
+        tokens_L = draw(scores_LV, live_L) if do_sample else scores_LV.argmax(-1)
+        ids_LN[:, length] = torch.where(ended_L, ids_LN[:, length], tokens_L) if ended else tokens_L
+        length += 1
+        ended_L = ended_L | stopping_criteria(ids_LN[:, :length], None)
+        ended = int(ended_L.sum())
+        if ended < ENDED * len(live_L):
+            continue
+        if len(live_L) < B:
+            out_BN[live_L] = ids_LN
+        if ended == len(live_L):
+            return length
+        keep_L = (~ended_L).nonzero()[:, 0]
+        following.select(keep_L)
+        live_L, ended_L, ended = live_L[keep_L], ended_L[keep_L], 0
+        ids_LN = out_BN[live_L]

@@ -1,0 +1,42 @@
+"""Finding and loading the model and processor that are trained."""
+
+from pathlib import Path
+from typing import Any
+
+from eval.core.errors import UserError
+from eval.engines.requests import check_model
+from runners.run.config import ModelSettings
+
+BASE = Path(__file__).parents[1] / "embedded" / "base"
+
+
+def locate(name: str) -> str:
+    """A model name as transformers takes it: `embedded` is this repository's base, a folder is checked, else a hub id.
+
+    Raises UserError for a folder that lacks its configuration, weights, tokenizer or processor.
+    """
+    path = str(BASE) if name == "embedded" else name
+    if name == "embedded" and not BASE.is_dir():
+        raise UserError("the embedded base model is missing: build it with `cli.py base`")
+    check_model(path)
+    return path
+
+
+def load(settings: ModelSettings) -> tuple[Any, Any]:
+    """Model and processor. Raises UserError where neither a folder nor a hub has them."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar per shard would bury the one of the steps
+    path = locate(settings.path)
+    limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
+    try:
+        processor = AutoProcessor.from_pretrained(path, **limits)
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention
+        )
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"cannot load the model {settings.path!r} ({reason}): give a folder, or `embedded`") from None
+    return model, processor

@@ -1,0 +1,72 @@
+"""Finding a method: one of the registry, or a class in a file outside this repository."""
+
+import fnmatch
+import importlib.util
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from eval.core.errors import UserError
+from methods import METHODS, Method
+from runners.run import config
+from runners.run.config import Settings
+
+
+def build_method(name: str, params: dict[str, Any]) -> Method:
+    """A method of the registry (its variant is in the parameters), or `path/to/file.py:Class`, parameters checked."""
+    if ".py:" in name:
+        kind = load_method_file(name)
+    elif name.partition("@")[0] in METHODS:
+        kind = METHODS[name.partition("@")[0]]
+    else:
+        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
+    try:
+        return TypeAdapter(kind).validate_python(params)
+    except ValidationError as error:
+        raise UserError(config.explain(error, f"params of {name}")) from None
+
+
+def expand(names: str) -> list[str]:
+    """Comma-separated methods; `all` is the registry, and `opsd@*` every variant that the pattern fits."""
+    if names == "all":
+        return list(METHODS)
+    known = [f"{name}@{variant}" for name in METHODS for variant in config.variant_names(name)]
+    found = []
+    for name in names.split(","):
+        fitting = fnmatch.filter(known, name) if "*" in name else [name]
+        if not fitting:
+            raise UserError(f"no variant fits {name!r}: choose from {', '.join(known)}")
+        found += fitting
+    return found
+
+
+def label(settings: Settings, method: Method) -> str:
+    """What tables and figures call a run's method."""
+    variant = settings.method.partition("@")[2]
+    return f"{method.label} ({variant})" if variant else method.label
+
+
+def complete(settings: Settings) -> tuple[Settings, Method]:
+    """The method, and the settings with every parameter of it written out, defaults included."""
+    method = build_method(settings.method, settings.params)
+    return settings.model_copy(update={"params": asdict(method)}), method
+
+
+def load_method_file(reference: str) -> type[Method]:
+    """Import the class. Raises UserError where the file, the class or the contract is missing."""
+    file, _, name = reference.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(f"no file {file!r}: write --method path/to/file.py:Class")
+    spec = importlib.util.spec_from_file_location(f"outside_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their annotations up there
+    spec.loader.exec_module(module)
+    kind = vars(module).get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise UserError(f"{file} has no class {name!r} that is a methods.Method")
+    return kind

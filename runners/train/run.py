@@ -1,0 +1,194 @@
+"""Training one run: from settings to a run directory, resumable by the same call."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig
+
+from eval.core.errors import UserError
+from eval.engines.requests import fitting_threads, vision_ids
+from methods import Method
+from runners.data.rewards import accuracy, formatted
+from runners.data.rows import training_rows
+from runners.launch.distributed import rank
+from runners.plan.memory import shards
+from runners.plan.plan import teacher_on_host
+from runners.run.config import Settings, TrainSettings
+from runners.run.model import load, locate
+from runners.run.open import open_run
+from runners.run.run_dir import RunDir, now
+from runners.train.aggregation import LOSSES
+from runners.train.recorder import Recorder, RunCallback
+from runners.train.trainer import BenchTrainer
+
+# Each reward by its functions and their weights; the first is the accuracy.
+Reward = Callable[..., list[float]]
+REWARDS: dict[str, dict[Reward, float]] = {"accuracy": {accuracy: 1.0}, "shaped": {accuracy: 0.9, formatted: 0.1}}
+
+
+def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
+    """Every TRL option that matters, written out: its defaults differ from the paper's."""
+    t: TrainSettings = settings.train
+    batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
+    banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
+    return GRPOConfig(
+        output_dir=str(run.checkpoints),
+        per_device_train_batch_size=t.device_batch,
+        gradient_accumulation_steps=batches // t.updates,
+        steps_per_generation=batches,
+        num_generations=t.generations,
+        num_iterations=1,
+        max_steps=t.steps * t.updates,
+        learning_rate=t.learning_rate,
+        lr_scheduler_type=t.schedule,
+        warmup_steps=0,
+        weight_decay=t.weight_decay,
+        adam_beta1=t.adam_betas[0],
+        adam_beta2=t.adam_betas[1],
+        max_grad_norm=t.max_grad_norm,
+        beta=t.kl,
+        epsilon=t.epsilon,
+        epsilon_high=t.epsilon_high,
+        delta=t.dual_clip,
+        loss_type=LOSSES[t.aggregation],
+        scale_rewards=t.scale_rewards,
+        temperature=t.temperature,
+        top_p=t.top_p,
+        top_k=t.top_k,
+        max_completion_length=t.max_completion_tokens,
+        mask_truncated_completions=False,
+        generation_kwargs=banned_for_vllm if t.vllm else {"suppress_tokens": banned},
+        shuffle_dataset=False,
+        use_vllm=t.vllm,
+        vllm_mode="colocate",
+        vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens,  # or it reserves a cache for 262,144
+        gradient_checkpointing=t.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        ddp_find_unused_parameters=False,
+        # Or else each process would hold the whole gradient until the last micro-batch.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": shards(settings) > 1}},
+        reward_weights=list(REWARDS[t.reward].values()),
+        bf16=settings.model.dtype == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        seed=settings.seed,
+        logging_steps=t.updates,
+        save_steps=t.checkpoint_every * t.updates,
+        save_total_limit=2,
+        report_to=list(t.report_to),
+        remove_unused_columns=False,
+        log_completions=False,
+        disable_tqdm=True,
+    )
+
+
+def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
+    """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
+
+    Raises UserError where none is left, and for several `processes` where some rows show pictures and some show none:
+    a process without one would not call the picture tower, for whose gradients the others wait.
+    """
+
+    def tokens(row: dict[str, Any]) -> int:
+        text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
+        sizes = [(image.height, image.width) for image in row["images"]]
+        pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
+        return text + sum(pictures)
+
+    kept, with_pictures = list[int](), 0
+    for i, row in enumerate(rows):
+        if tokens(row) <= limit:
+            kept.append(i)
+            with_pictures += bool(row["images"])
+    if processes > 1 and 0 < with_pictures < len(kept):
+        raise UserError(
+            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, and several processes cannot train "
+            "on them beside the others: keep one kind, or set train.processes=1"
+        )
+    if not kept:
+        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
+    if len(kept) < len(rows):
+        print(f"{len(rows) - len(kept)} of {len(rows)} prompts left out: longer than {limit} tokens")
+    return rows.select(kept)
+
+
+def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCallback] | None = None) -> bool:
+    """Train a run to its end, from its last whole checkpoint if there is one. False: there was nothing to do."""
+    settings, method, found = open_run(settings, run, suite)
+    if found == "done":
+        return False
+    _update(run, status="running")
+    try:
+        with fitting_threads(locate(settings.model.path)):
+            _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
+    except BaseException as error:
+        _mark_failed(run)
+        if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
+            raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
+        raise
+    _update(run, status="done", steps_done=settings.train.steps, finished=now())
+    return True
+
+
+def _update(run: RunDir, **fields: Any) -> None:
+    if rank() == 0:
+        run.update(**fields)
+
+
+def _disk_full(run: RunDir, error: Exception) -> bool:
+    """torch's writer reports a full disk as a mismatch of positions, so the disk itself is asked as well."""
+    return "No space left" in str(error) or shutil.disk_usage(run.path).free < 1 << 20
+
+
+def _mark_failed(run: RunDir) -> None:
+    with contextlib.suppress(UserError):  # on a full disk the status stays `running`, and the error is told anyway
+        _update(run, status="failed")
+
+
+def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
+    checkpoint = run.last_checkpoint()
+    if rank() == 0:
+        run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
+    model, processor = load(settings.model)
+    banned = vision_ids(model.config)
+    arguments = trl_config(settings, run, banned)
+    limit, processes = settings.train.max_prompt_tokens, settings.train.processes
+    rows = fit_prompts(training_rows(settings), processor, limit, processes)
+    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
+    trainer = BenchTrainer(
+        model=model,
+        processing_class=processor,
+        args=arguments,
+        reward_funcs=list(REWARDS[settings.train.reward]),
+        train_dataset=rows,
+        peft_config=_lora(settings),
+        method=method,
+        recorder=Recorder(run, processor, settings.train.record_every),
+        banned=banned,
+        shared_prefix=settings.train.shared_prefix,
+        teacher_on_host=teacher_on_host(settings, method, gpu),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(RunCallback(run, trainer.teacher, settings.train.updates))
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    return trainer
+
+
+def _lora(settings: Settings) -> Any:
+    lora = settings.model.lora
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")

@@ -1,0 +1,68 @@
+"""TRL's batch, a dictionary of padded tensors, read as rows; and which of its rows a loss needs."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods import Credit, Method, Rollouts
+from runners.forward.batch import PICTURES, Rows
+
+
+def rows_of(ids: Tensor, mask: Tensor, length: int, **more: Any) -> Rows:
+    """The rows of whole sequences, whose last `length` tokens are the completion."""
+    types = more.get("mm_token_type_ids")
+    return Rows(
+        ids[:, :-length],
+        mask[:, :-length],
+        ids[:, -length:],
+        mask[:, -length:],
+        None if types is None else types[:, : ids.shape[1] - length],
+        {k: more[k] for k in PICTURES if more.get(k) is not None},
+        more.get("num_images") or [],
+    )
+
+
+def student_rows(batch: dict[str, Any]) -> Rows:
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    return rows_of(ids, mask, batch["completion_ids"].shape[1], **batch)
+
+
+def teacher_rows(batch: dict[str, Any]) -> Rows:
+    """The same completions and pictures after the told prompts."""
+    return replace(
+        student_rows(batch),
+        prompt_BP=batch["teacher_ids"],
+        prompt_mask_BP=batch["teacher_mask"],
+        types_BP=batch.get("teacher_types"),
+    )
+
+
+def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
+    """The rows that the loss has a gradient in, and at least one: a process that skipped its forward pass would leave
+    the others waiting."""
+    advantages = batch["advantages"]
+    if method.policy_gradient and kl:
+        return list(range(len(advantages)))
+    needed_B = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
+    if method.policy_gradient:
+        needed_B |= advantages.ne(0) if advantages.dim() == 1 else advantages.ne(0).any(1)
+        needed_B |= batch.get("asked", needed_B)
+    if method.distils:
+        needed_B |= batch["told"]
+    return needed_B.nonzero()[:, 0].tolist() or [0]
+
+
+def joined(parts: Sequence[tuple[Tensor, Rollouts, Credit]]) -> tuple[Tensor, Rollouts, Credit]:
+    """The micro-batches of one generation as the one batch that they were."""
+    ids, rollouts, credits = zip(*parts, strict=True)
+
+    def cat(values: Sequence[Any]) -> Any:
+        return None if values[0] is None else torch.cat(list(values))
+
+    whole = [cat([getattr(r, f.name) for r in rollouts]) for f in fields(Rollouts) if f.name != "step"]
+    credit = Credit(cat([c.advantages for c in credits]), {}, cat([c.weights_BT for c in credits]))
+    return cat(ids), Rollouts(rollouts[0].step, *whole), credit

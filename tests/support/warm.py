@@ -1,0 +1,81 @@
+"""Commands of this program, and others that import as much, in processes that are forked from one which has done the
+imports: each would otherwise spend up to fifteen seconds on them."""
+
+import multiprocessing
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runners.launch.sweep import PRELOADED
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(PRELOADED)
+
+
+class Finished(NamedTuple):
+    """As subprocess.run says it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def started(folder: Path, said: Path, *words: str, main: Callable[[], None] | None = None) -> Any:
+    """The process of `cli.py words` in `folder`, or of another `main` that reads `words`; what it says goes to
+    `said`/stdout and stderr."""
+    process = context.Process(target=_command, args=(folder, words, said, main))
+    process.start()
+    return process
+
+
+def cli(folder: Path, *words: str, main: Callable[[], None] | None = None) -> Finished:
+    """The same, when it has ended."""
+    with tempfile.TemporaryDirectory() as said:
+        process = started(folder, Path(said), *words, main=main)
+        process.join()
+        assert process.exitcode is not None
+        return Finished(process.exitcode, *((Path(said) / name).read_text() for name in ("stdout", "stderr")))
+
+
+def two(target: Callable[..., None], *args: Any) -> list[int | None]:
+    """Exit codes of two processes at once, of `target(rank, *args)` each."""
+    processes = [context.Process(target=target, args=(rank, *args)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def launched(target: Callable[..., None], folder: Path, *args: Any) -> None:
+    """`target(rank, folder, *args)` in two processes that are told what torchrun tells them, and have no GPU."""
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    codes = two(_one_of_two, port, folder, target, args)
+    said = "".join((folder / f"stderr{rank}").read_text() for rank in range(2))
+    assert codes == [0, 0], said[-3000:]
+    assert "shared prefix:" not in said, "a layout that differs would be rows in disguise"
+
+
+def _one_of_two(rank: int, port: int, folder: Path, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    with (folder / f"stderr{rank}").open("wb") as said:
+        os.dup2(said.fileno(), sys.stderr.fileno())
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    target(rank, folder, *args)
+
+
+def _command(folder: Path, words: tuple[str, ...], said: Path, main: Callable[[], None] | None) -> None:
+    for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
+        with (said / name).open("wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.chdir(folder)
+    sys.argv = ["cli.py", *words]
+    if main is None:
+        from cli import main
+    assert main is not None
+    main()

@@ -1,0 +1,136 @@
+"""What the benches' pictures are like: transparent, mislabelled, rotated, huge, damaged."""
+
+import io
+import struct
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from eval.core import images as pictures
+from eval.core.images import Picture, flatten
+
+WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> Picture:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return Picture(buffer.getvalue())
+
+
+def pixels(image: Image.Image) -> list[Any]:
+    assert image.mode == "RGB"
+    return [image.getpixel((x, y)) for y in range(image.height) for x in range(image.width)]
+
+
+def pair(left: Any, right: Any, mode: str = "RGB") -> Image.Image:
+    image = Image.new(mode, (2, 1), left)
+    image.putpixel((1, 0), right)
+    return image
+
+
+def test_transparent_and_palette_pictures_lie_on_white() -> None:
+    half = pair((255, 0, 0, 255), (0, 0, 0, 0), "RGBA")
+    assert pixels(encoded(half).open()) == [RED, WHITE]
+    palette = half.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
+    assert pixels(encoded(palette).open()) == [RED, BLACK]
+    clear = palette.getpixel((1, 0))
+    assert pixels(encoded(palette, transparency=clear).open()) == [RED, WHITE]
+    assert pixels(encoded(pair(0, 255, "L"), transparency=0).open()) == [WHITE, WHITE]
+    assert flatten(Image.new("LA", (1, 1), (7, 255))).getpixel((0, 0)) == (7, 7, 7)
+    translucent = Image.new("RGBA", (1, 1), (0, 0, 0, 51))  # a fifth of black on white
+    assert flatten(translucent).getpixel((0, 0)) == (204, 204, 204)
+
+
+@pytest.mark.parametrize("max_pixels", [None, 100])
+def test_every_other_kind_of_colour_becomes_rgb(max_pixels: int | None) -> None:
+    deep = Image.new("I;16", (1, 1), 65535)
+    assert pixels(encoded(deep).open(max_pixels)) == [WHITE]
+    assert pixels(encoded(Image.new("I;16", (1, 1), 128 * 256)).open(max_pixels)) == [(128, 128, 128)]
+    assert pixels(encoded(Image.new("1", (1, 1), 1)).open(max_pixels)) == [WHITE]
+    assert pixels(encoded(Image.new("L", (1, 1), 7)).open(max_pixels)) == [(7, 7, 7)]
+    paper = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG").open(max_pixels)
+    assert paper.getpixel((4, 4)) == WHITE
+    ink = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 255)), "JPEG").open(max_pixels)
+    assert ink.getpixel((4, 4)) == BLACK
+
+
+def test_a_picture_is_turned_upright_as_its_camera_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: what is stored on the left belongs on top
+    assert pixels(encoded(pair(RED, BLUE), exif=exif).open()) == [RED, BLUE]
+    assert encoded(pair(RED, BLUE), exif=exif).open().size == (1, 2)
+    exif[0x0112] = 3
+    assert pixels(encoded(pair(RED, BLUE), exif=exif).open()) == [BLUE, RED]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_of_a_film_the_first_frame_is_shown(kind: str) -> None:
+    first, second = Image.new("RGB", (4, 4), RED), Image.new("RGB", (4, 4), BLUE)
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    film = encoded(first, kind, save_all=True, append_images=[second], **lossless)
+    assert film.open().getpixel((1, 1)) == RED
+
+
+def test_the_content_not_the_name_says_what_a_file_is(tmp_path: Path) -> None:
+    Image.new("L", (8, 6), 7).save(tmp_path / "a.png", "JPEG")
+    picture = Picture(tmp_path / "a.png")
+    assert picture.open().getpixel((0, 0)) == (7, 7, 7)
+    assert repr(picture) == repr(Picture((tmp_path / "a.png").read_bytes()))
+    assert len(repr(picture)) < 40
+
+
+def test_max_pixels_shrinks_and_keeps_the_shape() -> None:
+    picture = encoded(Image.new("RGB", (8, 6), RED))
+    assert picture.open(48).size == (8, 6)
+    assert picture.open(12).size == (4, 3)
+    grey = encoded(Image.effect_noise((40, 30), 60))
+    assert pixels(grey.open(300)) == pixels(flatten(grey.open().resize((20, 15))))
+
+
+def uniform_png(width: int, height: int, rows: int) -> Picture:
+    """A white PNG of one bit a pixel, made without holding its pixels; only `rows` of its rows are there."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    row, packer = b"\0" + b"\xff" * ((width + 7) // 8), zlib.compressobj(1)
+    body = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return Picture(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def test_huge_pictures_are_shrunk_or_refused_in_one_line() -> None:
+    longest = encoded(Image.new("L", (8526, 2522), 128), "JPEG")  # MATH-Vision's largest: 21.5 million pixels
+    assert longest.open().size == (8526, 2522)
+    assert longest.open(1_000_000).size == (1838, 543)
+    bomb = uniform_png(20_000, 9_001, rows=9_001)  # over twice PIL's limit, where PIL refuses
+    small = bomb.open(10_000)
+    assert small.size == (149, 67)
+    assert small.getpixel((100, 60)) == WHITE
+    with pytest.raises(ValueError, match=r"^180020000 pixels; with eval\.max_pixels set up to 1000000000 are shrunk$"):
+        bomb.open()
+    with pytest.raises(ValueError, match="1500000000 pixels"):
+        uniform_png(150_000, 10_000, rows=1).open(10_000)
+
+
+def test_a_huge_jpeg_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "LARGEST", 100_000)
+    decoded = []
+    monkeypatch.setattr(pictures, "_shrunk", lambda image, _: decoded.append(image.size) or image)
+    encoded(Image.new("RGB", (800, 400), RED), "JPEG").open(3_000)
+    assert decoded == [(100, 50)]
+
+
+def test_pils_own_limit_is_as_before_even_when_threads_open_pictures() -> None:
+    before, picture = Image.MAX_IMAGE_PIXELS, encoded(Image.new("RGB", (300, 200), RED))
+    threads = [threading.Thread(target=picture.open, args=(500,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert before == Image.MAX_IMAGE_PIXELS

@@ -1,0 +1,67 @@
+"""The committed base is what its card says, and small enough for what it is for."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from eval.benches.drawn import drawn_problem, question_text
+from runners.data.prompts import student_text
+from runners.embedded.base_model import build_model, build_processor
+from runners.embedded.demonstrations import Example
+from runners.embedded.warm_start import curriculum, replies
+from runners.run.config import resolve
+from runners.run.model import BASE, load, locate
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, float]:
+    figures: dict[str, float] = json.loads((BASE / "card.json").read_text())
+    return figures
+
+
+def test_size() -> None:
+    model, processor = load(resolve("cpu", "grpo", 0, []).model)
+    assert type(model).__name__ == "Qwen3VLForConditionalGeneration"
+    assert type(processor).__name__ == "Qwen3VLProcessor"
+    assert 1e6 < sum(p.numel() for p in model.parameters()) < 3e6
+    assert (Path(locate("embedded")) / "model.safetensors").stat().st_size <= 8 * 2**20
+
+
+def test_the_recipe_still_builds_this_tokenizer_and_these_shapes() -> None:
+    model, processor = load(resolve("cpu", "grpo", 0, []).model)
+    rebuilt = build_processor()
+    assert rebuilt.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    shapes = {name: p.shape for name, p in build_model(rebuilt).named_parameters()}
+    assert shapes == {name: p.shape for name, p in model.named_parameters()}
+
+
+def test_byte_fallback_reads_any_text() -> None:
+    _, processor = load(resolve("cpu", "grpo", 0, []).model)
+    text = "Größe 12½ → Ω\n日本"
+    assert processor.tokenizer.decode(processor.tokenizer(text)["input_ids"]) == text
+
+
+def test_the_card_is_honest(card: dict[str, float]) -> None:
+    """Greedy accuracy on other problems than the card's agrees with the card."""
+    model, processor = load(resolve("cpu", "grpo", 0, []).model)
+    model.eval()
+    rng = random.Random(123)
+    problems = [drawn_problem(rng) for _ in range(100)]
+    batch = [Example(student_text(question_text(p)), "", p) for p in problems]
+    with torch.random.fork_rng():
+        texts = replies(model, processor, batch, sample=False)
+    right = sum(f"\\boxed{{{p.answer}}}" in t for p, t in zip(problems, texts, strict=True)) / 100
+    assert abs(right - card["greedy"]) < 4 * (max(card["greedy"] * (1 - card["greedy"]), 0.01) / 100) ** 0.5 + 0.01
+
+
+def test_the_curriculum_is_the_same_for_a_seed_and_slips_only_in_its_second_part() -> None:
+    def slips(rows: list[Example]) -> int:
+        return sum(row.reply != row.problem.demonstrate().text for row in rows)
+
+    first, again = list(curriculum(20, random.Random(0))), list(curriculum(20, random.Random(0)))
+    assert [[e.text for e in rows] for rows in first] == [[e.text for e in rows] for rows in again]
+    assert sum(slips(rows) for rows in first[:8]) == 0
+    assert all(slips(rows) > 0 for rows in first[-8:])

@@ -1,0 +1,337 @@
+"""A plan against numbers worked out by hand."""
+
+import json
+import shlex
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from trl import GRPOConfig
+
+from eval.core.errors import UserError
+from methods import METHODS
+from runners.plan.memory import GIB, VLLM_SHARE, key_value_cache
+from runners.plan.model_shape import SHAPES, model_shape
+from runners.plan.passes import parts_of_group, reading, scoring_passes, student_passes, teacher_passes
+from runners.plan.plan import Plan, make_plan, teacher_on_host, told_tokens
+from runners.plan.table import commands, tables
+from runners.run.config import Settings, override, preset_names, resolve
+from runners.run.registry import build_method, complete
+from runners.run.run_dir import RunDir
+from runners.train.run import trl_config
+from tests.support.paths import ROOT
+from tests.support.warm import cli
+
+PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub
+
+
+def planned(preset: str, method: str, *overrides: str, gpu: float = 140) -> tuple[Plan, Settings]:
+    settings, built = complete(resolve(preset, method, 0, list(overrides)))
+    return make_plan(settings, built, preset, list(overrides), gpu, 0.4), settings
+
+
+def line(plan: Plan, what: str) -> float:
+    return sum(found.size for found in plan.memory.lines if found.what == what)
+
+
+# --- every method and preset ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("method", METHODS)
+def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
+    plan, settings = planned(preset, method)
+    built = build_method(method, settings.params)
+    done = {part.what for part in plan.work}
+    assert {"read prompts", "decode"} <= done
+    assert ("score, teacher" in done) == built.credit_uses_teacher
+    assert ("teacher's states" in done) == built.distils
+    assert "score, student" not in done, "the update's own log-probabilities do, whatever engine has sampled"
+    update = next(part.formula for part in plan.work if part.what == "update")
+    assert ("policy gradient" in update, "divergence" in update) == (built.policy_gradient, built.distils)
+    assert all(part.flops > 0 and part.seconds > 0 for part in plan.work)
+    assert (line(plan, "teacher's copy") > 0) == (" GiB" in plan.teacher)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tables(plan, settings, 0.4))
+    text = console.export_text()
+    assert max(len(row) for row in text.splitlines()) <= 100
+    for field in fields(built):
+        assert f"{field.name}=" in text
+    assert ("It fits" in text) == plan.memory.fits != ("It does not fit" in text)
+
+
+def test_commands_name_launcher_and_settings() -> None:
+    plan, _ = planned("paper", "rlsd", "params.clip=0.1")
+    words = "cli.py train --preset paper --method rlsd --set params.clip=0.1"
+    launch = "accelerate launch --config_file runners/launch/accelerate/fsdp2.yaml --num_processes 8"
+    assert commands(plan)[1::2] == [f"python {words}", f"{launch} {words}"]
+    assert (ROOT / "runners/launch/accelerate/fsdp2.yaml").is_file() and (
+        ROOT / "runners/launch/accelerate/ddp.yaml"
+    ).is_file()
+    assert "accelerate/ddp.yaml" in commands(planned("paper", "rlsd", "train.sharding=none")[0])[3]
+    assert commands(planned("lora", "rlsd")[0])[1:] == ["python cli.py train --preset lora --method rlsd"]
+
+
+# --- the model ------------------------------------------------------------------------------------------------
+
+
+def test_the_counts_are_the_published_ones() -> None:
+    for size, count in PUBLISHED.items():
+        shape = model_shape(resolve("paper", "grpo", 0, [f"model.path=Qwen/Qwen3-VL-{size}-Instruct"]).model)
+        assert (shape.total, shape.trained, shape.base) == (count, count, count)
+    assert all(json.loads(file.read_text())["source"] for file in SHAPES.glob("*.json"))
+    named = {resolve(preset, "grpo", 0, []).model.path for preset in preset_names()} - {"embedded"}
+    assert named <= {f"Qwen/{file.stem}" for file in SHAPES.glob("*.json")}
+
+
+def test_adapters_by_hand() -> None:
+    text = 36 * ((2560 + 4096) + 2 * (2560 + 1024) + (4096 + 2560) + 3 * (2560 + 9728))
+    vision = 24 * ((1024 + 3072) + (1024 + 1024) + 2 * (1024 + 4096)) + 4 * ((4096 + 4096) + (4096 + 2560))
+    assert model_shape(resolve("lora", "grpo", 0, []).model).trained == 64 * (text + vision)
+
+
+@pytest.mark.parametrize("keys", [{"model_type": "llama"}, []])
+def test_a_foreign_configuration_is_one_line(tmp_path: Path, keys: Any) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    with pytest.raises(UserError, match="not the configuration of a Qwen3-VL"):
+        planned("paper", "grpo", f"model.path={tmp_path}")
+    with pytest.raises(UserError, match=r"set model\.path to a folder that has one"):
+        planned("paper", "grpo", "model.path=Qwen/Qwen9-VL")
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [(), ("train.updates=2",), ("train.processes=2", "train.prompts=32")])
+@pytest.mark.parametrize("preset", preset_names())
+def test_batches_are_what_the_trainer_is_told(preset: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
+    plan, settings = planned(preset, "grpo", *overrides)
+    told, b, t = trl_config(settings, RunDir(tmp_path), []), plan.batch, settings.train
+    assert (b.accumulation, b.updates) == (told.gradient_accumulation_steps, told.max_steps // t.steps)
+    assert b.rollouts == told.per_device_train_batch_size * told.steps_per_generation * t.processes
+    assert b.rollouts_per_gpu * t.processes == b.rollouts == t.prompts * t.generations
+    assert told.vllm_gpu_memory_utilization == VLLM_SHARE or not told.use_vllm
+    assert isinstance(told, GRPOConfig) and not told.vllm_enable_sleep_mode
+
+
+def test_epochs_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("{}\n" * 64 + "\n")
+    assert planned("cpu", "grpo", f"data.source={tmp_path / 'mine.jsonl'}")[0].batch.epochs == 40 * 8 / 64
+    assert planned("cpu", "grpo")[0].batch.epochs is None
+    assert planned("paper", "grpo")[0].batch.epochs == pytest.approx(0.416, abs=0.001)
+
+
+# --- memory ---------------------------------------------------------------------------------------------------
+
+
+def test_memory_of_the_paper_by_hand() -> None:
+    plan, settings = planned("paper", "rlsd")
+    n = PUBLISHED["8B"]
+    assert line(plan, "trained weights") == line(plan, "gradients") == line(plan, "teacher's copy") == n * 4 / 8
+    assert line(plan, "AdamW") == n * 8 / 8
+    assert line(plan, "frozen weights") == 0
+    assert line(plan, "vLLM") == pytest.approx(42 * GIB)
+    assert line(plan, "pictures") == (256 + 1 + 1) * 4096 * 1536 * 4, "every rollout's, then those of a pass"
+    head, layer = 151_936 * 4096, 4096 * (2 * 4096 + 2 * 1024) + 3 * 4096 * 12_288 + 2 * 4096 + 2 * 128
+    outside = plan.shape.outside_layers  # the last norm, and of the picture tower what is around its layers
+    assert line(plan, "FSDP2 at work") == 2 * (2 * layer + outside + head + head) + 4 * head
+    assert line(plan, "head's gradient") == head * (4 + 2)
+    cache = key_value_cache(settings, plan.shape, 140 * GIB)
+    assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
+    assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21
+    tokens = 4096 + 4 * 4096  # four rollouts of one prompt
+    inputs_of_layers, layer = 36 * 4096 * 2, 16 * 4096 + 12 * 4096 + 10 * 1024 + 8 * 12_288
+    flowing = 2 * (2 * 4096 + 3 * 12_288)
+    last_norm = 6 * 4096
+    assert line(plan, "activations, text") == tokens * (inputs_of_layers + last_norm + layer + flowing)
+    repeated = 4 * 8192 * 4096 * 2 * 2  # of four rollouts, in one layer
+    assert line(plan, "keys, repeated") == 2 * repeated + repeated, "whole groups when scoring, and the update"
+    assert plan.memory.needed == max(plan.memory.of(phase) for phase in ("rollouts", "scoring", "update"))
+    assert plan.memory.fits and plan.mend is None
+
+
+def test_sharding_divides_and_copies_do_not() -> None:
+    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=400)[0] for kind in ("none", "fsdp2"))
+    n = PUBLISHED["8B"]
+    assert line(whole, "trained weights") == n * 2 and line(divided, "trained weights") == n * 4 / 8
+    assert line(whole, "gradients") == 3 * n * 2  # DDP's buckets, and what waits in the last of two parts of a group
+    assert line(whole, "teacher's copy") == n * 4 and line(divided, "teacher's copy") == n * 4 / 8
+    assert any("bfloat16" in note for note in whole.notes) and not divided.notes
+
+
+def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
+    n, head = PUBLISHED["8B"], 151_936 * 4096
+    roomy, tight = (planned("paper", "rlsd", gpu=gpu)[0] for gpu in (140, 65))
+    assert roomy.memory.host == 0 and "host" not in roomy.teacher
+    assert line(roomy, "exchange buffer") == head * 4 / 8, "shards stay where they are; values pass through one tensor"
+    assert tight.memory.fits and tight.memory.host == n * 4 / 8
+    assert line(tight, "teacher's copy") == 0 and line(tight, "exchange buffer") == head * 4 / 8
+    assert "4.08 GiB, at most twice that once pinned, of host memory in each process" in tight.teacher
+    average = planned("paper", "sdpo", "train.sharding=none", gpu=80)[0]
+    assert average.memory.host == n * 4 + n * 2, "the average, and the student that it has no room for"
+    assert line(planned("paper", "sdpo", "train.sharding=none", gpu=400)[0], "teacher's cast") == n * 2
+    alone = planned("paper", "rlsd", "train.sharding=none", gpu=400)[0]
+    assert line(alone, "teacher's copy") == n * 2 and line(alone, "exchange buffer") == 0, "lent, not moved"
+    assert planned("paper", "grpo", gpu=10)[0].memory.host == 0, "no teacher, nothing to move"
+
+
+@pytest.mark.parametrize(("gpu", "on_host"), [(140, False), (65, True), (None, False)])
+def test_a_run_keeps_its_teacher_where_the_plan_says(gpu: float | None, on_host: bool) -> None:
+    settings, method = complete(resolve("paper", "rlsd", 0, []))
+    assert teacher_on_host(settings, method, gpu and gpu * GIB) == on_host
+    unknown, _ = complete(resolve("paper", "rlsd", 0, ["model.path=Qwen/Qwen9-VL"]))
+    assert not teacher_on_host(unknown, method, gpu and gpu * GIB), "a model that no plan can count is no error"
+
+
+def test_all_rollouts_of_transformers_share_one_cache() -> None:
+    plan, _ = planned("lora", "grpo", "train.vllm=false")
+    assert line(plan, "key-value cache") == 128 * (4096 + 2048) * 147_456
+    assert plan.memory.worst == "rollouts"
+
+
+@pytest.mark.parametrize("gpu", [24, 48, 80])
+@pytest.mark.parametrize("preset", ["paper", "lora"])
+def test_a_plan_that_does_not_fit_names_a_change_that_does(preset: str, gpu: float) -> None:
+    plan, _ = planned(preset, "grpo_opsd", gpu=gpu)
+    if plan.mend is None:
+        assert plan.memory.fits
+        return
+    assert not plan.memory.fits
+    words = shlex.split(plan.mend)
+    pairs = [pair for flag, pair in pairwise(words) if flag == "--set"]
+    assert pairs, plan.mend
+    assert planned(preset, "grpo_opsd", *pairs, gpu=gpu)[0].memory.fits
+
+
+def test_an_engine_without_room_for_one_rollout_does_not_fit() -> None:
+    plan, _ = planned("paper", "grpo", "train.micro_batch=1", gpu=60)
+    assert plan.memory.needed < plan.memory.available and not plan.memory.fits
+
+
+# --- work -----------------------------------------------------------------------------------------------------
+
+
+def test_work_of_the_paper_by_hand() -> None:
+    plan, settings = planned("paper", "grpo")
+    parts = {part.what: part for part in plan.work}
+    decoder = 36 * (4096 * (4096 + 2 * 1024) + 4096 * 4096 + 3 * 4096 * 12_288)
+    assert plan.shape.decoder_linear == decoder
+    head, attention = 151_936 * 4096, 4 * 36 * 4096
+    s = plan.shape
+    picture = 2 * 4096 * (s.vision_linear + s.merger_linear / 4) + 4 * 27 * 1152 * 4096**2
+    assert parts["read prompts"].flops == pytest.approx(
+        256 * (4095 * (2 * decoder + attention * 2048) + picture), rel=1e-3
+    )
+    assert parts["decode"].flops == 2048 * 4096 * (2 * decoder + 2 * head + attention * (4096 + 2048))
+
+    def forwarded(prompts: int) -> float:
+        seen = prompts * 4096 * 2048 + 2048 * 4096 * (4096 + 2048)
+        return 2 * decoder * (prompts + 2048) * 4096 + attention * seen + prompts * picture
+
+    several = {part.what: part.flops for part in planned("paper", "grpo", "train.updates=2")[0].work}
+    assert several["score, student"] == pytest.approx(forwarded(256) + 2 * head * 2048 * 4096), "in whole groups"
+    forward = forwarded(256)  # of 8 rollouts in micro-batches of 4 the first one forwards the prompt
+    assert 2048 * 4096 * 4 > 2**26 / 151_936, "no logits are kept: four products with the head"
+    update = parts["update"].flops - 4 * 2 * head * 2048 * 4096
+    assert 3.6 * forward < update < 4 * forward, "checkpoints compute all but a layer's last product again"
+    assert parts["update"].seconds == pytest.approx(parts["update"].flops / (8 * 989e12 * 0.4))
+    assert told_tokens(settings, build_method("sdpo", {})) == 4096
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "sharding", "own", "scored", "told"),
+    [
+        (1, "none", 2, 2, 4), (2, "none", 2, 2, 4), (4, "none", 2, 2, 4), (8, "none", 2, 2, 4), (16, "none", 2, 2, 4),
+        (1, "fsdp2", 2, 2, 4), (4, "fsdp2", 2, 2, 4), (8, "fsdp2", 2, 2, 4),
+    ],
+)  # fmt: skip
+def test_prompts_of_a_step_by_hand(micro_batch: int, sharding: str, own: int, scored: int, told: int) -> None:
+    """Of two groups of eight. In each, SDPO's first success is shown another rollout than its siblings are."""
+    processes = 2 if sharding == "fsdp2" else 1
+    sizes = ("train.prompts=2", f"train.processes={processes}", f"train.sharding={sharding}")
+    settings = resolve("paper", "sdpo", 0, [*sizes, f"train.micro_batch={micro_batch}"])
+    passes, one_told = teacher_passes(settings, build_method("sdpo", {}), 100), build_method("rlsd", {})
+    assert sum(one.prompts for one in passes) == told
+    assert sum(one.prompts for one in student_passes(settings)) == own
+    assert scoring_passes(settings) == teacher_passes(settings, one_told, 0)
+    assert sum(one.prompts for one in scoring_passes(settings)) == scored == sum(one.pictures for one in passes)
+    for found in (passes, student_passes(settings), scoring_passes(settings)):
+        assert sum(one.rollouts for one in found) == 16
+    assert passes[0].prompt == 4096 + 100
+    alone = override(settings, ["train.shared_prefix=false"])
+    assert sum(one.prompts for one in teacher_passes(alone, build_method("sdpo", {}), 0)) == 16
+    assert sum(one.prompts for one in student_passes(alone)) == 16 and len(scoring_passes(alone)) == 16 // micro_batch
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [((2, 8, 8), 4), ((8, 8, 1), 1), ((16, 8, 1), 1), ((3, 8, 8), 1), ((2, 8, 2), 1), ((2, 8, 6), 1), ((1, 1, 4), 1)],
+)
+def test_in_how_many_parts_a_group_comes(sizes: tuple[int, int, int], parts: int) -> None:
+    """Micro-batch, group, and micro-batches of an update: an even part of a group, and whole groups in an update."""
+    assert parts_of_group(*sizes) == parts
+
+
+@pytest.mark.parametrize(("sharding", "copies"), [("none", (3, 2)), ("fsdp2", (1, 1))])
+def test_a_group_in_parts_holds_its_prompt_and_one_part(sharding: str, copies: tuple[int, int]) -> None:
+    by_size = {
+        n: planned("paper", "sdpo", f"train.micro_batch={n}", f"train.sharding={sharding}", gpu=400)[0] for n in (1, 8)
+    }
+    small, whole = by_size[1], by_size[8]
+    one = line(small, "trained weights")
+    assert (line(small, "gradients"), line(whole, "gradients")) == (copies[0] * one, copies[1] * one)
+    tokens = {n: line(plan, "activations, text") for n, plan in by_size.items()}
+    assert tokens[1] / tokens[8] == pytest.approx((4096 + 4096) / (4096 + 8 * 4096))
+    assert line(small, "activations, vision") == line(whole, "activations, vision")
+    assert line(small, "prompt's keys") == 2 * 4096 * 147_456, "with gradient checkpointing, and their gradients"
+    assert line(whole, "prompt's keys") == 0
+    assert line(small, "hidden states") == (2 + 8) * 4096 * 4096 * 2, "the teacher's are those of the group"
+    work = [{part.what: part.flops for part in plan.work} for plan in (small, whole)]
+    assert work[0] == pytest.approx(work[1])
+
+
+def test_groups_that_do_not_divide_are_read_by_both_sides() -> None:
+    settings = resolve("paper", "grpo", 0, ["train.prompts=3", "train.processes=2", "train.micro_batch=12"])
+    assert [one.prompts for one in student_passes(settings)] == [2, 2] and reading(settings).prompts == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shared_prompts_save_what_they_should(method: str) -> None:
+    """Whole groups in a micro-batch, prompts as long as completions: 9 instead of 16 parts of the tokens."""
+    shared, alone = (
+        planned("paper", method, "train.micro_batch=8", *more)[0] for more in ((), ("train.shared_prefix=false",))
+    )
+    assert 9 / 16 < line(shared, "activations, text") / line(alone, "activations, text") < 10 / 16
+    assert line(shared, "activations, vision") * 8 == line(alone, "activations, vision")
+    update = [next(part.flops for part in plan.work if part.what == "update") for plan in (shared, alone)]
+    assert 0.5 < update[0] / update[1] < 0.66
+    assert shared.memory.needed < alone.memory.needed
+
+
+# --- the command line -----------------------------------------------------------------------------------------
+
+
+def test_plan_and_dry_run_say_the_same_and_leave_nothing(tmp_path: Path) -> None:
+    words = ("--preset", "paper", "--method", "rlsd")
+    plan, dry = cli(tmp_path, "plan", *words), cli(tmp_path, "train", "--dry-run", *words)
+    assert plan.returncode == dry.returncode == 0
+    assert plan.stdout == dry.stdout
+    for part in ("8,767,123,696", "64 micro-batches", "It fits", "accelerate launch", "PFLOP"):
+        assert part in plan.stdout
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("train.processes=3", "do not divide into 3"),
+        ("model.path=org/unknown", "no config.json of model 'org/unknown'"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, pair: str, message: str) -> None:
+    result = cli(tmp_path, "plan", "--preset", "paper", "--method", "rlsd", "--set", pair)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1 and message in result.stderr

@@ -1,0 +1,80 @@
+"""The run directory: atomic files, honest status, whole checkpoints only."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.core.errors import UserError
+from runners.run.config import resolve
+from runners.run.run_dir import RunDir, find_runs, write_text
+
+
+def _new(path: Path, *overrides: str) -> RunDir:
+    run = RunDir(path)
+    run.open(resolve("cpu", "grpo", 0, list(overrides)), "GRPO", "s", "embedded")
+    return run
+
+
+def test_a_new_run_describes_itself(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    info = run.info()
+    assert (info["method"], info["label"], info["status"], info["steps"]) == ("grpo", "GRPO", "running", 40)
+    assert info["versions"]["trl"] == "1.16.0"
+    assert run.settings() == resolve("cpu", "grpo", 0, [])
+    assert [r.path for r in find_runs(tmp_path)] == [run.path]
+
+
+def test_reopening_compares_the_settings(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    run.update(status="done")
+    assert run.open(resolve("cpu", "grpo", 0, []), "GRPO", "s", "embedded") == "done"
+    with pytest.raises(UserError, match=r"train\.prompts: 8 -> 16"):
+        run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
+
+
+def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    assert run.last_checkpoint() is None
+    for step, whole in ((2, True), (10, True), (12, False)):
+        folder = run.checkpoints / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        if whole:
+            (folder / "complete.json").write_text("{}")
+    last = run.last_checkpoint()
+    assert last is not None
+    assert last.name == "checkpoint-10"
+
+
+def test_metrics_after_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    lines = [json.dumps({"step": s}) for s in (1, 2, 3)]
+    run.metrics.write_text("\n".join(lines) + '\n{"step": 4, "rew')
+    run.truncate_metrics(2)
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "run.json"
+    file.write_text("old")
+
+    def full(self: Path, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="No space left on device; free space"):
+        write_text(file, "new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no readable run"):
+        RunDir(tmp_path).info()
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(UserError, match="does not describe a run"):
+        RunDir(tmp_path).info()
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UserError, match="cannot create"):
+        _new(blocked / "r")

@@ -1,0 +1,201 @@
+"""The speed benchmark's own arithmetic: what it counts, what it calls equal, and what it must refuse."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from runners.forward import split_group as two_phase
+from runners.speed import scoring_cells
+from runners.speed.cells import Cell, ModelShape, batch, random_model, twin
+from runners.speed.counters import count
+from runners.speed.head_cells import HeadCell, head_steps
+from runners.speed.measure import Ratio, Time, interleaved, peak, ratio, small_garbage
+from runners.speed.parts_cells import SingleRows
+from runners.speed.plan import FULL, QUICK, RATIOS
+from runners.speed.problems import problems, processor_for
+from runners.speed.report import markdown
+from runners.speed.result import Row, Target
+from runners.speed.scoring_cells import Sides, controls, counters, relative
+
+SHAPE = ModelShape(32, 2, 4, 2, 64, 800, 16, 3, 2, 32)
+CELL = Cell(24, 8, 16, ragged=True, group=4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fast_collections() -> Iterator[None]:
+    with small_garbage():
+        yield
+
+
+def test_counters_are_those_worked_out_by_hand() -> None:
+    row = counters(CELL, SHAPE, "cpu")
+    assert CELL.lengths == [2, 4, 6, 8]
+    assert {name: row.figures[name] for name in row.figures if not name.startswith("flops")} == {
+        "tokens stock": 4 * (24 + 8),
+        "tokens ours": 24 + 20,
+        "pictures stock": 4,
+        "pictures ours": 1,
+        "head rows stock": 4 * (24 + 8 - 1),  # of every position that predicts another, on a CPU
+        "head rows ours": 20,
+    }
+    assert not row.failed
+
+
+def test_operations_are_those_of_the_products() -> None:
+    model = random_model(SHAPE, "cpu")
+    layer = model.model.language_model.layers[0]
+    h = torch.randn(1, 10, 32)
+    rotary = model.model.language_model.rotary_emb(h, torch.arange(10).expand(3, 1, 10))
+    model.config.text_config._attn_implementation = "sdpa"
+
+    def call() -> None:
+        layer(h, position_embeddings=rotary, attention_mask=None)
+
+    weights = 32 * (32 + 16 + 16 + 32) + 3 * 32 * 64  # query, key, value, output; gate, up, down
+    assert count(model, call).flops == 2 * 10 * weights + 4 * 10 * 10 * 32
+
+
+def test_time_goes_by_rounds_and_in_turn() -> None:
+    order: list[str] = []
+    times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, "cpu")
+    assert "".join(order) == "ab" + "ab" + "ba"
+    assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2}
+    stock, ours = [Time(8, 9), Time(6, 7), Time(20, 1)], [Time(2, 3), Time(2, 1), Time(4, 1)]
+    assert ratio(stock, ours, "cpu") == Ratio(4, 3, 5, 3, 8, 2)
+    assert ratio(stock, ours, "cuda")[:3] == (3, 1, 7)
+
+
+def test_peak_is_what_is_held_at_once() -> None:
+    def call() -> None:
+        for _ in range(3):
+            a = torch.ones(1 << 20)
+            b = a + 1
+            del a, b
+
+    assert peak(call, "cpu") == pytest.approx(8, abs=0.01)
+
+
+def test_a_row_is_no_result_without_its_equality() -> None:
+    limits = {"Δ": 1e-6}
+    assert Row("t", "c", {}, limits).failed
+    assert Row("t", "c", {"Δ": float("nan")}, limits).failed
+    assert Row("t", "c", {"Δ": 2e-6}, limits).failed
+    assert not Row("t", "c", {"Δ": 1e-6}, limits).failed
+    assert Row("t", "c", {"Δ": 1e-6}, limits, must_fail=True).failed
+    assert not Row("t", "c", {"Δ": 2e-6}, limits, must_fail=True).failed
+
+
+def test_missed_targets_are_said_and_are_no_failure() -> None:
+    aims = (Target("speed-up", 3.9, ">=", 4.0), Target("memory", 0.3, "<=", 0.3))
+    row = Row("step", "cell", {"Δ": 0.0}, {"Δ": 1e-6}, Ratio(3.9, 3, 5, 4, 8, 2), {}, aims)
+    page = markdown([row], {"machine": "test"}, "x.png")
+    assert "Targets met: 1 of 2. Failed rows: 0." in page
+    assert "- speed-up 3.90 ≥ 4.00: MISSED (step: cell)" in page
+    assert "| **3.90** (3.00..5.00) | 4.00 | 8 / 2 | 0.0e+00 | equal |" in page
+
+
+def test_gradients_that_lack_a_parameter_are_unequal() -> None:
+    a = {"x": torch.tensor([3.0, 4.0]), "visual": torch.ones(1)}
+    assert relative(a, a) == 0
+    assert relative({**a, "x": torch.tensor([3.0, 4.5])}, a, "x") == pytest.approx(0.1)
+    assert relative({"x": a["x"]}, a) == float("inf")
+    assert relative(a, a, "nothing") == float("inf")
+
+
+def test_stock_and_ours_share_weights_and_nothing_else() -> None:
+    sides = Sides(CELL, SHAPE, "cpu")
+    assert all(a is b for a, b in zip(sides.stock.parameters(), sides.ours.parameters(), strict=True))
+    assert sides.stock.model.language_model.config._attn_implementation == "sdpa"
+    assert "rows" not in sides.stock.forward.__code__.co_varnames
+    assert twin(sides.stock).lm_head.weight is sides.stock.lm_head.weight
+
+
+def test_a_wrong_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = Sides(replace(CELL, ragged=False), SHAPE, "cpu")
+    right = scoring_cells.errors(sides, sides.our_logps, gradient=True)
+    assert right.keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
+    assert max(right.values()) < 2e-6
+    features = type(sides.ours.model).get_image_features
+
+    def frozen(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return features(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(sides.ours.model), "get_image_features", frozen)
+    only_ours = Sides(replace(CELL, ragged=False), SHAPE, "cpu")
+    monkeypatch.undo()
+    only_ours.ours.model.get_image_features = frozen.__get__(only_ours.ours.model)
+    wrong = scoring_cells.errors(only_ours, only_ours.our_logps, gradient=True)
+    assert wrong["Δ logp"] < 2e-6
+    assert wrong["Δ tower gradient"] == float("inf")
+
+
+def test_controls_fail_as_they_must() -> None:
+    shuffled, swapped, unshared, itself = controls(Cell(24, 8, 16, group=2, groups=2), SHAPE, "cpu", 1)
+    for row in (shuffled, swapped):
+        assert row.must_fail and not row.failed and row.errors["Δ logp"] > 0.01
+    for row in (unshared, itself):
+        assert not row.failed and row.figures["token bound"] == 1
+    assert itself.figures["FLOP bound"] == 1
+
+
+def test_dead_groups_have_no_weight_and_are_left_out() -> None:
+    cell = replace(CELL, groups=2, dead=0.5)
+    found = batch(cell, 50, "cpu")
+    assert found.live == [4, 5, 6, 7]
+    assert not found.weight_BT[:4].any() and (found.weight_BT[4:] != 0).sum() == 20
+    sides = Sides(cell, SHAPE, "cpu")
+    assert not sides.our_live_logps()[:4].any()
+    assert max(scoring_cells.errors(sides, sides.our_live_logps, gradient=True).values()) < 2e-6
+
+
+def test_rows_one_by_one_share_their_prompt() -> None:
+    both = SingleRows(CELL, SHAPE, "cpu")
+    assert max(both.apart().values()) < 2e-6 and both.apart().keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
+    stock, ours = count(both.sides.stock, both.stock), count(both.sides.ours, both.ours)
+    assert (stock.tokens, stock.pictures) == (4 * (24 + 8), 4), "padded, as TRL does"
+    assert (ours.tokens, ours.pictures) == (24 + 20, 1)
+
+
+def test_a_gradient_that_a_part_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_phase, "_gathered", lambda leaf, grad: grad)  # the last row's alone
+    apart = SingleRows(CELL, SHAPE, "cpu").apart()
+    assert apart["Δ logp"] < 2e-6
+    assert apart["Δ gradient"] > 0.01 and apart["Δ tower gradient"] > 0.01
+
+
+@pytest.mark.parametrize("kind", ["KL(T || S)", "JSD", "KL(S || T)"])
+def test_the_three_heads_compute_one_loss(kind: str) -> None:
+    steps, exact = head_steps(HeadCell(40, 16, 300, kind), "cpu")
+    loss, gradients = exact()
+    assert loss > 1e-3
+    for step in steps.values():
+        value, found = step()
+        assert float(value) == pytest.approx(float(loss), abs=1e-6)
+        assert relative(found, gradients) < 5e-6
+
+
+def test_prompts_have_the_length_that_is_asked_for() -> None:
+    cell = Cell(60, 4, 24, groups=2)
+    processor = processor_for(cell)
+    for row in problems(cell, processor):
+        content = [{"type": "image", "image": row["images"][0]}, {"type": "text", "text": row["prompt"][0]["content"]}]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=True, return_dict=True, return_tensors="pt",
+            add_generation_prompt=True,
+        )  # fmt: skip
+        assert inputs["input_ids"].shape == (1, 60)
+        assert inputs["image_grid_thw"].prod() == 4 * 24
+
+
+def test_every_target_of_a_ratio_has_its_cell() -> None:
+    assert {cell.prompt / cell.completion for cell in RATIOS} == set(scoring_cells.SPEED)
+    assert {cell.ragged for cell in FULL.ratios} == {False, True}
+    assert {cell.group for cell in FULL.sweep} >= {1, 2, 4, 8, 16}
+    assert {cell.visual for cell in FULL.sweep} >= {0, 64, 256}
+    assert {cell.dead for cell in FULL.sweep} == {0.0, 0.5}
+    assert FULL.parts == RATIOS and all(not cell.ragged and cell.groups == 1 for cell in FULL.parts)
+    assert FULL.targets and not QUICK.targets and FULL.rounds >= 5
