@@ -60,7 +60,7 @@ def test_linked_lines_hold_what_the_link_names(page: Path) -> None:
 def test_a_method_page_links_its_own_file_and_the_harness(page: Path) -> None:
     targets = {target for _, target, _ in CODE_LINK.findall(page.read_text())}
     assert f"../../methods/{page.stem}.py" in targets
-    assert "../../runners/trainer.py" in targets
+    assert "../../runners/train/trainer.py" in targets
 
 
 @pytest.mark.parametrize("page", METHOD_PAGES, ids=_name)

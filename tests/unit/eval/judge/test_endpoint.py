@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eval.core.errors import UserError
-from eval.judge.judge import endpoint, probe
+from eval.judge import endpoint
+from eval.judge.judge import probe
 from tests.support.judge_server import KEY, JudgeServer, Reply, completion, one_line, refusal, settings
 
 

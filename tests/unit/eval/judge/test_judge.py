@@ -12,7 +12,8 @@ import pytest
 from eval.benches.summary import summary
 from eval.core.errors import UserError
 from eval.grading.score import Row, Verdict
-from eval.judge.judge import FILE, endpoint, judge_bench
+from eval.judge import endpoint
+from eval.judge.judge import FILE, judge_bench
 from eval.settings import JudgeSettings
 from tests.support.judge_server import (
     KEY,

@@ -286,7 +286,7 @@ def test_the_first_part_is_checked_and_parts_are_used(monkeypatch: pytest.Monkey
         got = updated(model, through_forward(2, rows), rows, parts_of(rows, 2))
         torch.testing.assert_close(got[0], expected[0], atol=1e-5, rtol=0)
     part = "SplitGroup.hidden_states"
-    assert calls == [part, "layouts.by_row", part, part, part, part]
+    assert calls == [part, "hidden_states.by_row", part, part, part, part]
     with torch.no_grad():  # nobody needs a graph: the rows as they come
         through_forward(2, rows)(model, rows.select([0, 1]))
     assert set(calls[6:]) == {"packed.hidden_states", "layouts.by_row"}

@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from runners.forward import packing as packed
+from runners.rollout import multinomial as draw
+from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import AHEAD, ByGroup, ByRow
 from runners.rollout.kv_cache import ROOM, GrowingLayer
 from runners.rollout.multinomial import Draw
-from runners.rollout.sampler import multinomial as draw
-from runners.rollout.sampler import sampler as rollout
 from runners.speed.cells import ModelShape, random_model
 
 SHAPE = ModelShape(hidden=32, layers=2, heads=4, kv_heads=2, inner=48, vocabulary=64, vision_hidden=16, vision_layers=3)

@@ -19,9 +19,9 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from runners.data.image_cache import pictures_once
 from runners.data.prompts import messages
 from runners.forward import packing as packed
+from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import ByGroup, ByRow
 from runners.rollout.sampler import sample, share_prompts
-from runners.rollout.sampler import sampler as rollout
 from runners.run.config import ModelSettings
 from runners.run.model import load
 
