@@ -289,7 +289,7 @@ def test_the_first_part_is_checked_and_parts_are_used(monkeypatch: pytest.Monkey
     assert calls == [part, "hidden_states.by_row", part, part, part, part]
     with torch.no_grad():  # nobody needs a graph: the rows as they come
         through_forward(2, rows)(model, rows.select([0, 1]))
-    assert set(calls[6:]) == {"packed.hidden_states", "layouts.by_row"}
+    assert set(calls[6:]) == {"packing.hidden_states", "hidden_states.by_row"}
 
 
 @pytest.mark.parametrize("wrong", [shuffled, other_pictures])
