@@ -14,6 +14,7 @@ from typing import NamedTuple
 from eval.leakage.mention_en import ENGLISH
 from eval.leakage.mention_fr import FRENCH
 from eval.leakage.mention_zh import CHINESE, TRADITIONAL
+from eval.leakage.patterns import Patterns
 
 LANGUAGES = (ENGLISH, CHINESE, FRENCH)
 _SENTENCE_END = re.compile(r"(?<=[.!?;]) |(?<=[。！？；])")
@@ -24,21 +25,25 @@ def mentions(reply: str) -> list[str]:
 
     Empty for a clean reply. The language need not be known: each one's phrases are looked for.
     """
-    lower = reply.lower()
-    if not lower.isascii():  # one spelling of accents, apostrophes and characters
-        lower = unicodedata.normalize("NFC", lower).replace("’", "'").translate(TRADITIONAL)
+    text = reply.lower()
+    if not text.isascii():  # one spelling of accents, apostrophes and characters
+        text = unicodedata.normalize("NFC", text).replace("’", "'").translate(TRADITIONAL)
     found: list[str] = []
     for language in LANGUAGES:
-        if any(cue in lower for cue in language.cues):
-            kept = language.innocent.sub(" ", _told_of(lower, language.cues))
+        if _has_cues(text, language):
+            kept = language.innocent.sub(" ", _suspect(text, language))
             found += [m[0] for m in language.mention.finditer(kept)]
     return found
 
 
-def _told_of(text: str, cues: tuple[str, ...]) -> str:
-    """The sentences that hold a cue, and the first: long replies are mostly neither."""
+def _has_cues(text: str, language: Patterns) -> bool:
+    return all(any(cue in text for cue in group) for group in language.cues)
+
+
+def _suspect(text: str, language: Patterns) -> str:
+    """The sentences that have cues, and always the first, to whose place some phrases are bound."""
     first, *rest = _SENTENCE_END.split(" ".join(text.split()))
-    return " ".join([first, *(s for s in rest if any(cue in s for cue in cues))])
+    return " ".join([first, *(sentence for sentence in rest if _has_cues(sentence, language))])
 
 
 class Rate(NamedTuple):

@@ -95,7 +95,8 @@ _MENTION = re.compile(
 
     # other rollouts shown to the teacher
     | the\ (?:wrong|incorrect|failed|unsuccessful)\ (?:solution|attempt)\b(?!\ (?:is|to|of|for|set)\b)
-    | (?:previous|earlier|other|another|peer's|sibling's)\ (?:correct|successful)\ (?:answer|solution|attempt|response)\b
+    | (?:previous|earlier|other|another|peer's|sibling's)\ (?:correct|successful)
+        \ (?:answer|solution|attempt|response)\b
     | successful\ (?:attempt|rollout)\b
     | correct\ example\ (?:answer|response|solution)\b
     )
@@ -120,15 +121,17 @@ _INNOCENT = re.compile(
     re.IGNORECASE,
 )
 
-ENGLISH = Patterns(
-    (
-        *("refer", "given", "provided", "known", "supplied", "official", "truth", "gold", "expected", "model", "sample"),
-        *("hidden", "example", "demonstrat", "annotated", "disclosed", "correct solution", "right solution"),
-        *("true solution", "correct answer ", "right answer ", "true answer ", "final answer ", " key", "revealed"),
-        *("handed", "shown", "received", "told", "informed", "having been", "prompt", "instruction", "context"),
-        *("privileged", "hint", " above", "copy", "quot", "phras", "mention", "repeat", "reveal", "pretend"),
-        *("already", "knowing the", "knowing that", "back", "attempt", "rollout", "wrong solution", "answer was"),
-    ),
-    _INNOCENT,
-    _MENTION,
+# Without one of each group a sentence is clean: a text, and what makes it a given one.
+_TEXTS = (
+    "answer|solution|refer|truth|hint|key|expla|rationale|reasoning|chain|attempt|rollout|response|privileged|told"
+    "|informed|context"
 )
+_SIGNS = (
+    "refer|given|provided|known|supplied|official|truth|gold|expected|model|sample|hidden|example|demonstrat|annotated"
+    "|disclosed|correct solution|right solution|true solution|correct answer |right answer |true answer |final answer "
+    "| key|revealed|handed|shown|received|told|informed|having been|prompt|instruction|context|privileged|hint| above"
+    "|copy|quot|phras|mention|repeat|reveal|pretend|already|knowing the|knowing that|back|attempt|rollout"
+    "|wrong solution|answer was"
+)
+
+ENGLISH = Patterns((tuple(_TEXTS.split("|")), tuple(_SIGNS.split("|"))), _INNOCENT, _MENTION)

@@ -5,7 +5,7 @@ import re
 from eval.leakage.patterns import Patterns
 
 _TEXT = (
-    r"(?:réponse|solution|explication|justification|rationale|correction|démonstration|démarche|raisonnement"
+    r"(?:réponse|solution|explication|justification|correction|démonstration|démarche|raisonnement"
     r"|chaîne\ de\ (?:raisonnement|pensée))"
 )
 # In the singular: "les réponses proposées" are the options. "donné" in "le format de réponse donné" is the format's.
@@ -19,7 +19,9 @@ _SAYS = (
     r"(?:(?:nous\ )?(?:dit|donne|indique|montre|affirme|confirme|précise|utilise|emploie|attend|prend|multiplie|divise"
     r"|trouve|arrive|a|est\ (?:correcte|juste|\d)|me\ semble))\b"
 )
-_TOLD = r"(?:(?:m'|nous\ |m'en\ )?(?:a|ont|avait)\ (?:d'ailleurs\ |déjà\ )?(?:dit|indiqué|communiqué|révélé|donné|fourni))"
+_TOLD = (
+    r"(?:(?:m'|nous\ |m'en\ )?(?:a|ont|avait)\ (?:d'ailleurs\ |déjà\ )?(?:dit|indiqué|communiqué|révélé|donné|fourni))"
+)
 _THE_ANSWER = r"la\ (?:bonne\ |vraie\ )?(?:réponse|solution|lettre|option)"
 _VALUE = r"(?:[-$\\(]*\d|\(?[b-e]\b)"
 
@@ -57,7 +59,8 @@ _MENTION = re.compile(
 
     # hints that give the result away
     | l'(?:indice|indication)\ (?:nous\ )?(?:dit|révèle)\ (?:déjà\ )?
-        (?:que\ (?:c'est|(?:la\ (?:valeur|réponse|somme)|le\ (?:résultat|total)|\w)\ (?:est|vaut|fait|=))(?!\ une?\b)|{_VALUE})
+        (?:que\ (?:c'est|(?:la\ (?:valeur|réponse|somme)|le\ (?:résultat|total)|\w)\ (?:est|vaut|fait|=))(?!\ une?\b)
+        |{_VALUE})
     | (?:indice|indication)\ (?:avec|contenant)\ (?:le\ résultat|la\ réponse)\b
     | (?:indice|indication)\ (?:reçue?|fournie\ donne)\b
 
@@ -101,16 +104,15 @@ _INNOCENT = re.compile(
     r"\b(?:pas (?:accès )?(?:au|le|de) corrigé|(?:aucune?|sans|pas de) (?:réponse|solution|corrigé)"
     r"(?: de référence| officielle| fournie| donnée)?"
     r"|(?:concentration|volume|masse|ph|température|ml|quantité) de la solution (?:donnée|fournie|connue)"
-    r"|(?:la )?solution (?:donnée|fournie|connue) (?:contient|a un|est (?:acide|basique|saturée|neutre)|de l'équation|du"
-    r" système)"
-    r"|solution connue de l'équation"
+    r"|(?:la )?solution (?:donnée|fournie|connue) (?:contient|a un|est (?:acide|basique|saturée|neutre)|de l'équation"
+    r"|du système)"
     r"|(?:type|format|forme) de réponse (?:attendue?|donnée?)"
     r"|(?:angle|point|ligne|numéro|électrode|tension|niveau|vecteurs?) de référence)\b"
 )
 
-FRENCH = Patterns(
-    ("réponse", "solution", "référence", "corrigé", "correction", "vérité", "indice", "indication", "raisonnement")
-    + ("explication", "justification", "démonstration", "démarche", "tentative", "privilégié", "on m'a", "on nous"),
-    _INNOCENT,
-    _MENTION,
+_CUES = (
+    "réponse|solution|référence|corrigé|correction|vérité|indice|indication|raisonnement|explication|justification"
+    "|démonstration|démarche|tentative|privilégié|on m'a|on nous"
 )
+
+FRENCH = Patterns((tuple(_CUES.split("|")),), _INNOCENT, _MENTION)
