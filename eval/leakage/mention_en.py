@@ -67,6 +67,7 @@ _MENTION = re.compile(
     # hints that give the result away
     | hint\ (?:already\ )?(?:says|said|reveals|states|tells\ (?:us|me))\ (?:that\ )?
         (?:(?:it|\w|the\ (?:answer|result|value|total|sum))\ (?:is|equals|=)\ (?!an?\b)|{_VALUE})
+    | hint\ (?:given|provided):?\ {_VALUE}
     | hint\ with\ the\ (?:final\ )?(?:answer|result|value)\b
 
     # text above the reply
@@ -84,7 +85,8 @@ _MENTION = re.compile(
     | the\ reference's\b
 
     # what the teacher was asked not to do
-    | (?:not|n't|never|without|forbids?\ (?:me|us))\ (?:to\ |supposed\ to\ |allowed\ to\ |asked\ to\ )?
+    | (?:not|don't|won't|can't|mustn't|shouldn't|never|without|forbids?\ (?:me|us))
+        \ (?:(?:(?:supposed|allowed|asked)\ )?to\ )?
         (?:mention|mentioning|copy|copying|quote|quoting|repeat|rephrase|rephrasing|paraphrase|paraphrasing|reveal)
         \ (?:that\ )?the\ (?:correct\ |given\ |provided\ )?(?:reference|solution)\b
     | pretend\ (?:not\ to|(?:that\ )?i\ (?:do\ not|don't))\ know\ the\ (?:answer|solution)\b
@@ -103,13 +105,13 @@ _MENTION = re.compile(
     # "the solution above" may be the reply's own, unless the reply begins with it
     | ^.{{0,60}}\bthe\ (?:answer|solution|explanation)\ above\b
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.VERBOSE,
 )
 
 _INNOCENT = re.compile(
-    r"\b(?:reference (?:angle|frame|point|line|triangle|axis|level)|frames? of reference|given that"
+    r"\b(?:reference (?:angle|frame|point|line|triangle|axis|level)|frames? of reference"
     r"|(?:no|without (?:a|the|any)|any|an?) (?:known|expected|given|provided) (?:answers?|solutions?)"
-    r"|(?:no|any|not have (?:access to )?(?:an?|the)|n't have (?:access to )?(?:an?|the)|without (?:an?|the))"
+    r"|(?:no|any|(?:not|don't|didn't) have (?:access to )?(?:an?|the)|without (?:an?|the))"
     r" (?:official |reference )?(?:answer key|reference (?:answer|solution)|ground truth)"
     r"|(?:sample|model|known|given|supplied|provided|hidden|expected) solutions? (?:of|to) the"
     r" (?:equation|system|inequality)"
@@ -117,8 +119,7 @@ _INNOCENT = re.compile(
     r" (?:sample|given|supplied|provided) solutions?"
     r"|(?:sample|given|supplied|provided) solutions? (?:contains?|has|is made|of \w+ acid|concentration|volume)"
     r"|expected answer (?:is|should be|must be) (?:an?|in|the (?:letter|option))"
-    r"|example (?:answers?|solutions?) (?:to|of) (?:this|these|such))\b",
-    re.IGNORECASE,
+    r"|example (?:answers?|solutions?) (?:to|of) (?:this|these|such))\b"
 )
 
 # Without one of each group a sentence is clean: a text, and what makes it a given one.
@@ -131,7 +132,7 @@ _SIGNS = (
     "|disclosed|correct solution|right solution|true solution|correct answer |right answer |true answer |final answer "
     "| key|revealed|handed|shown|received|told|informed|having been|prompt|instruction|context|privileged|hint| above"
     "|copy|quot|phras|mention|repeat|reveal|pretend|already|knowing the|knowing that|back|attempt|rollout"
-    "|wrong solution|answer was"
+    "|wrong|incorrect|failed|unsuccessful|answer was"
 )
 
 ENGLISH = Patterns((tuple(_TEXTS.split("|")), tuple(_SIGNS.split("|"))), _INNOCENT, _MENTION)

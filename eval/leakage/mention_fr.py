@@ -112,7 +112,7 @@ _INNOCENT = re.compile(
 
 _CUES = (
     "réponse|solution|référence|corrigé|correction|vérité|indice|indication|raisonnement|explication|justification"
-    "|démonstration|démarche|tentative|privilégié|on m'a|on nous"
+    "|démonstration|démarche|tentative|copie|privilégié|on m'a|on nous"
 )
 
 FRENCH = Patterns((tuple(_CUES.split("|")),), _INNOCENT, _MENTION)

@@ -4,7 +4,8 @@ import re
 
 from eval.leakage.patterns import Patterns
 
-# What somebody gave the model: 参考答案, 标准解答, 所给的解析, 提供的推理过程 …; 给出答案 without 的 is "to give an answer".
+# What somebody gave the model: 参考答案, 标准解答, 所给的解析, 提供的推理过程 …
+# Without its 的, 给出答案 is "to give an answer".
 _GIVEN = (
     r"(?:参考|标准|官方|给定的?|所给(?:出|定)?的?|给(?:出|我|我们|予)?的|提供(?:给我|给我们)?的|所提供(?:给我)?的?"
     r"|已知的?|预期的?|期望的?|隐藏的?"
@@ -83,6 +84,6 @@ TRADITIONAL = str.maketrans(
     "参标准给题确实对应该检结与说别写过范样隐预错误试无从断据们这个经链释种两后",
 )
 
-_CUES = "答案|解答|解法|解析|参考|提示|真值|真实|标签|评分|推理|思路|思维链|尝试|正解|回答|示例|样例|范例|告知|告诉"
+_CUES = "答案|解答|解法|解析|参考|提示|真值|真实|标签|评分|推理|思路|思维链|尝试|正解|回答|示例|样例|范例|告知|告诉|正确选项"
 
 CHINESE = Patterns((tuple(_CUES.split("|")),), _INNOCENT, _MENTION)

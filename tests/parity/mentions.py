@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -43,10 +44,10 @@ def lines(language: str) -> list[Line]:
     return [Line(**row, held_out=i % HELD_OUT == 2, found=bool(mentions(row["text"]))) for i, row in enumerate(rows)]
 
 
-def share(hits: int, of: int) -> str:
+def share(hits: int, of: int, digits: int = 1) -> str:
     """A share in percent with its 95 % Wilson interval."""
     interval = binomtest(hits, of).proportion_ci(method="wilson")
-    return f"{hits / of:.1%} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{hits / of:.{digits}%} [{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}]"
 
 
 def rates() -> str:
@@ -73,7 +74,7 @@ def kinds() -> str:
         [
             KINDS_HEAD,
             *(
-                f"| {kind} | {found[kind]} of {total[kind]} | {example[kind].splitlines()[0]} |"
+                f"| {kind} | {found[kind]} of {total[kind]} | `{shorten(example[kind], 90, placeholder=' …')}` |"
                 for kind in sorted(total, key=lambda kind: (-found[kind] / total[kind], kind))
             ),
         ]
@@ -106,10 +107,6 @@ if __name__ == "__main__":
     for name in sys.argv[1:]:
         start = time.perf_counter()
         n, hits, texts = fires(Path(name))
-        if n:
-            print(
-                f"\n{name}: {hits} of {n:,} replies, {share(hits, n)}, {n / (time.perf_counter() - start):,.0f} a second"
-            )
-        else:
-            print(f"\n{name}: no replies")
+        speed = n / (time.perf_counter() - start)
+        print(f"\n{name}: {hits} of {n:,} replies, {share(hits, n, 3) if n else 'none there'}, {speed:,.0f} a second")
         print(*texts[:20], sep="\n")
