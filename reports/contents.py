@@ -13,7 +13,7 @@ from reports.differences import Difference, method_parameters, setting_differenc
 from reports.leakage import LEAKAGE_MEANING, LeakageRow, leakage_rows
 from reports.load import Run, Suite, load_suite
 from reports.plots import curve, drawable, window
-from reports.stats import STDERR_MEANING, Estimate
+from reports.stats.estimate import STDERR_MEANING, Estimate
 from reports.tables import COLUMNS, Table2, table2
 
 REPORT_KIND = "report of post-training runs"  # how a later build knows that report.json is its own

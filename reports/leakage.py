@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.load import BENCHES, Run, Suite
-from reports.stats import Estimate, over_seeds
+from reports.stats.estimate import Estimate, over_seeds
 from reports.tables import reported_runs, row_labels
 
 EXAMPLES_A_ROW = 2

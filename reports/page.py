@@ -14,7 +14,7 @@ from reports.contents import Contents
 from reports.leakage import LEAKAGE_MEANING
 from reports.load import BASE, BENCHES, Run
 from reports.plots import drawable, page_panels, page_swatches, window
-from reports.stats import STDERR_MEANING
+from reports.stats.estimate import STDERR_MEANING
 from reports.tables import COLUMNS, percent
 from reports.writers import PAPER_COLUMNS, PAPER_TITLE, our_title
 

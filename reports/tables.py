@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports import paper
 from reports.load import BENCHES, Run, Suite
-from reports.stats import Estimate, over_benches, over_seeds
+from reports.stats.estimate import Estimate, over_benches, over_seeds
 
 AVERAGE = "average"
 COLUMNS = (*BENCHES, AVERAGE)

@@ -6,7 +6,7 @@ import csv
 import io
 
 from reports import paper
-from reports.stats import STDERR_MEANING
+from reports.stats.estimate import STDERR_MEANING
 from reports.tables import AVERAGE, COLUMNS, Table2, percent
 
 PAPER_COLUMNS = ("MMMU", "MathVista", "MathVision", "ZeroBench", "We-Math", "Average")

@@ -10,7 +10,7 @@ import pytest
 from reports import paper
 from reports.differences import method_parameters, setting_differences
 from reports.load import load_suite
-from reports.stats import over_benches, over_seeds
+from reports.stats.estimate import over_benches, over_seeds
 from reports.tables import COLUMNS, percent, table2
 from reports.writers import CSV_COLUMNS, latex, markdown, tidy_csv
 from tests.unit.report_suite import CORRECT, LABELS, N, write_eval, write_json, write_run, write_suite
