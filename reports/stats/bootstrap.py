@@ -1,0 +1,43 @@
+"""Cluster bootstrap: scores of all runs on benches whose clusters were drawn anew, the same draw for every run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports.stats.grid import Array, Grid
+from reports.stats.spread import Spread, widening
+
+REPLICATES = 10_000
+CHUNK_COUNTS = 2_000_000  # 16 MB of cluster counts at a time
+
+
+def replicates(grid: Grid, rng: np.random.Generator, n: int = REPLICATES) -> Array:
+    """Deviations (R, n) of the runs' scores from those found, one column a draw of C clusters with replacement.
+
+    Scaled by sqrt(C / (C - 1)), as a resample spreads by the variance with denominator C. A draw serves all runs, so
+    that differences of rows are paired differences.
+    """
+    clusters = grid.clusters
+    scores_R = grid.totals_RC.sum(axis=1) / grid.sizes_C.sum()
+    found = np.empty((n, len(scores_R)))
+    chunk = max(1, CHUNK_COUNTS // clusters)
+    for start in range(0, n, chunk):
+        rows = min(chunk, n - start)
+        drawn = rng.integers(0, clusters, size=(rows, clusters))
+        drawn += clusters * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
+        found[start : start + rows] = counts @ grid.totals_RC.T / (counts @ grid.sizes_C)[:, None]
+    return np.ascontiguousarray((found - scores_R).T) * np.sqrt(clusters / max(1, clusters - 1))
+
+
+def interval(mean: float, deviations: Array, normal: Array, found: Spread) -> tuple[float, float]:
+    """The 95 % interval around `mean`: percentiles of the items' deviations and of training's together, widened.
+
+    Seeds are too few to be resampled, so their part is `normal` (standard normal draws, as many as deviations) times
+    its estimated error. Percentiles know nothing of an error that is itself an estimate from few clusters or seeds:
+    they are widened by Student's quantile over the normal one (Hesterberg 2015, The American Statistician 69(4)).
+    """
+    both = deviations + normal * np.sqrt(found.training) if found.training else deviations
+    low, high = np.quantile(both, (0.025, 0.975))
+    factor = widening(found.df)
+    return mean + factor * float(low), mean + factor * float(high)
