@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 from reports.stats.grid import Array, Grid
-from reports.stats.spread import Spread, widening
+from reports.stats.spread import Spread
 
 REPLICATES = 10_000
 CHUNK_COUNTS = 2_000_000  # 16 MB of cluster counts at a time
@@ -30,14 +31,29 @@ def replicates(grid: Grid, rng: np.random.Generator, n: int = REPLICATES) -> Arr
     return np.ascontiguousarray((found - scores_R).T) * np.sqrt(clusters / max(1, clusters - 1))
 
 
-def interval(mean: float, deviations: Array, normal: Array, found: Spread) -> tuple[float, float]:
-    """The 95 % interval around `mean`: percentiles of the items' deviations and of training's together, widened.
+class Luck:
+    """The draws (n,) that stand for training again, the same for every difference of a table."""
 
-    Seeds are too few to be resampled, so their part is `normal` (standard normal draws, as many as deviations) times
-    its estimated error. Percentiles know nothing of an error that is itself an estimate from few clusters or seeds:
-    they are widened by Student's quantile over the normal one (Hesterberg 2015, The American Statistician 69(4)).
+    def __init__(self, rng: np.random.Generator, n: int) -> None:
+        self.normal = rng.standard_normal(n)
+        self._chances = rng.random(n)
+        self._chi2: dict[int, Array] = {}
+
+    def chi2(self, df: int) -> Array:
+        if df not in self._chi2:
+            self._chi2[df] = stats.chi2.ppf(self._chances, df)
+        return self._chi2[df]
+
+
+def interval(mean: float, deviations: Array, luck: Luck, found: Spread) -> tuple[float, float]:
+    """The 95 % interval around `mean`: percentiles of the items' deviations (n,) and of training's together.
+
+    Percentiles know nothing of an error that is itself an estimate from few clusters: the deviations are widened by
+    Student's quantile over the normal one (Hesterberg 2015, The American Statistician 69(4)). Seeds are too few to
+    be resampled, so their part is normal with a variance drawn from the plausible ones.
     """
-    both = deviations + normal * np.sqrt(found.training) if found.training else deviations
+    both = deviations * float(stats.t.ppf(0.975, found.items_df) / stats.norm.ppf(0.975))
+    if found.between_df:
+        both = both + luck.normal * np.sqrt(found.training(luck.chi2(found.between_df)))
     low, high = np.quantile(both, (0.025, 0.975))
-    factor = widening(found.df)
-    return mean + factor * float(low), mean + factor * float(high)
+    return mean + float(low), mean + float(high)

@@ -5,35 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-import numpy as np
 from scipy import optimize, stats
 
-from reports.stats.paired import Difference, Paired
+from reports.stats.paired import Paired
+from reports.stats.spread import Spread
 
 AVERAGE = "average"
-POINTS = 2_000
 
 
-def smallest_visible(
-    stderr: float, df: float = float("inf"), comparisons: int = 1, alpha: float = 0.05, power: float = 0.8
-) -> float:
-    """The true difference that a two-sided t test at level `alpha` finds with probability `power`.
+def smallest_visible(found: Spread, comparisons: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The true difference (0..1) that the two-sided test at level `alpha` finds with probability `power`.
 
-    `comparisons` is the size of the table: the first of Holm's steps tests at alpha / comparisons. In the unit of
-    `stderr`; 2.80 standard errors with known variance and one comparison.
+    As far out as the test rejects, and then as many standard errors as that probability takes: 2.80 of them in all
+    with many items and one seed. `comparisons` is the size of the table: Holm's first step tests at alpha /
+    comparisons. The errors are taken as found; no difference found enters.
     """
     level = alpha / comparisons
-    critical, scale = float(stats.norm.ppf(1 - level / 2)), np.ones(1)
-    if df != float("inf"):
-        critical = float(stats.t.ppf(1 - level / 2, df))
-        # The noncentral t, as a mean over how well the error was estimated: scipy's own gives NaN far out.
-        scale = np.sqrt(stats.chi2.ppf((np.arange(POINTS) + 0.5) / POINTS, df) / df)
-
-    def lacking(shift: float) -> float:
-        found = stats.norm.sf(critical * scale - shift) + stats.norm.cdf(-critical * scale - shift)
-        return float(found.mean()) - power
-
-    return float(optimize.brentq(lacking, 0, 10 + 10 * critical)) * stderr
+    # In standard errors, on a scale of powers of ten: few seeds make the tails long.
+    far = optimize.brentq(lambda x: found.two_sided(10**x * found.stderr) - level, -1, 9)
+    return float((10**far + stats.norm.ppf(power)) * found.stderr)
 
 
 def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:
@@ -42,12 +32,12 @@ def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:
     A typical pair is one with the median of the pairs' smallest differences. It rests on the errors found, never on
     the differences found. Columns without any test are left out.
     """
-    columns: dict[str, list[Difference]] = {}
+    columns: dict[str, list[Spread]] = {}
     for pair in pairs:
         for name, found in [*pair.benches.items(), (AVERAGE, pair.average)]:
-            if found is not None and found.p is not None:
-                columns.setdefault(name, []).append(found)
+            if found is not None and found.spread is not None and not found.spread.none:
+                columns.setdefault(name, []).append(found.spread)
     return {
-        name: median(smallest_visible(d.estimate.stderr or 0.0, d.df or 1.0, len(found)) for d in found)
-        for name, found in sorted(columns.items(), key=lambda column: column[0] == AVERAGE)
+        name: median(smallest_visible(found, len(spreads)) for found in spreads)
+        for name, spreads in sorted(columns.items(), key=lambda column: column[0] == AVERAGE)
     }

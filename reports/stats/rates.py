@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from reports.stats.estimate import Estimate
@@ -59,7 +61,7 @@ def rate(items: pd.DataFrame) -> Estimate:
         # A bound knows nothing of seeds: they answer the same items, so they are not counted as more draws.
         return Estimate(mean, None, n, seeds, low, high, f"{what}. Not covered: training again.")
     found = spread([[grid.totals_RC]], [grid.sizes_C])
-    if found is None or found.stderr < 1e-12:
+    if found is None or found.none:
         return Estimate(mean, None, n, seeds, covers=RATE_COVERS + training)
     replies = len(items)
     effective = mean * (1 - mean) / found.stderr**2 * replies / (replies - 1)
@@ -68,17 +70,18 @@ def rate(items: pd.DataFrame) -> Estimate:
     return Estimate(mean, found.stderr, n, seeds, low, high, RATE_COVERS + training)
 
 
-def between_kinds(values: Array, kind: Array, clusters: Array) -> Estimate:
+def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str]) -> Estimate:
     """Mean of the values (N,) of one kind of reply (`kind` true) minus that of the other, such as leaking and clean.
 
     The kinds are not drawn but found among the same replies, so the error is that of a difference of two ratios,
     by cluster, both means taken as estimates. Raises ValueError where one kind is absent.
     """
-    values, kind = np.asarray(values, np.float64), np.asarray(kind, bool)
-    if kind.all() or not kind.any():
+    of_kind = np.asarray(kind, np.bool_)
+    other = np.logical_not(of_kind)
+    if of_kind.all() or other.all():
         raise ValueError("both kinds are needed for a difference between them")
-    means = values[kind].mean(), values[~kind].mean()
-    influence = np.where(kind, (values - means[0]) / kind.sum(), -(values - means[1]) / (~kind).sum())
+    means = values[of_kind].mean(), values[other].mean()
+    influence = np.where(of_kind, (values - means[0]) / of_kind.sum(), -(values - means[1]) / other.sum())
     codes, names = pd.factorize(np.asarray(clusters))
     groups, mean = len(names), float(means[0] - means[1])
     text = (
