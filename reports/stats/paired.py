@@ -67,6 +67,8 @@ def table(items: pd.DataFrame, rng: np.random.Generator, n: int = REPLICATES) ->
 
 def all_pairs(benches: Mapping[str, Grid], methods: Sequence[str], rng: np.random.Generator, n: int) -> list[Paired]:
     """As `table`, of benches that are arrays already."""
+    if len(methods) < 2:
+        return []
     draws = _Draws(benches, {bench: replicates(grid, rng, n) for bench, grid in benches.items()}, Luck(rng, n))
     columns = {bench: _column(draws, [bench]) for bench in benches}
     average = _column(draws, list(benches))
@@ -139,7 +141,7 @@ def _difference(draws: _Draws, column: _Column, a: str, b: str) -> Difference | 
 
 
 def _p(mean: float, found: Spread, clusters: int) -> float:
-    if mean == 0:
+    if abs(mean) < 1e-12:
         return 1.0
     return float(2.0 ** (1 - clusters)) if found.none else found.two_sided(mean)
 
