@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reports.stats.grid import Array, Grid
 from reports.stats.spread import Spread
@@ -41,7 +41,7 @@ class Luck:
 
     def chi2(self, df: int) -> Array:
         if df not in self._chi2:
-            self._chi2[df] = stats.chi2.ppf(self._chances, df)
+            self._chi2[df] = 2 * special.gammaincinv(df / 2, self._chances)
         return self._chi2[df]
 
 
@@ -55,6 +55,6 @@ def interval(mean: float, deviations: Array, luck: Luck, found: Spread) -> tuple
     both = deviations
     if found.between_df:
         both = both + luck.normal * np.sqrt(found.training(luck.chi2(found.between_df)))
-    widening = float(stats.t.ppf(0.975, found.items_df) / stats.norm.ppf(0.975))
+    widening = float(special.stdtrit(found.items_df, 0.975) / special.ndtri(0.975))
     low, high = np.quantile(both, (0.025, 0.975))
     return mean + widening * float(low), mean + widening * float(high)

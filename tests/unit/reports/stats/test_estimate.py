@@ -26,14 +26,14 @@ def test_several_seeds_by_hand():
 
 
 def test_seeds_of_nothing_but_luck_have_the_error_of_their_replies_means():
-    """The sum that counts replies twice, item part + variance / S, would be 1.4 times as wide here."""
+    """The mean squared error of the seeds + their variance / S would be sqrt(5) times as wide: replies counted twice."""
     rng = np.random.default_rng(0)
     ratios = []
-    for _ in range(50):
+    for _ in range(20):
         values = (rng.random((4, 300)) < 0.5).astype(float)
         items = pd.concat([frame(row, seed=seed) for seed, row in enumerate(values)])
         ratios.append(over_seeds(list(values.mean(1)), [0.03] * 4, 300, items).stderr ** 2 / (0.25 / 300 / 4))
-    assert np.mean(ratios) == pytest.approx(1.35, abs=0.2)  # above 1: a variance below nothing counts as nothing
+    assert np.mean(ratios) == pytest.approx(1.35, abs=0.25)  # above 1: a variance below nothing counts as nothing
 
 
 def test_several_seeds_without_items_have_no_error():
