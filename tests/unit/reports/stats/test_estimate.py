@@ -26,7 +26,7 @@ def test_several_seeds_by_hand():
 
 
 def test_seeds_of_nothing_but_luck_have_the_error_of_their_replies_means():
-    """The mean squared error of the seeds + their variance / S would be sqrt(5) times as wide: replies counted twice."""
+    """The seeds' mean squared error + their variance / S would be sqrt(5) times as wide: replies counted twice."""
     rng = np.random.default_rng(0)
     ratios = []
     for _ in range(20):
