@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 LARGEST = 2 * 89_478_485  # pixels that are opened when nothing shrinks them: where PIL itself suspects a bomb
 LARGEST_SHRUNK = 1_000_000_000  # pixels that are opened to be shrunk: one to four bytes of memory each
@@ -38,11 +38,32 @@ class Picture:
                 return flatten(_shrunk(image.convert("L"), max_pixels))
             return _shrunk(flatten(image), max_pixels)
 
+    def fault(self, max_pixels: int | None = None) -> str | None:
+        """Why `open` would fail, None where it does not: tried once, before a model loads."""
+        try:
+            self.open(max_pixels)
+        except UnidentifiedImageError:  # its own message is the address of a buffer
+            return "no picture in a known format" if self.content() else "empty"
+        except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+            return " ".join(str(error).split())[:80] or type(error).__name__
+        return None
+
+    def mode(self) -> str:
+        """PIL's mode of the picture as it is stored, from its header."""
+        if isinstance(self.source, Image.Image):
+            return self.source.mode
+        with _opened(self._stored()) as image:
+            return image.mode
+
+    def _stored(self) -> io.BytesIO | Path:
+        assert not isinstance(self.source, Image.Image)
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+
     def _decode(self, max_pixels: int | None) -> Image.Image:
         if isinstance(self.source, Image.Image):
             return self.source
         # The content decides, not the name: benches hold JPEG bytes in files called .png.
-        with _opened(io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source) as image:
+        with _opened(self._stored()) as image:
             pixels = image.width * image.height
             if pixels > LARGEST:
                 if not max_pixels or pixels > LARGEST_SHRUNK:

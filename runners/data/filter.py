@@ -6,7 +6,6 @@ This is how MMFineReason-123K was cut out of 1.8 million rows: it failed all of 
 import hashlib
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +19,14 @@ import pyarrow.parquet
 from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
+from eval.core import files
+from eval.core.differences import differences
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.engines.requests import Question, Reply, loaded_engine
-from eval.pipeline import results as files
 from eval.pipeline.evaluate import HOW
+from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
 from runners.data.rows import DRAWN, Row, check_usable, read_rows
@@ -69,7 +70,7 @@ class Filter:
         """What decides the replies."""
         sampling = self._sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
-            "model": files.model_id(locate(self.model)),
+            "model": model_id(locate(self.model)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
             "k": self.k,
@@ -155,20 +156,16 @@ def filter_rows(asked: Filter, out: Path) -> str:
     total = sum(n for n, _ in sizes)
     check_usable(asked.settings.data, total, bad)
     if len(notes) < len(sizes):
-        files.writable(out.parent)
-        _write_notes(noted, identity, notes)
+        if not notes:  # a disk that takes nothing is told before the model loads
+            files.write_lines(noted, [identity])
         done = sum(n for n, _ in sizes[: len(notes)])
         most = max(pictures for _, pictures in sizes)
-        with asked.asking(most, total, done) as ask, noted.open("a") as stream:
+        with asked.asking(most, total, done) as ask:
             for number, rows in enumerate(asked.chunks([])):
                 if number >= len(notes):
                     notes.append(ask(number * CHUNK, rows))
-                    stream.write(json.dumps(notes[-1]) + "\n")
-                    stream.flush()
-    kept = _write(asked, notes, identity, out)
-    summary = _summary(asked.k, notes, kept)
-    if not kept:
-        raise UserError(f"{summary}: raise --keep-max-pass-rate (no row is asked again)")
+                    files.append_lines(noted, notes[-1:])
+    summary = _write(asked, notes, identity, out)
     noted.unlink()
     return f"{summary}: {out}"
 
@@ -188,9 +185,9 @@ def _summary(k: int, notes: list[Note], kept: int) -> str:
 def _refuse_other(path: Path, there: Any, asked: dict[str, Any]) -> None:
     if not isinstance(there, dict):
         raise UserError(f"{path} was not written by this filter: choose another --out")
-    differs = [f"{key} {there.get(key)!r} there, {asked[key]!r} asked" for key in asked if there.get(key) != asked[key]]
-    if differs:
-        raise UserError(f"{path} belongs to other settings ({'; '.join(differs)}): choose another --out, or remove it")
+    if found := differences(there, asked):
+        differs = "; ".join(f"{key} {old!r} there, {new!r} asked" for key, old, new in found)
+        raise UserError(f"{path} belongs to other settings ({differs}): choose another --out, or remove it")
 
 
 def _made_with(out: Path) -> Any:
@@ -204,37 +201,26 @@ def _read_notes(path: Path, identity: dict[str, Any]) -> list[Note]:
     """The chunks that are answered; a line that a kill has torn is none."""
     if not path.exists():
         return []
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    except (OSError, ValueError):
-        lines = [None]
-    _refuse_other(path, lines[0] if lines else None, identity)
-    return lines[1:]
+    lines = files.read_lines(path)
+    _refuse_other(path, lines.rows[0] if lines.rows and not lines.damaged else None, identity)
+    return lines.rows[1:]
 
 
-def _write_notes(path: Path, identity: dict[str, Any], notes: list[Note]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in [identity, *notes]))
-    os.replace(temporary, path)
-
-
-def _write(asked: Filter, notes: list[Note], identity: dict[str, Any], out: Path) -> int:
-    """The kept rows in the source's order; returns how many. No file is written where there are none."""
-    schema = FEATURES.arrow_schema
-    about = {**schema.metadata, KEY: json.dumps({**identity, "keep": asked.keep}).encode()}
-    temporary, kept = out.with_name(f".{out.name}.tmp"), 0
-    with pyarrow.parquet.ParquetWriter(temporary, schema.with_metadata(about)) as writer:
+def _write(asked: Filter, notes: list[Note], identity: dict[str, Any], out: Path) -> str:
+    """The kept rows in the source's order; returns the summary. Raises UserError, and writes nothing, for no row."""
+    about = {KEY: json.dumps({**identity, "keep": asked.keep}).encode()}
+    schema, kept = FEATURES.arrow_schema, 0
+    schema = schema.with_metadata({**schema.metadata, **about})
+    with files.replaced(out) as [half], pyarrow.parquet.ParquetWriter(half, schema) as writer:
         for note, rows in zip(notes, asked.chunks([]), strict=True):
             rated = [(row, n / asked.k) for row, n in zip(rows, note["right"], strict=True) if n is not None]
-            table = [_stored(row, rate) for row, rate in rated if rate <= asked.keep]
-            kept += len(table)
-            if table:
-                writer.write_table(pyarrow.Table.from_pylist(table, schema=schema.with_metadata(about)))
-    if kept:
-        os.replace(temporary, out)
-    else:
-        temporary.unlink()
-    return kept
+            if table := [_stored(row, rate) for row, rate in rated if rate <= asked.keep]:
+                writer.write_table(pyarrow.Table.from_pylist(table, schema=schema))
+                kept += len(table)
+        summary = _summary(asked.k, notes, kept)
+        if not kept:
+            raise UserError(f"{summary}: raise --keep-max-pass-rate (no row is asked again)")
+    return summary
 
 
 def _stored(row: Row, rate: float) -> Row:

@@ -1,20 +1,18 @@
 """What a run writes while it trains: metrics, rollouts, token tables, and the marker of a whole checkpoint."""
 
-import json
-import os
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from accelerate import PartialState
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from eval.core import files
+from eval.core.tables import write_parquet
 from methods import Credit, Privilege, Rollouts
 from runners.data.prompts import messages, told_text
-from runners.run.run_dir import RunDir, write_text
+from runners.run.run_dir import RunDir
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics
 # TRL's names -> ours. What is not here, and not marked as our own, is not kept.
@@ -32,13 +30,7 @@ NAMES = {
     "sampling/sampling_logp_difference/mean": "sampling_difference",
     "num_tokens": "tokens",
 }
-
-
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    frame.to_parquet(temporary, index=False)
-    os.replace(temporary, path)
+TEACHER = "\n# teacher\n"  # stands above its prompt in prompts.txt
 
 
 class Recorder:
@@ -47,7 +39,6 @@ class Recorder:
     def __init__(self, run: RunDir, processor: Any, every: int, rows: int = 16) -> None:
         self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
-        self._shown = ""
         self._ids: list[str] = []
 
     def rollouts(
@@ -60,21 +51,25 @@ class Recorder:
     ) -> None:
         """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
-        frame = pd.DataFrame(
+        rewards, advantages = rollouts.rewards_B[own].tolist(), rollouts.advantages_B[own].tolist()
+        rows = [
             {
                 "step": step,
-                "id": [example["id"] for example in inputs],
-                "prompt": [example["prompt"][-1]["content"] for example in inputs],
-                "answer": [example["answer"] for example in inputs],
-                "reply": texts,
-                "told": [privilege.text if privilege else None for privilege in told],
-                "reward": rollouts.rewards_B[own].tolist(),
-                "advantage": rollouts.advantages_B[own].tolist(),
+                "id": example["id"],
+                "prompt": example["prompt"][-1]["content"],
+                "answer": example["answer"],
+                "reply": text,
+                "told": privilege.text if privilege else None,
+                "reward": reward,
+                "advantage": advantage,
             }
-        )
+            for example, text, privilege, reward, advantage in zip(
+                inputs, texts, told, rewards, advantages, strict=True
+            )
+        ]
         own_file = f"step{step:05d}-{process}.parquet" if process else f"step{step:05d}.parquet"
-        write_parquet(frame, self._run.path / "completions" / own_file)
-        self._ids = list(frame["id"]) if process == 0 else []
+        write_parquet(self._run.path / "completions" / own_file, rows)
+        self._ids = [row["id"] for row in rows] if process == 0 else []
         if process == 0:
             self._prompts(inputs, told)
 
@@ -82,15 +77,15 @@ class Recorder:
         """Show and keep one student prompt and, once somebody was told something, the teacher's, as rendered."""
         i = next((i for i, privilege in enumerate(told) if privilege), 0)
         privilege, images = told[i], len(inputs[i]["images"])
-        kinds = "student teacher" if privilege else "student"
-        if self._shown in ("student teacher", kinds):
+        file = self._run.path / "prompts.txt"
+        there = file.read_text(errors="replace") if file.exists() else ""  # of a run that goes on, too
+        if there and (TEACHER in there or not privilege):
             return
-        self._shown = kinds
         student = inputs[i]["prompt"][-1]["content"]
         text = f"# student\n{self._render(messages(student, images))}\n"
         if privilege:
-            text += f"\n# teacher\n{self._render(messages(told_text(student, privilege), images))}\n"
-        write_text(self._run.path / "prompts.txt", text)
+            text += f"{TEACHER}{self._render(messages(told_text(student, privilege), images))}\n"
+        files.write(file, text)
         print(text)
 
     def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
@@ -119,7 +114,7 @@ class Recorder:
                         "reward": rollouts.rewards_B[b].item(),
                     }
                 )
-        write_parquet(pd.DataFrame(rows), self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet")
+        write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", rows)
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -150,13 +145,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
         row["seconds"] = round(time.perf_counter() - self._since, 3)
         self._since = time.perf_counter()
-        with self._run.metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        files.append_lines(self._run.metrics, [row])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
         self._teacher.save(folder)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            write_text(folder / "complete.json", json.dumps({"step": step}) + "\n")
+            files.sync(folder, self._run.metrics)
+            files.write_json(folder / "complete.json", {"step": step}, durable=True)
             self._run.update(steps_done=step)

@@ -14,7 +14,6 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-import runners.data.rows
 from eval.benches.drawn import COLOURS, Group, Problem, Scene, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core.errors import UserError
 from runners.data.prompts import content
@@ -261,7 +260,7 @@ def test_a_hub_set_keeps_its_pictures_encoded(monkeypatch: pytest.MonkeyPatch) -
         {**columns, "image": [{"bytes": red, "path": "1.jpg"}, None]},
         features=datasets.Features({**{k: datasets.Value(v) for k, v in features.items()}, "image": datasets.Image()}),
     )
-    monkeypatch.setattr(runners.data.rows, "load_dataset", lambda name, split: hub)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, split: hub)
     rows = training_rows(_settings("data.source=someone/some-set"))
     assert rows["answer"] == ["1", "2"]
     assert [[cell["bytes"] for cell in row] for row in _bytes_of(rows)] == [[red], []]
@@ -270,11 +269,11 @@ def test_a_hub_set_keeps_its_pictures_encoded(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("rows.txt", "x", "training data is"),
-        ("torn.jsonl", '{"question": ', "cannot load"),
-        ("words.jsonl", '"a"\n', "cannot load .*holds str where a row should be"),
-        ("fake.parquet", "x", "cannot load"),
-        ("fake.jsonl.gz", "x", "cannot load"),
+        ("rows.txt", "x", "no data file; give one of .parquet"),
+        ("torn.jsonl", '{"question": ', r"torn\.jsonl: not readable as jsonl \(line 1"),
+        ("words.jsonl", '"a"\n', r"words\.jsonl: holds no list of rows \(row 1 is str\)"),
+        ("fake.parquet", "x", r"fake\.parquet: not readable as parquet"),
+        ("fake.jsonl.gz", "x", r"fake\.jsonl\.gz: not readable as jsonl\.gz"),
         ("empty.jsonl", "", "no usable row"),
     ],
 )
@@ -292,7 +291,7 @@ def test_nothing_usable_and_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         training_rows(_settings(f"data.source={tmp_path / 'absent.jsonl'}"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no training data"):
+    with pytest.raises(UserError, match="holds no data file"):
         training_rows(_settings(f"data.source={tmp_path / 'empty'}"))
 
 
