@@ -1,14 +1,6 @@
 """What differs between two trees of settings."""
 
-from typing import Any, NamedTuple
-
-
-class Difference(NamedTuple):
-    """A dotted key and its two values; None stands for a key that one side lacks, too."""
-
-    key: str
-    there: Any
-    asked: Any
+from typing import Any
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -19,7 +11,8 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[Difference]:
-    """By key."""
+def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """`train.steps 1 there, 2 asked` for each dotted key that differs; None stands for a key that is lacking, too."""
     old, new = flat(there), flat(asked)
-    return [Difference(key, old.get(key), new.get(key)) for key in sorted(old | new) if old.get(key) != new.get(key)]
+    keys = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    return [f"{key} {old.get(key)!r} there, {new.get(key)!r} asked" for key in keys]

@@ -25,28 +25,24 @@ CHUNK = 1 << 20  # bytes that are hashed at a time
 CHUNKS_PER_FILE = 64
 
 
-# --- replacing ----------------------------------------------------------------------------------------------------
-
-
 def write(path: Path, text: str, durable: bool = False) -> None:
     write_all({path: text}, durable)
-
-
-def write_json(path: Path, value: Any, durable: bool = False) -> None:
-    """Raises ValueError for NaN and infinity, which other readers of JSON refuse."""
-    write(path, json_text(value), durable)
-
-
-def json_text(value: Any) -> str:
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def write_all(texts: Mapping[Path, str], durable: bool = False) -> None:
     """All of the files or, where one is refused, none. They take their places in order: the last says that all are."""
     with replaced(*texts, durable=durable) as halves:
-        for (path, text), half in zip(texts.items(), halves, strict=True):
-            with told(path):
-                half.write_bytes(text.encode(errors="backslashreplace"))  # a lone surrogate must not cost the file
+        for half, text in zip(halves, texts.values(), strict=True):
+            half.write_bytes(text.encode(errors="backslashreplace"))  # a lone surrogate must not cost the file
+
+
+def write_json(path: Path, value: Any, durable: bool = False) -> None:
+    write(path, json_text(value), durable)
+
+
+def json_text(value: Any) -> str:
+    """Raises ValueError for NaN and infinity, which other readers of JSON refuse."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 @contextmanager
@@ -54,18 +50,16 @@ def replaced(*paths: Path, durable: bool = False) -> Iterator[list[Path]]:
     """Temporary names to write to. They take the paths' places if the block ends well, else they are removed."""
     halves = [path.with_name(f".{path.name}.tmp") for path in paths]
     try:
-        for path in paths:
-            with told(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
         with told(paths[0]):
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
             yield halves
-        for path, half in zip(paths, halves, strict=True):
-            with told(path):
+            for path, half in zip(paths, halves, strict=True):
                 if durable:
                     sync(half)
                 os.replace(half, path)
                 if durable:
-                    _sync_one(path.parent)
+                    sync(path.parent)
     finally:
         for half in halves:
             with suppress(OSError):
@@ -76,33 +70,32 @@ def replaced(*paths: Path, durable: bool = False) -> Iterator[list[Path]]:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """As `replaced`, for a whole folder. No rename overwrites the old one: it steps aside until the new one stands."""
     fresh, aside = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
+
+    def settle() -> None:
+        """Ends what a killed or failed swap began."""
+        if aside.exists() and not target.exists():
+            os.replace(aside, target)
+        for left in (fresh, aside):
+            shutil.rmtree(left, ignore_errors=True)
+
     with told(target):
-        _settle(target, fresh, aside)
-        fresh.mkdir(parents=True)
+        settle()
         try:
+            fresh.mkdir(parents=True)
             yield fresh
             if target.exists():
                 os.replace(target, aside)
             os.replace(fresh, target)
         finally:
-            _settle(target, fresh, aside)
-
-
-def _settle(target: Path, fresh: Path, aside: Path) -> None:
-    """Ends what a killed or failed swap began."""
-    if aside.exists() and not target.exists():
-        os.replace(aside, target)
-    for left in (fresh, aside):
-        shutil.rmtree(left, ignore_errors=True)
+            settle()
 
 
 def writable(folder: Path) -> None:
     """Creates a folder; raises UserError where nothing can be written to it, before anything costly begins."""
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
 
 
 @contextmanager
@@ -116,15 +109,8 @@ def told(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
 
 
-def sync(*paths: Path) -> None:
-    """Files, or folders with all that is in them, are on the disk when this returns."""
-    for path in paths:
-        with told(path):
-            for each in [*path.rglob("*"), path]:
-                _sync_one(each)
-
-
-def _sync_one(path: Path) -> None:
+def sync(path: Path) -> None:
+    """What was written to a file, or to the list of names of a folder, is on the disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -135,7 +121,7 @@ def _sync_one(path: Path) -> None:
         os.close(descriptor)
 
 
-# --- JSON ---------------------------------------------------------------------------------------------------------
+# --- JSON lines ---------------------------------------------------------------------------------------------------
 
 
 class Lines(NamedTuple):
@@ -147,7 +133,7 @@ class Lines(NamedTuple):
 
 
 def read_lines(path: Path) -> Lines:
-    """None where there is no file. A last line without its line break counts if it is whole but for that."""
+    """No lines where there is no file. A last line without its line break counts if it is whole but for that."""
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
@@ -155,12 +141,11 @@ def read_lines(path: Path) -> Lines:
     *ended, last = content.split(b"\n")  # and nowhere else: text may hold other line breaks
     rows = [_object(line) for line in ended if line.strip()]
     tail = _object(last)
-    whole = [row for row in [*rows, tail] if row is not None]
-    return Lines(whole, rows.count(None), bool(last) and tail is None)
+    return Lines([row for row in [*rows, tail] if row is not None], rows.count(None), bool(last) and tail is None)
 
 
-def write_lines(path: Path, rows: Iterable[Object]) -> None:
-    write(path, lines_text(rows))
+def lines_text(rows: Iterable[Object]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def append_lines(path: Path, rows: Iterable[Object]) -> None:
@@ -169,8 +154,8 @@ def append_lines(path: Path, rows: Iterable[Object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what is written is there after a kill, and a full disk is met here and not on closing.
         with path.open("a+b", buffering=0) as stream:
-            lacking = _mended(stream)
-            before, rest = stream.tell(), memoryview(lacking + lines_text(rows).encode())
+            rest = memoryview(_mended(stream) + lines_text(rows).encode())
+            before = stream.tell()
             try:
                 while rest:
                     rest = rest[stream.write(rest) :]
@@ -183,21 +168,15 @@ def append_lines(path: Path, rows: Iterable[Object]) -> None:
 def _mended(stream: BinaryIO) -> bytes:
     """Cuts a torn last line off; returns the line break that a whole one may lack. Leaves the stream at its end."""
     end = stream.seek(0, os.SEEK_END)
-    if end:
-        stream.seek(end - 1)
-    if not end or stream.read() == b"\n":
+    stream.seek(max(end - 1, 0))
+    if not end or stream.read(1) == b"\n":
         return b""
     stream.seek(0)
     last = stream.read().rpartition(b"\n")[2]
     if _object(last) is not None:
         return b"\n"
-    stream.truncate(end - len(last))
-    stream.seek(0, os.SEEK_END)
+    stream.seek(stream.truncate(end - len(last)))
     return b""
-
-
-def lines_text(rows: Iterable[Object]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def read_object(path: Path) -> Object | None:

@@ -48,22 +48,19 @@ class Picture:
             return " ".join(str(error).split())[:80] or type(error).__name__
         return None
 
-    def mode(self) -> str:
-        """PIL's mode of the picture as it is stored, from its header."""
+    def header(self) -> tuple[str, int]:
+        """PIL's mode and the number of pixels as stored, without decoding one."""
         if isinstance(self.source, Image.Image):
-            return self.source.mode
-        with _opened(self._stored()) as image:
-            return image.mode
-
-    def _stored(self) -> io.BytesIO | Path:
-        assert not isinstance(self.source, Image.Image)
-        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+            return self.source.mode, self.source.width * self.source.height
+        with warnings.catch_warnings(), _opened(self.source) as image:
+            warnings.simplefilter("ignore")
+            return image.mode, image.width * image.height
 
     def _decode(self, max_pixels: int | None) -> Image.Image:
         if isinstance(self.source, Image.Image):
             return self.source
         # The content decides, not the name: benches hold JPEG bytes in files called .png.
-        with _opened(self._stored()) as image:
+        with _opened(self.source) as image:
             pixels = image.width * image.height
             if pixels > LARGEST:
                 if not max_pixels or pixels > LARGEST_SHRUNK:
@@ -79,12 +76,12 @@ class Picture:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def _opened(source: io.BytesIO | Path) -> Image.Image:
+def _opened(source: bytes | Path) -> Image.Image:
     """`Image.open` reads the header only; without PIL's limit, which is the program's and not a picture's."""
     with _pil_limit:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(source)
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

@@ -144,12 +144,12 @@ def _holds_pictures(kind: Any) -> bool:
     return types.is_struct(kind) and kind.get_field_index("bytes") >= 0
 
 
-def write_parquet(path: Path, rows: list[Row], schema: Any = None) -> None:
-    """Raises UserError where the write is refused; nothing half-written stays."""
+def write_parquet(path: Path, table: Any) -> None:
+    """An Arrow table; raises UserError where the write is refused, and leaves nothing half-written."""
     import pyarrow.parquet
 
     with files.replaced(path) as [half]:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), half)
+        pyarrow.parquet.write_table(table, half)
 
 
 # --- the hub ------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def merge(folder: Path, identity: dict[str, Any]) -> Kept:
     answers = {key: answer for part in parts for key, answer in part.answers.items()}
     generation = next((part.generation for part in parts if part.generation), None)
     if generation and workers:
-        files.write_lines(main_file(folder), [_header(identity, generation), *answers.values()])
+        files.write(main_file(folder), files.lines_text([_header(identity, generation), *answers.values()]))
     for path in workers if generation else [*workers, main_file(folder)]:
         path.unlink(missing_ok=True)
     return Kept(answers, generation)

@@ -46,11 +46,10 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def refuse_other(folder: Path, stored: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raises UserError naming what differs between the stored result's identity and the one asked for."""
-    if found := differences(stored, asked):
-        differs = "; ".join(f"{key} {there!r} there, {other!r} asked" for key, there, other in found)
-        versions = {difference.key for difference in found} <= {"task_version", "grader_version"}
+    if differs := differences(stored, asked):
+        versions = {difference.partition(" ")[0] for difference in differs} <= {"task_version", "grader_version"}
         mend = "pass --regrade" if versions else "choose another output folder"
-        raise UserError(f"{folder} holds another evaluation ({differs}); {mend}")
+        raise UserError(f"{folder} holds another evaluation ({'; '.join(differs)}); {mend}")
 
 
 def write_bench(folder: Path, result: dict[str, Any], samples: list[dict[str, Any]]) -> None:
@@ -60,7 +59,8 @@ def write_bench(folder: Path, result: dict[str, Any], samples: list[dict[str, An
     """
     import pyarrow
 
-    tables.write_parquet(folder / "samples.parquet", samples, pyarrow.schema(list(COLUMNS.items())))
+    table = pyarrow.Table.from_pylist(samples, schema=pyarrow.schema(list(COLUMNS.items())))
+    tables.write_parquet(folder / "samples.parquet", table)
     files.write_json(folder / "result.json", result)
 
 

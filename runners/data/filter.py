@@ -24,12 +24,13 @@ from eval.core.differences import differences
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.progress import Bar
+from eval.core.tables import Row
 from eval.engines.requests import Question, Reply, loaded_engine
 from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
-from runners.data.rows import DRAWN, Row, check_usable, read_rows
+from runners.data.rows import DRAWN, check_usable, read_rows
 from runners.run.config import Settings
 from runners.run.model import locate
 
@@ -157,7 +158,7 @@ def filter_rows(asked: Filter, out: Path) -> str:
     check_usable(asked.settings.data, total, bad)
     if len(notes) < len(sizes):
         if not notes:  # a disk that takes nothing is told before the model loads
-            files.write_lines(noted, [identity])
+            files.write(noted, files.lines_text([identity]))
         done = sum(n for n, _ in sizes[: len(notes)])
         most = max(pictures for _, pictures in sizes)
         with asked.asking(most, total, done) as ask:
@@ -185,9 +186,8 @@ def _summary(k: int, notes: list[Note], kept: int) -> str:
 def _refuse_other(path: Path, there: Any, asked: dict[str, Any]) -> None:
     if not isinstance(there, dict):
         raise UserError(f"{path} was not written by this filter: choose another --out")
-    if found := differences(there, asked):
-        differs = "; ".join(f"{key} {old!r} there, {new!r} asked" for key, old, new in found)
-        raise UserError(f"{path} belongs to other settings ({differs}): choose another --out, or remove it")
+    if differs := differences(there, asked):
+        raise UserError(f"{path} belongs to other settings ({'; '.join(differs)}): choose another --out, or remove it")
 
 
 def _made_with(out: Path) -> Any:

@@ -3,6 +3,7 @@
 Rows are read one at a time. Local files are read without the cache of `datasets`, whose copies may be stale.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -154,7 +155,7 @@ def _picture(value: Any, where: str, folder: Path) -> Any:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str):
         value = folder.resolve() / value
-    if isinstance(value, Path) and not value.is_file():
+    if isinstance(value, Path) and not os.path.isfile(value):
         fault: str | None = "no such file"
     elif not isinstance(value, bytes | Path):
         fault = f"it is {type(value).__name__}"
@@ -162,4 +163,4 @@ def _picture(value: Any, where: str, folder: Path) -> Any:
         fault = Picture(value).fault()
     if fault:
         raise UserError(f"{where}: its picture does not open ({fault}): {MEND}")
-    return value if Picture(value).mode() == "RGB" else Picture(value).open()
+    return value if Picture(value).header()[0] == "RGB" else Picture(value).open()

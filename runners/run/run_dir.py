@@ -56,9 +56,9 @@ class RunDir:
         if (self.path / "run.json").exists():
             changed = differences(self.settings().model_dump(mode="json"), settings.model_dump(mode="json"))
             if changed:
-                said = "; ".join(f"{key}: {there} -> {asked}" for key, there, asked in changed[:3])
                 raise UserError(
-                    f"{self.path} was made with other settings ({said}): use another --suite, or delete the run"
+                    f"{self.path} was made with other settings ({'; '.join(changed[:3])}): "
+                    "use another --suite, or delete the run"
                 )
             found: Status = self.info()["status"]
             return found
@@ -93,7 +93,7 @@ class RunDir:
         """Forget the steps after a checkpoint: they are about to be run again."""
         if self.metrics.exists():
             rows = files.read_lines(self.metrics).rows
-            files.write_lines(self.metrics, [row for row in rows if row.get("step", step + 1) <= step])
+            files.write(self.metrics, files.lines_text(row for row in rows if row.get("step", step + 1) <= step))
 
 
 def find_runs(root: Path) -> list[RunDir]:

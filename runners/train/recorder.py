@@ -4,6 +4,7 @@ import time
 from functools import partial
 from typing import Any
 
+import pyarrow
 from accelerate import PartialState
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -51,25 +52,21 @@ class Recorder:
     ) -> None:
         """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
-        rewards, advantages = rollouts.rewards_B[own].tolist(), rollouts.advantages_B[own].tolist()
-        rows = [
+        table = pyarrow.table(
             {
-                "step": step,
-                "id": example["id"],
-                "prompt": example["prompt"][-1]["content"],
-                "answer": example["answer"],
-                "reply": text,
-                "told": privilege.text if privilege else None,
-                "reward": reward,
-                "advantage": advantage,
+                "step": [step] * len(inputs),
+                "id": [example["id"] for example in inputs],
+                "prompt": [example["prompt"][-1]["content"] for example in inputs],
+                "answer": [example["answer"] for example in inputs],
+                "reply": texts,
+                "told": [privilege.text if privilege else None for privilege in told],
+                "reward": rollouts.rewards_B[own].tolist(),
+                "advantage": rollouts.advantages_B[own].tolist(),
             }
-            for example, text, privilege, reward, advantage in zip(
-                inputs, texts, told, rewards, advantages, strict=True
-            )
-        ]
+        )
         own_file = f"step{step:05d}-{process}.parquet" if process else f"step{step:05d}.parquet"
-        write_parquet(self._run.path / "completions" / own_file, rows)
-        self._ids = [row["id"] for row in rows] if process == 0 else []
+        write_parquet(self._run.path / "completions" / own_file, table)
+        self._ids = [example["id"] for example in inputs] if process == 0 else []
         if process == 0:
             self._prompts(inputs, told)
 
@@ -114,7 +111,8 @@ class Recorder:
                         "reward": rollouts.rewards_B[b].item(),
                     }
                 )
-        write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", rows)
+        table = pyarrow.Table.from_pylist(rows)
+        write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", table)
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -152,6 +150,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._teacher.save(folder)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            files.sync(folder, self._run.metrics)
+            for written in (*folder.rglob("*"), folder, folder.parent, self._run.metrics):
+                files.sync(written)
             files.write_json(folder / "complete.json", {"step": step}, durable=True)
             self._run.update(steps_done=step)

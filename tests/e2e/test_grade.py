@@ -222,7 +222,7 @@ def test_a_disk_that_fills_leaves_the_old_files(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200)),  # the summary is longer
     )
     assert done.returncode == 2
-    assert done.stderr == "error: out.summary.json: cannot be written (File too large); choose another --out\n"
+    assert done.stderr == "error: out.jsonl: cannot be written (File too large); choose another --out\n"
     assert {f.name for f in tmp_path.iterdir()} == {"rows.jsonl", "replies.jsonl", "out.jsonl", "out.summary.json"}
     assert {(tmp_path / name).read_text() for name in ("out.jsonl", "out.summary.json")} == {"old"}
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from eval.benches.drawn import COLOURS, Group, Problem, Scene, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core.errors import UserError
+from eval.core.images import Picture
 from runners.data.prompts import content
 from runners.data.rows import read_rows, training_rows
 from runners.run.config import Settings, resolve
@@ -299,3 +300,20 @@ def test_drawn_rows_never_end() -> None:
     rows = read_rows(_settings("data.source=synthetic-text").data, 3, [])
     ids = [next(rows)["id"] for _ in range(3)]
     assert ids == ["drawn_text_3_0", "drawn_text_3_1", "drawn_text_3_2"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_picture_is_shown_upright_as_in_an_evaluation(tmp_path: Path, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a picture of 40 x 30 stands 30 wide
+    source = _file(tmp_path, {**GOOD, "image": "turned.jpg"})
+    Image.new(mode, (40, 30), 77 if mode == "L" else (9, 9, 9)).save(tmp_path / "turned.jpg", exif=exif)
+    (shown,) = training_rows(_settings(source, rows=1))[0]["images"]
+    assert (shown.mode, shown.size) == ("RGB", (30, 40)) == ("RGB", Picture(tmp_path / "turned.jpg").open().size)
+
+
+@pytest.mark.parametrize("name", ["absent.png", ".", "nul\0.png", "x" * 5000, "fifo"])
+def test_a_path_that_is_no_file_is_no_picture_and_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match=r"^row g of [^\n]+: its picture does not open \(no such file\): mend it"):
+        training_rows(_settings(_file(tmp_path, {**GOOD, "image": name})))

@@ -97,7 +97,7 @@ def test_differences_name_the_key_and_settings_survive_their_file(tmp_path: Path
     a = resolve("cpu", "rlsd", 0, [])
     b = resolve("cpu", "rlsd", 0, ["train.steps=9", "params.clip=0.1"])
     found = differences(a.model_dump(mode="json"), b.model_dump(mode="json"))
-    assert found == [("params.clip", None, 0.1), ("train.steps", 40, 9)]
+    assert found == ["params.clip None there, 0.1 asked", "train.steps 40 there, 9 asked"]
     (tmp_path / "settings.yaml").write_text(config.dump(b))
     assert config.load(tmp_path / "settings.yaml") == b
     with pytest.raises(ValidationError):

@@ -29,7 +29,7 @@ def test_reopening_compares_the_settings(tmp_path: Path) -> None:
     run = _new(tmp_path / "r")
     run.update(status="done")
     assert run.open(resolve("cpu", "grpo", 0, []), "GRPO", "s", "embedded") == "done"
-    with pytest.raises(UserError, match=r"train\.prompts: 8 -> 16"):
+    with pytest.raises(UserError, match=r"train\.prompts 8 there, 16 asked"):
         run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
 
 
