@@ -68,8 +68,8 @@ def read_samples(folder: Path, columns: list[str] | None = None) -> list[dict[st
     """The lines of `samples.parquet`, as `write_bench` took them."""
     import pyarrow.parquet
 
-    samples: list[dict[str, Any]] = pyarrow.parquet.read_table(folder / "samples.parquet", columns).to_pylist()
-    return samples
+    table = pyarrow.parquet.read_table(folder / "samples.parquet", columns=columns)
+    return list(table.to_pylist())
 
 
 def write_leakage(out: Path) -> None:

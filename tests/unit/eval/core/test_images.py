@@ -134,3 +134,13 @@ def test_pils_own_limit_is_as_before_even_when_threads_open_pictures() -> None:
     for thread in threads:
         thread.join()
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_fault_is_said_before_anything_needs_the_picture(tmp_path: Path) -> None:
+    sound = encoded(Image.new("RGBA", (8, 6), RED))
+    assert (sound.fault(), sound.header()) == (None, ("RGBA", 48))
+    assert isinstance(sound.source, bytes)
+    assert Picture(sound.source[:-30]).fault() is not None
+    assert Picture(b"no picture").fault() == "no picture in a known format"
+    (tmp_path / "empty.png").touch()
+    assert Picture(tmp_path / "empty.png").fault() == "empty"

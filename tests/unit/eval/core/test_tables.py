@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_all_files_of_its_first_kind(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no data file; give a folder with one of .parquet, .jsonl"):
+    with pytest.raises(UserError, match=r"holds no data file; give a folder with one of \.parquet, \.jsonl"):
         tables.data_files(tmp_path)
     for name in ("notes.json", "b/test-1.jsonl", "a.jsonl", "picture.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -144,10 +144,12 @@ def test_whatever_a_file_holds_it_is_rows_or_one_line(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / f"a{suffix}"
     path.write_bytes(content)
+    said = ""
     try:
         assert all(isinstance(row, dict) for row in read(path))
     except UserError as error:
-        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+        said = str(error)
+    assert not said or (said.startswith(f"{path}: ") and "\n" not in said)
 
 
 def test_json_is_read_without_the_heavy_libraries(tmp_path: Path) -> None:
