@@ -7,8 +7,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -69,7 +68,7 @@ class Filter:
 
     def identity(self) -> dict[str, Any]:
         """What decides the replies."""
-        sampling = self._sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
+        sampling = self.sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
             "model": model_id(locate(self.model)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
@@ -78,7 +77,7 @@ class Filter:
             "limit": self.limit,
         }
 
-    def _sampling(self) -> Any:
+    def sampling(self) -> Any:
         pixels = self.settings.eval.max_pixels or self.settings.model.max_pixels
         return self.settings.eval.model_copy(update={"max_pixels": pixels, "seed": self.settings.seed})
 
@@ -86,23 +85,13 @@ class Filter:
         rows = islice(read_rows(self.settings.data, self.settings.seed, bad), self.limit)
         return iter(lambda: list(islice(rows, CHUNK)), [])
 
-    @contextmanager
-    def asking(self, pictures: int, total: int, done: int) -> Iterator[Callable[[int, list[Row]], Note]]:
-        """The engine of the evaluation, as a function of the number of a chunk's first row and its rows."""
-        model, sampling = locate(self.model), self._sampling()
-        with (
-            loaded_engine(model, sampling, max(pictures, 1)) as engine,
-            Bar("replies", total * self.k, done * self.k) as bar,
-        ):
-
-            def ask(first: int, rows: list[Row]) -> Note:
-                replies: dict[tuple[int, int], Reply] = {}
-                for answered in engine.answers(self._questions(engine, first, rows)):
-                    replies.update(((question.row, question.sample), reply) for question, reply in answered)
-                    bar.advance(len(answered))
-                return _note(rows, [[replies[first + i, j] for j in range(self.k)] for i in range(len(rows))])
-
-            yield ask
+    def replies(self, engine: Any, bar: Bar, first: int, rows: list[Row]) -> list[list[Reply]]:
+        """k replies to each row; `first` is the number of the first, which decides their random streams."""
+        found: dict[tuple[int, int], Reply] = {}
+        for answered in engine.answers(self._questions(engine, first, rows)):
+            found.update(((question.row, question.sample), reply) for question, reply in answered)
+            bar.advance(len(answered))
+        return [[found[first + i, j] for j in range(self.k)] for i in range(len(rows))]
 
     def _questions(self, engine: Any, first: int, rows: list[Row]) -> list[Question]:
         questions = []
@@ -160,12 +149,14 @@ def filter_rows(asked: Filter, out: Path) -> str:
         if not notes:  # a disk that takes nothing is told before the model loads
             files.write(noted, files.lines_text([identity]))
         done = sum(n for n, _ in sizes[: len(notes)])
-        most = max(pictures for _, pictures in sizes)
-        with asked.asking(most, total, done) as ask:
-            for number, rows in enumerate(asked.chunks([])):
-                if number >= len(notes):
-                    notes.append(ask(number * CHUNK, rows))
-                    files.append_lines(noted, notes[-1:])
+        most = max(1, *(pictures for _, pictures in sizes))
+        with (
+            loaded_engine(locate(asked.model), asked.sampling(), most) as engine,
+            Bar("replies", total * asked.k, done * asked.k) as bar,
+        ):
+            for number, rows in islice(enumerate(asked.chunks([])), len(notes), None):
+                notes.append(_note(rows, asked.replies(engine, bar, number * CHUNK, rows)))
+                files.append_lines(noted, notes[-1:])
     summary = _write(asked, notes, identity, out)
     noted.unlink()
     return f"{summary}: {out}"
