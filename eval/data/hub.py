@@ -5,30 +5,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.benches import BENCHES
-from eval.benches.columns import ANSWER, ASKED, GRADED
+from eval.benches.bench import Bench
 from eval.core.errors import UserError
 from eval.core.tables import Raw
 
 _ELSEWHERE = "use --data mini or --data <local file or folder>"
 
 
-def hub_rows(bench: str, split: str, text_only: bool) -> Iterator[Raw]:
+def hub_rows(bench: Bench, split: str, text_only: bool) -> Iterator[Raw]:
     """The rows of every config of a bench; `text_only` leaves the pictures out. Raises UserError."""
     import datasets
 
-    hub = BENCHES[bench].hub
-    for config in BENCHES[bench].configs or (None,):
-        name = f"{hub} {config}" if config else hub
+    if bench.hub is None:
+        raise UserError(f"{bench.name}: is not on the hub, {_ELSEWHERE}")
+    for config in bench.configs or (None,):
+        name = f"{bench.hub} {config}" if config else bench.hub
         try:
-            table = datasets.load_dataset(hub, config, split=split)
+            table = datasets.load_dataset(bench.hub, config, split=split)
         except Exception as error:  # `datasets` lets through whatever its network and file layers raise
-            raise UserError(f"{bench}: {name}: {_mend(hub, error)}") from error
-        needed = {*GRADED[bench], *(() if text_only else ASKED[bench]), ANSWER[bench]}
+            raise UserError(f"{bench.name}: {name}: {_mend(bench.hub, error)}") from error
+        needed = {*bench.key, *bench.graded, *(() if text_only else bench.asked), bench.answer}
         if missing := sorted(needed - set(table.column_names)):
             raise UserError(
-                f"{bench}: {name} has no column {missing[0]} (it has {', '.join(table.column_names)}); the set has "
-                f"changed, {_ELSEWHERE} in the official columns"
+                f"{bench.name}: {name} has no column {missing[0]} (it has {', '.join(table.column_names)}); the set "
+                f"has changed, {_ELSEWHERE} in the official columns"
             )
         for column, feature in table.features.items():
             if (undecoded := _undecoded(feature, datasets)) is not None:

@@ -2,19 +2,17 @@
 
 import errno
 import hashlib
-import importlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from eval.benches import BENCHES
 from eval.core.errors import UserError
 from eval.leakage.mention import rate
-from eval.settings import ALL_BENCHES
 
 CHUNK = 1 << 20
 CHUNKS_PER_FILE = 64
@@ -39,10 +37,6 @@ def model_id(model: str) -> str:
                 stream.seek(start)
                 digest.update(stream.read(CHUNK))
     return digest.hexdigest()[:16]
-
-
-def import_utils(bench: str) -> ModuleType:
-    return importlib.import_module(f"eval.tasks.{bench}.utils")
 
 
 def writable(folder: Path) -> None:
@@ -173,4 +167,4 @@ def lacks_leakage(out: Path) -> bool:
 
 
 def _held(out: Path) -> list[str]:
-    return [bench for bench in ALL_BENCHES if (out / bench / "result.json").is_file()]
+    return [bench for bench in BENCHES if (out / bench / "result.json").is_file()]

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from eval.benches import chosen
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
@@ -103,6 +104,13 @@ class Settings(_Section):
     data: DataSettings
     train: TrainSettings
     eval: EvalSettings
+
+    @field_validator("eval")
+    @classmethod
+    def _names_its_benches(cls, settings: EvalSettings) -> EvalSettings:
+        """`all` is spelt out, so that a run says what it is evaluated on; raises UserError for an unknown one."""
+        chosen(settings.splits)
+        return settings.model_copy(update={"benches": chosen(settings.benches)})
 
 
 def preset_names() -> list[str]:
