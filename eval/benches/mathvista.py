@@ -7,6 +7,7 @@ The default rule cuts by rule instead, and its score must be read as such: it is
 import random
 import re
 from collections import defaultdict
+from functools import partial
 
 from eval.benches.bench import Bench, Groups, first, option
 from eval.benches.drawn import Problem, make_problem, number, with_options
@@ -186,7 +187,7 @@ class MathVista(Bench):
         return {
             "question_type": lambda row: [row["question_type"]],
             "answer_type": lambda row: [row["answer_type"]],
-            **{field: lambda row, f=field: [(row.get("metadata") or {}).get(f, "unknown")] for field in _FIELDS},
+            **{field: partial(_metadata, field) for field in _FIELDS},
             "skills": lambda row: list((row.get("metadata") or {}).get("skills", ())),
         }
 
@@ -202,6 +203,10 @@ class MathVista(Bench):
             answer_type = "text" if choices else "float" if kind == "half" else "integer"
             pairs.append((_drawn_row(i, problem, answer_type), problem))
         return pairs
+
+
+def _metadata(field: str, row: Row) -> list[str]:
+    return [(row.get("metadata") or {}).get(field, "unknown")]
 
 
 def _drawn_row(i: int, problem: Problem, answer_type: str) -> Row:

@@ -109,8 +109,11 @@ class Settings(_Section):
     @classmethod
     def _names_its_benches(cls, settings: EvalSettings) -> EvalSettings:
         """`all` is spelt out, so that a run says what it is evaluated on; raises UserError for an unknown one."""
-        chosen(settings.splits)
-        return settings.model_copy(update={"benches": chosen(settings.benches)})
+        try:
+            chosen(settings.splits)
+            return settings.model_copy(update={"benches": chosen(settings.benches)})
+        except UserError as error:
+            raise UserError(f"eval.benches or eval.splits: {error}") from None
 
 
 def preset_names() -> list[str]:

@@ -1,6 +1,7 @@
 """What a bench gets without saying it, and what the data room does for one that counts problems of several rows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ class Pairs(Letters):
     def problem(self, row: Row) -> str:
         return str(row["id"])[:-1]
 
-    def lacking(self, rows: list[Row]) -> dict[str, set[str]]:
+    def lacking(self, rows: Sequence[Row]) -> dict[str, set[str]]:
         seen: dict[str, set[str]] = {}
         for row in rows:
             seen.setdefault(self.problem(row), set()).add(str(row["id"])[-1])
