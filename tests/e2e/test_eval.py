@@ -51,7 +51,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(7)
     results = run.evaluate(BASE, settings(), out, step=3)
     assert torch.equal(torch.rand(1), expected), "sampling must leave the caller's random stream alone"
-    assert tuple(results) == BENCHES
+    assert tuple(results) == tuple(BENCHES)
     return out
 
 
@@ -135,7 +135,7 @@ def engine() -> Iterator[TransformersEngine]:
 def _questions(engine: TransformersEngine, bench: str, rows: int) -> list[Question]:
     found = load(bench, "mini", limit=rows).rows
     prompts = ask.prompts(engine, bench, found)
-    return [Question(i, j, prompts[i], ask.pictures(bench, row)) for i, row in enumerate(found) for j in range(2)]
+    return [Question(i, j, prompts[i], BENCHES[bench].shown(row)) for i, row in enumerate(found) for j in range(2)]
 
 
 def _replies(engine: TransformersEngine, questions: list[Question], batch_size: int) -> dict[tuple[int, int], Any]:
