@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eval.benches import BENCHES, chosen
 from eval.core import files
 from eval.core.errors import UserError
 from runners.speed.command import bench_app
@@ -119,9 +120,7 @@ def sweep(
 
 @app.command(name="eval")
 def evaluate(
-    bench: Annotated[
-        str, typer.Option(help="all, or comma-separated: mmmu, mathvista, mathvision, zerobench, wemath.")
-    ] = "all",
+    bench: Annotated[str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}.")] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
@@ -135,17 +134,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
-    from eval.settings import ALL_BENCHES
     from runners.run.config import override, resolve
     from runners.run.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
-    benches = ALL_BENCHES if bench == "all" else tuple(bench.split(","))
-    if unknown := [b for b in benches if b not in ALL_BENCHES]:
-        raise UserError(f"unknown bench {unknown[0]!r}: choose from {', '.join(ALL_BENCHES)}, or all")
     changes = [
-        f"eval.benches=[{','.join(benches)}]",
+        f"eval.benches=[{','.join(chosen(bench.split(',')))}]",
         *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
     ]
     _quiet()
@@ -175,7 +170,7 @@ def evaluate(
 
 @app.command()
 def grade(
-    bench: Annotated[str, typer.Option(help="mmmu, mathvista, mathvision, zerobench or wemath.")],
+    bench: Annotated[str, typer.Option(help=f"One of {', '.join(BENCHES)}.")],
     replies: Annotated[Path, typer.Option(help="Json lines with the bench's key and `response`; .gz too.")],
     out: Annotated[Path, typer.Option(help="Verdicts as json lines; the score beside it in <out>.summary.json.")],
     data: Annotated[str, typer.Option(help="The bench's rows: hub, mini, or a file or folder; no pictures.")] = "hub",
@@ -184,7 +179,6 @@ def grade(
     ] = "default",
 ) -> None:
     """Grade recorded replies without a model, as `eval` grades its own."""
-    from eval.benches import BENCHES
     from eval.grading.score import RULES
     from eval.pipeline.grade_file import grade_replies
 
