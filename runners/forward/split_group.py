@@ -67,6 +67,13 @@ class SplitGroup:
         return _completions(model, rows, prompt, tensors)
 
 
+def parts_of_group(micro_batch: int, group: int, accumulation: int) -> int:
+    """In how many micro-batches each group comes: 1 where they do not divide it evenly, or where the rows that one
+    process takes to an update, `accumulation` micro-batches, are not whole groups."""
+    whole = group % micro_batch == 0 and micro_batch * accumulation % group == 0
+    return group // micro_batch if whole and micro_batch < group else 1
+
+
 def can_split(model: Any) -> bool:
     """Whether a later backward pass can go through what an earlier forward pass has left.
 

@@ -149,7 +149,7 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
         else:
             trainer = BenchTrainer(
                 **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
-                shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
+                shared_prefix=not name.endswith(PLAIN),
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found

@@ -17,8 +17,6 @@ from methods import Method
 from runners.data.rewards import accuracy, formatted
 from runners.data.rows import training_rows
 from runners.launch.distributed import rank
-from runners.plan.memory import shards
-from runners.plan.plan import teacher_on_host
 from runners.run.config import Settings, TrainSettings
 from runners.run.model import load, locate
 from runners.run.open import open_run
@@ -72,7 +70,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,
         # Or else each process would hold the whole gradient until the last micro-batch.
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": shards(settings) > 1}},
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": t.shards > 1}},
         reward_weights=list(REWARDS[t.reward].values()),
         bf16=settings.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
@@ -163,7 +161,6 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
@@ -175,7 +172,6 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         recorder=Recorder(run, processor, settings.train.record_every),
         banned=banned,
         shared_prefix=settings.train.shared_prefix,
-        teacher_on_host=teacher_on_host(settings, method, gpu),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(RunCallback(run, trainer.teacher, settings.train.updates))

@@ -21,13 +21,23 @@ from runners.launch.distributed import rank
 from runners.train.weight_swap import copy_of, exchanged, lent, values
 
 
+def fits_beside(trained: int, copy: int, free: int, total: int) -> bool:
+    """Whether a GPU that has `free` of its `total` bytes left, now that the model is loaded, should hold the `copy` too.
+
+    Gradients and both averages of AdamW, each as large as what is `trained`, are still to come, and half of the GPU is
+    left to activations. That is plenty, and meant to be: a copy in host memory costs a fraction of a second whenever
+    the teacher scores, one too many on the GPU costs the run.
+    """
+    return 3 * trained + copy + total / 2 <= free
+
+
 class TeacherWeights:
     """The teacher of `spec` beside `policy`. `start` makes the copy: call it once the policy is wrapped and loaded.
 
-    on_host: the copy is kept in host memory, for a GPU that has no room for it.
+    on_host: whether the copy is kept in host memory; None leaves it to `fits_beside` and the GPU.
     """
 
-    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool = False) -> None:
+    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool | None = None) -> None:
         self._spec = spec
         self._policy = policy
         self._on_host = on_host
@@ -35,10 +45,22 @@ class TeacherWeights:
 
     def start(self) -> None:
         if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base_of_adapter():
+            if self._on_host is None:
+                self._on_host = not self._fits()
             for name, p in self._values():
                 # An average in bfloat16 would lose every update below 1/256 of a weight.
                 dtype = torch.float32 if self._spec.kind == "ema" else p.dtype
-                self._copy[name] = copy_of(p, dtype, self._on_host)
+                self._copy[name] = copy_of(p, dtype, bool(self._on_host))
+
+    def _fits(self) -> bool:
+        trained = [p for _, p in self._values()]
+        if not trained or not trained[0].is_cuda:
+            return True
+        device = trained[0].device
+        free, total = torch.cuda.mem_get_info(device)
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        copy = sum(4 * p.numel() if self._spec.kind == "ema" else p.nbytes for p in trained)
+        return fits_beside(sum(p.nbytes for p in trained), copy, free + idle, total)
 
     @property
     def bytes(self) -> int:

@@ -29,8 +29,7 @@ from runners.forward.logprobs import (
     weighed,
 )
 from runners.forward.packing import can_pack
-from runners.forward.split_group import SplitGroup
-from runners.plan.passes import parts_of_group
+from runners.forward.split_group import SplitGroup, parts_of_group
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import correction, share_requests
 from runners.train.aggregation import token_weights
@@ -63,7 +62,6 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         recorder: Recorder,
         banned: list[int],
         shared_prefix: bool,
-        teacher_on_host: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -83,7 +81,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._group: SplitGroup | None = None
         self._told_ahead: list[Told] = []
         self._scored_at_once = max(size, self.num_generations) if shared else size  # where no graph is kept
-        self.teacher = TeacherWeights(method.teacher, self.model, teacher_on_host)
+        self.teacher = TeacherWeights(method.teacher, self.model)
         self.updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
         self._correction = self.args.vllm_importance_sampling_correction
         self._rewards_all = self._accuracy_all = torch.empty(0)
