@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from runners.forward.batch import Groups, Rows, groups_of
 from runners.forward.fsdp import is_sharded
-from runners.forward.packing import Packed, decode, pack
+from runners.forward.packing import Packed, forward_packed, pack
 from runners.forward.prefix_attention import KeptKeys
 from runners.forward.segment import Segment
 
@@ -106,7 +106,7 @@ def _shown(rows: Rows) -> tuple[Tensor, ...]:
 def _forward(model: Any, rows: Rows) -> Prompt:
     nothing = rows.completion_BT[:, :0]
     alone, kept = pack(model, replace(rows, completion_BT=nothing, completion_mask_BT=nothing).select([0])), KeptKeys()
-    hidden_PD = decode(model, alone, keep_keys=kept)
+    hidden_PD = forward_packed(model, alone, keep_keys=kept)
     keys = kept.take()
     tensors = (hidden_PD[-1:], *(x for pair in keys.values() for x in pair))
     leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
@@ -133,7 +133,7 @@ def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, 
         Groups([], []),
     )
     # Not a dictionary: FSDP2 looks into one, and each layer would give every other layer's keys a gradient of zeros.
-    hidden_ND = decode(model, packed, prompt_keys=MappingProxyType(keys))
+    hidden_ND = forward_packed(model, packed, prompt_keys=MappingProxyType(keys))
     return torch.cat([last_1D, hidden_ND]).index_select(0, packed.predicts_N[:N])
 
 

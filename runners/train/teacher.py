@@ -22,7 +22,7 @@ from runners.train.weight_swap import copy_of, exchanged, lent, values
 
 
 def fits_beside(trained: int, copy: int, free: int, total: int) -> bool:
-    """Whether a GPU that has `free` of its `total` bytes left, now that the model is loaded, should hold the `copy` too.
+    """Whether a GPU with `free` of its `total` bytes left, now that the model is loaded, should hold the `copy` too.
 
     Gradients and both averages of AdamW, each as large as what is `trained`, are still to come, and half of the GPU is
     left to activations. That is plenty, and meant to be: a copy in host memory costs a fraction of a second whenever

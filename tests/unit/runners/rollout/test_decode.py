@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from runners.forward import packing as packed
+from runners.forward import packing
 from runners.rollout import multinomial as draw
 from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import AHEAD, ByGroup, ByRow
@@ -43,7 +43,7 @@ def test_logits_are_those_of_each_row_forwarded_alone(model: Any, way: type, gro
         for row, g in enumerate(group_B.tolist()):
             expected.append(model(input_ids=ids_BN[row : row + 1, first_G[g] :], use_cache=False).logits[0, -T - 1 :])
     if way is ByGroup:
-        packed.prepare(model)
+        packing.prepare(model)
     kwargs = {
         "past_key_values": DynamicCache(config=model.config.text_config),
         "attention_mask": mask_BP,

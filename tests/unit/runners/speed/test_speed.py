@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from runners.forward import split_group as two_phase
+from runners.forward import split_group
 from runners.speed import scoring_cells
 from runners.speed.cells import Cell, ModelShape, batch, random_model, twin
 from runners.speed.counters import count
@@ -161,7 +161,7 @@ def test_rows_one_by_one_share_their_prompt() -> None:
 
 
 def test_a_gradient_that_a_part_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two_phase, "_gathered", lambda leaf, grad: grad)  # the last row's alone
+    monkeypatch.setattr(split_group, "_gathered", lambda leaf, grad: grad)  # the last row's alone
     apart = SingleRows(CELL, SHAPE, "cpu").apart()
     assert apart["Δ logp"] < 2e-6
     assert apart["Δ gradient"] > 0.01 and apart["Δ tower gradient"] > 0.01
