@@ -10,6 +10,7 @@ import pytest
 import yaml
 from torch.distributed.fsdp import FSDPModule
 
+from runners.forward import split_group
 from runners.launch.distributed import launch_file
 from runners.train import run as train
 from tests.e2e.test_processes import WHOLE, assert_same

@@ -52,9 +52,7 @@ def calls_of_a_gpu(kernel: Kernel, dtype: torch.dtype, lengths: tuple[int, int])
         segment = Segment.of(0, prompt, [own] * G, tensors[0].device)
         packed_ = [*(segment.packed(x).detach().requires_grad_() for x in tensors[:3]), *tensors[3:]]
         out = group_attention._Merged.apply(kernel, segment, *packed_, SCALE)
-        grads = group_attention._Merged.backward(
-            out.grad_fn, torch.empty_like(out)
-        )  # no GPU: called by hand
+        grads = group_attention._Merged.backward(out.grad_fn, torch.empty_like(out))  # no GPU: called by hand
     assert (out.shape, out.dtype) == (packed_[0].shape, dtype)
     shapes_and_types = [(x.shape, dtype) for x in packed_]
     assert [x if x is None else (x.shape, x.dtype) for x in grads] == [None, None, *shapes_and_types, None]

@@ -149,7 +149,7 @@ def test_memory_of_the_paper_by_hand() -> None:
 
 
 def test_sharding_divides_and_copies_do_not() -> None:
-    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=400)[0] for kind in ("none", "fsdp2"))
+    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=600)[0] for kind in ("none", "fsdp2"))
     n = PUBLISHED["8B"]
     assert line(whole, "trained weights") == n * 2 and line(divided, "trained weights") == n * 4 / 8
     assert line(whole, "gradients") == 3 * n * 2  # DDP's buckets, and what waits in the last of two parts of a group
@@ -167,7 +167,7 @@ def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
     assert "4.08 GiB, at most twice that once pinned, of host memory in each process" in tight.teacher
     average = planned("paper", "sdpo", "train.sharding=none", gpu=80)[0]
     assert average.memory.host == n * 4 + n * 2, "the average, and the student that it has no room for"
-    assert line(planned("paper", "rlsd", "train.sharding=none", gpu=400)[0], "teacher's copy") == n * 2
+    assert line(planned("paper", "rlsd", "train.sharding=none", gpu=600)[0], "teacher's copy") == n * 2
     assert planned("paper", "grpo", gpu=10)[0].memory.host == 0, "no teacher, nothing to move"
 
 
