@@ -13,9 +13,10 @@ from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import AHEAD, ByGroup, ByRow
 from runners.rollout.kv_cache import ROOM, GrowingLayer
 from runners.rollout.multinomial import Draw
-from runners.speed.cells import ModelShape, random_model
+from runners.speed.cells import Sizes
+from runners.speed.inputs import random_model
 
-SHAPE = ModelShape(hidden=32, layers=2, heads=4, kv_heads=2, inner=48, vocabulary=64, vision_hidden=16, vision_layers=3)
+SHAPE = Sizes(hidden=32, layers=2, heads=4, kv_heads=2, inner=48, vocabulary=64, vision_hidden=16, vision_layers=3)
 GROUPS = {"one": [0, 0, 0], "equal": [0, 0, 1, 1], "apart": [0, 1, 2, 0, 1, 0], "single": [0, 1, 2]}
 
 
