@@ -1,7 +1,7 @@
 """What a forward pass with gradient keeps for the backward pass, in bytes."""
 
 from runners.plan.model_shape import BYTES, ModelShape
-from runners.plan.passes import Pass, parts
+from runners.plan.passes import Forwarded, parts
 from runners.run.config import Settings
 
 
@@ -31,7 +31,7 @@ def kept_bytes(settings: Settings, shape: ModelShape, tokens: int, patches: int)
     return tokens * (shape.layers * layer + last_norm), patches * (shape.vision_layers * vision_layer + merging)
 
 
-def at_work_bytes(settings: Settings, shape: ModelShape, one: Pass) -> int:
+def at_work_bytes(settings: Settings, shape: ModelShape, one: Forwarded) -> int:
     """What the backward pass of `one` micro-batch adds to that: gradients inside a layer, and what a checkpointed layer
     computes anew."""
     compute = BYTES[settings.model.dtype]
@@ -40,7 +40,7 @@ def at_work_bytes(settings: Settings, shape: ModelShape, one: Pass) -> int:
     return one.tokens * (gradients + anew)
 
 
-def key_bytes(settings: Settings, shape: ModelShape, one: Pass) -> int:
+def key_bytes(settings: Settings, shape: ModelShape, one: Forwarded) -> int:
     """Keys and values beside those that layers keep. On a GPU the attention of packed groups repeats the prompt's
     before those of each completion and for every query head: see runners/forward/prefix_attention.py. Of a group in
     parts the prompt's wait for the last part, with the gradients that gather."""

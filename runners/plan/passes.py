@@ -10,7 +10,7 @@ from runners.forward.split_group import parts_of_group
 from runners.run.config import Settings
 
 
-class Pass(NamedTuple):
+class Forwarded(NamedTuple):
     """Prompts, pictures and rollouts as the model forwards them, and the tokens of each prompt and each completion."""
 
     prompts: int
@@ -28,7 +28,7 @@ class Pass(NamedTuple):
         """Tokens whose logits are asked for."""
         return self.rollouts * self.completion
 
-    def times(self, n: int) -> "Pass":
+    def times(self, n: int) -> "Forwarded":
         return self._replace(prompts=n * self.prompts, pictures=n * self.pictures, rollouts=n * self.rollouts)
 
 
@@ -43,12 +43,12 @@ def parts(settings: Settings) -> int:
     return parts_of_group(t.device_batch, t.generations, accumulation) if t.shared_prefix else 1
 
 
-def micro_batch(settings: Settings) -> Pass:
+def micro_batch(settings: Settings) -> Forwarded:
     """One of an update; of a group in parts the first, which forwards the prompt."""
     return _pass(settings, settings.train.device_batch)
 
 
-def scored_at_once(settings: Settings, told: int = 1, longer: int = 0) -> Pass:
+def scored_at_once(settings: Settings, told: int = 1, longer: int = 0) -> Forwarded:
     """A slice, of a group at least, in which log-probabilities are computed before an update. `told`: how many prompts
     of `longer` more tokens a group has, where what its rollouts are told differs."""
     t = settings.train
@@ -56,22 +56,22 @@ def scored_at_once(settings: Settings, told: int = 1, longer: int = 0) -> Pass:
     return _pass(settings, min(size, rollouts_per_gpu(settings)), told, longer)
 
 
-def whole_step(settings: Settings, one: Pass) -> Pass:
+def whole_step(settings: Settings, one: Forwarded) -> Forwarded:
     """All passes like this one, over all processes."""
     return one.times(-(-rollouts_per_gpu(settings) // one.rollouts) * settings.train.processes)
 
 
-def whole_update(settings: Settings) -> Pass:
+def whole_update(settings: Settings) -> Forwarded:
     """The micro-batches of a step, over all processes: each group's prompt once though the group comes in parts."""
     return whole_step(settings, _pass(settings, settings.train.device_batch * parts(settings)))
 
 
-def whole_teacher(settings: Settings, method: Method, longer: int) -> Pass:
+def whole_teacher(settings: Settings, method: Method, longer: int) -> Forwarded:
     """What a step's teacher is shown: prompts of at most `longer` more tokens than the student's."""
     return whole_step(settings, scored_at_once(settings, told_in_group(settings, method), longer))
 
 
-def reading(settings: Settings) -> Pass:
+def reading(settings: Settings) -> Forwarded:
     """The prompts of one process before tokens are sampled, but for the last token of each, with which that starts.
 
     vLLM caches prefixes; with transformers runners/rollout/sampler.py shares them.
@@ -79,7 +79,7 @@ def reading(settings: Settings) -> Pass:
     t, rollouts = settings.train, rollouts_per_gpu(settings)
     # A group that straddles two processes is read by both.
     prompts = -(-rollouts // t.generations) if t.vllm or t.shared_prefix else rollouts
-    return Pass(prompts, prompts, 0, t.max_prompt_tokens - 1, 0)
+    return Forwarded(prompts, prompts, 0, t.max_prompt_tokens - 1, 0)
 
 
 def scores_student(settings: Settings, method: Method) -> bool:
@@ -95,8 +95,8 @@ def told_in_group(settings: Settings, method: Method) -> int:
     return max(len({method.privilege(task, group, own) for own in range(size)}) for group in groups)
 
 
-def _pass(settings: Settings, size: int, told: int = 1, longer: int = 0) -> Pass:
+def _pass(settings: Settings, size: int, told: int = 1, longer: int = 0) -> Forwarded:
     """Of `size` rollouts, which share what they can."""
     t = settings.train
     groups = -(-size // t.generations) if t.shared_prefix else size
-    return Pass(min(size, groups * told), groups, size, t.max_prompt_tokens + longer, t.max_completion_tokens)
+    return Forwarded(min(size, groups * told), groups, size, t.max_prompt_tokens + longer, t.max_completion_tokens)

@@ -10,7 +10,7 @@ from methods import Method
 from runners.plan.memory import keeps_logits, key_value_cache, prompt_patches
 from runners.plan.model_shape import BYTES, ModelShape
 from runners.plan.passes import (
-    Pass,
+    Forwarded,
     reading,
     rollouts_per_gpu,
     scored_at_once,
@@ -47,7 +47,7 @@ class Flops(NamedTuple):
     again: float
 
 
-def forward_flops(shape: ModelShape, what: Pass, patches: int) -> Flops:
+def forward_flops(shape: ModelShape, what: Forwarded, patches: int) -> Flops:
     """Of a pass up to the last hidden states, with `patches` patches in each picture, all of which see each other. A
     completion's tokens see the prompt and half of their own completion, on average."""
     s, patches_all, tokens = shape, what.pictures * patches, what.tokens
@@ -91,17 +91,17 @@ def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu:
     def add(what: str, formula: str, flops: float, seconds: float = 0.0) -> None:
         found.append(Work(what, formula, flops, max(flops / (t.processes * PEAK * mfu), seconds)))
 
-    def forward(one: Pass) -> float:
+    def forward(one: Forwarded) -> float:
         flops = forward_flops(shape, one, patches)
         return flops.weights + flops.attention
 
-    def shown(one: Pass) -> str:
+    def shown(one: Forwarded) -> str:
         return f"{one.rollouts:,} rollouts on {one.prompts:,} prompts"
 
     read = reading(settings).times(t.processes)
     often = "each once" if read.prompts < t.prompts * t.generations else "one for each rollout"
     add("read prompts", f"{read.prompts:,} prompts, {often}", forward(read))
-    drawn = Pass(0, 0, t.prompts * t.generations, t.max_prompt_tokens, t.max_completion_tokens)
+    drawn = Forwarded(0, 0, t.prompts * t.generations, t.max_prompt_tokens, t.max_completion_tokens)
     words, seconds = _decoding(settings, shape, gpu)
     add("decode", words, forward(drawn) + head_flops(shape, drawn.scored), seconds)
     if scores_student(settings, method):
