@@ -92,7 +92,8 @@ def told_in_group(settings: Settings, method: Method) -> int:
     """How many different things the rollouts of a group are told at most, with none to all of them successful."""
     size, task = settings.train.generations, Task("1", "a solution")
     groups = [[Sibling(str(i), float(i < right)) for i in range(size)] for right in range(size + 1)]
-    return max(len({method.privilege(task, group, own) for own in range(size)}) for group in groups)
+    told = [[tuple(method.contexts(task, group, own).items()) for own in range(size)] for group in groups]
+    return max(len(set(of_group)) for of_group in told)
 
 
 def _pass(settings: Settings, size: int, told: int = 1, longer: int = 0) -> Forwarded:

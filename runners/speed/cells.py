@@ -134,5 +134,12 @@ def chosen(device: str, quick: bool) -> Cells:
     def doubled(some: tuple[Cell, ...]) -> tuple[Cell, ...]:
         return tuple(replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual) for c in some)
 
-    tables = {name: doubled(getattr(cells, name)) for name in ("ratios", "sweep", "parts", "steps")}
-    return replace(cells, sizes=LARGE, rounds=2 * cells.rounds, **tables)
+    return replace(
+        cells,
+        sizes=LARGE,
+        rounds=2 * cells.rounds,
+        ratios=doubled(cells.ratios),
+        sweep=doubled(cells.sweep),
+        parts=doubled(cells.parts),
+        steps=doubled(cells.steps),
+    )

@@ -25,8 +25,8 @@ from runners.speed.measure import Ratio, Time, clock, ratio
 from runners.speed.report import Row, Target
 from runners.speed.scoring import relative
 from runners.train.recorder import Recorder
-from runners.train.run import trl_config
 from runners.train.trainer import BenchTrainer
+from runners.train.trl_config import trl_config
 
 # Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
 LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}
@@ -51,7 +51,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.global_step = self.number - 1
         if isinstance(self.trainer, BenchTrainer):
-            self.trainer.teacher.start()
+            self.trainer.teachers.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         torch.manual_seed(0)
@@ -64,7 +64,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if isinstance(self.trainer, BenchTrainer):
-            self.trainer.teacher.after_update(state.global_step)
+            self.trainer.teachers.after_update(state.global_step)
         self.time = clock(self.device).since(self._start)
         rollout, prepared = self._spent["rollout"], self._spent["prepared"]
         update = self.time.by(self.device) - prepared
@@ -105,7 +105,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 def roles() -> tuple[str, str]:
     """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
     built = {name: build_method(name, {}) for name in METHODS}
-    plain = next(name for name, method in built.items() if method.teacher.kind == "none")
+    plain = next(name for name, method in built.items() if not method.teachers)
     return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
 
 
@@ -142,8 +142,8 @@ def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[st
             trainer = stock.NaiveRLSD(**shared, method=built)
         else:
             trainer = BenchTrainer(
-                **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
-                shared_prefix=not name.endswith(PLAIN),
+                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
+                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN),
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found

@@ -257,7 +257,7 @@ def test_what_is_told_of_parts_in_one_pass_is_what_each_is_told() -> None:
     model, rows = tiny_vlm(), batch([ONE, OTHER, ONE, ONE], [3, 5, 2, 4])
     logprobs.expose_hidden_states(model)
     parts = rows.split(2)
-    told = logprobs.told_parts(model, parts, lambda s, t: s, copy_head=False)
+    told = logprobs.states_of_parts(model, parts, copy_head=False)
     for one, part in zip(told, parts, strict=True):
         torch.testing.assert_close(one.hidden_ND, hidden_states.by_row(model, part), atol=2e-5, rtol=0)
         assert not one.hidden_ND.requires_grad
@@ -320,7 +320,7 @@ def test_reentrant_checkpointing_takes_each_part_by_itself() -> None:
     ("together", "splits"), [(["layers.0"], True), (["norm"], False), (["norm", "embed_tokens"], False)]
 )
 def test_a_sharded_last_norm_takes_each_part_by_itself(together: list[str], splits: bool) -> None:
-    """What else is sharded splits: see test_two_phase_sharded.py."""
+    """What else is sharded splits: see test_split_group_sharded.py."""
     model = tiny_vlm()
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:

@@ -21,8 +21,8 @@ from runners.plan.table import tables
 from runners.run.config import Settings, override, preset_names, resolve
 from runners.run.registry import build_method, complete
 from runners.run.run_dir import RunDir
-from runners.train.run import trl_config
 from runners.train.teacher import fits_beside
+from runners.train.trl_config import trl_config
 from tests.support.warm import cli
 
 PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub

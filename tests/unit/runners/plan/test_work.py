@@ -9,7 +9,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from runners.forward.hidden_states import Layouts
-from runners.forward.logprobs import expose_hidden_states, student_scores, token_log_probs, told_parts, told_states
+from runners.forward.logprobs import (
+    expose_hidden_states,
+    states_of_parts,
+    student_scores,
+    teacher_states,
+    token_log_probs,
+)
 from runners.forward.split_group import SplitGroup
 from runners.plan.model_shape import model_shape
 from runners.plan.passes import (
@@ -27,6 +33,7 @@ from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train import run
+from tests.support.methods import by_chunks
 from tests.unit.runners.plan.test_plan_real import GROUPS, LORA, SIDE, adapted, loss_of, micro_batch
 
 CHECKPOINTS = "train.gradient_checkpointing=true"
@@ -115,7 +122,7 @@ def test_a_scoring_pass_is_as_planned(shared: bool, told: bool) -> None:
     rows = micro_batch(model.config, settings, told)
     with Counted(model) as counted, torch.no_grad():
         if told:
-            told_states(model, rows, lambda s, t: s, copy_head=False)
+            teacher_states(model, rows, copy_head=False)
         else:
             token_log_probs(model, rows, 1.0)
     one = whole_teacher(settings, build_method(method, {}), 0)
@@ -147,12 +154,13 @@ def test_an_update_is_as_planned(
     rows, built = micro_batch(model.config, settings), build_method(method, {})
     one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
     batches, per_group = rows.split(settings.train.device_batch), parts(settings)
-    told = told_parts(model, batches, built.distill, copy_head=False) if built.distils else [None] * len(batches)
+    states = states_of_parts(model, batches, copy_head=False) if built.distils else [None] * len(batches)
     with Counted(model) as counted:
-        for number, (batch, said) in enumerate(zip(batches, told, strict=True)):
+        for number, (batch, said) in enumerate(zip(batches, states, strict=True)):
             if number % per_group == 0:
                 group = SplitGroup(per_group) if per_group > 1 else None
-            scores = student_scores(model, batch, 1.0, said, one, built.policy_gradient, group)
+            told = None if said is None else dict.fromkeys(built.teachers, said)
+            scores = student_scores(model, batch, 1.0, told, by_chunks(built), one, built.policy_gradient, group)
             loss_of(built, scores).backward()
     planned_pass = whole_update(settings)
     assert (counted.tokens, counted.patches) == (planned_pass.tokens, planned_pass.pictures * SIDE**2)
@@ -183,7 +191,7 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
     monkeypatch.setattr(run, "vision_ids", lambda config: [*vision_ids(config), config.text_config.eos_token_id])
     numbers: dict[str, int] = {}
     monkeypatch.setattr(
-        "runners.train.privilege.told_text", lambda text, p: text + "ab"[numbers.setdefault(p.text, len(numbers))]
+        "runners.train.contexts.told_text", lambda text, c: text + "ab"[numbers.setdefault(c.text, len(numbers))]
     )
     small = ("train.steps=1", "train.prompts=1", "train.generations=4", "train.micro_batch=2")
     settings = resolve("cpu", method, 0, [*small, "train.max_completion_tokens=6", *options])
@@ -194,12 +202,12 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
         trainer.train()
     batch = trainer._buffered_inputs[0]
     prompt = int(batch["prompt_mask"].sum(1).max())
-    told = int(batch["teacher_mask"].sum(1).max()) - prompt if "teacher_mask" in batch else 0
+    told = max((int(batch[f"{name}/mask"].sum(1).max()) - prompt for name in built.teachers), default=0)
     patches = int(batch["image_grid_thw"][0].prod())
     settings = override(settings, [f"train.max_prompt_tokens={prompt}"])
     passes = [reading(settings), whole_update(settings)]
     passes += [whole_step(settings, scored_at_once(settings))] * scores_student(settings, built)
-    if built.teacher.kind != "none":
+    if built.teachers:
         passes.append(whole_teacher(settings, built, told))
     sampled = 4 * 6
     assert counted.tokens == sum(one.tokens for one in passes) + sampled
