@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
 from methods import METHODS, Method
@@ -137,7 +138,7 @@ def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[st
             "train_dataset": rows,
         }  # fmt: skip
         if name == STOCK:
-            trainer: Any = stock.GRPOTrainer(**shared)
+            trainer: Any = GRPOTrainer(**shared)
         elif name == NAIVE:
             trainer = stock.NaiveRLSD(**shared, method=built)
         else:
