@@ -92,12 +92,12 @@ def plan_run(
 
     settings, built = complete(resolve(preset, method, seed, set))
     _quiet()
+    from runners.launch.distributed import shown_commands
     from runners.plan.plan import make_plan
-    from runners.plan.table import commands, tables
+    from runners.plan.table import tables
 
-    made = make_plan(settings, built, preset, set, gpu_memory, mfu)
-    console.print(tables(made, settings, mfu))
-    for line in commands(made):
+    console.print(tables(make_plan(settings, built, gpu_memory, mfu), settings, mfu))
+    for line in shown_commands(settings, preset, set):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.benches import BENCHES
+from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.data.load import Data, doc_hash, load

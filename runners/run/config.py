@@ -83,6 +83,11 @@ class TrainSettings(_Section):
         """Rollouts per forward and device."""
         return min(self.micro_batch, self.prompts * self.generations // (self.processes * self.updates))
 
+    @property
+    def shards(self) -> int:
+        """Processes that weights, gradients, optimizer and teacher are divided among."""
+        return self.processes if self.sharding == "fsdp2" else 1
+
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
         rollouts, parts = self.prompts * self.generations, self.processes * self.updates

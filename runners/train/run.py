@@ -5,7 +5,6 @@ import json
 import shutil
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
@@ -15,9 +14,8 @@ from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
 from runners.launch.distributed import rank
-from runners.plan.plan import teacher_on_host
 from runners.run.config import Settings
-from runners.run.model import load, locate
+from runners.run.model import adapters, load, locate
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir, now
 from runners.train.callbacks import RunCallback, declared
@@ -73,19 +71,17 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
         args=arguments,
         reward_funcs=list(REWARDS[settings.train.reward]),
         train_dataset=rows,
-        peft_config=_lora(settings),
+        peft_config=adapters(settings.model.lora) if settings.model.lora else None,
         method=method,
         recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
         banned=banned,
         shared_prefix=settings.train.shared_prefix,
-        teacher_on_host=teacher_on_host(settings, method, gpu),
         external=external_teacher(settings.model, processor) if needs_external(method) else None,
     )
     trainer.remove_callback(PrinterCallback)
@@ -94,13 +90,3 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer
-
-
-def _lora(settings: Settings) -> Any:
-    lora = settings.model.lora
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
