@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from eval.benches import BENCHES, chosen
+from eval.core import files
 from eval.core.errors import UserError
 from runners.speed.command import bench_app
 
@@ -252,8 +253,8 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     for name in ("prompts.txt",):
         if (opened.path / name).exists():
             console.print((opened.path / name).read_text(), markup=False, highlight=False)
-    if opened.metrics.exists() and (lines := opened.metrics.read_text().splitlines()):
-        console.print_json(lines[-1])
+    if rows := files.read_lines(opened.metrics).rows:
+        console.print_json(json.dumps(rows[-1]))
     for file in sorted(opened.path.glob("eval/*/*/result.json")):
         result = json.loads(file.read_text())
         console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")

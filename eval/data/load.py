@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
-from eval.core import tables
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
+from eval.data import local
 from eval.data.mini import mini_rows
 from eval.grading.score import Row
 
@@ -40,7 +40,7 @@ def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in ("mini", "hub"):
         return data if split in (None, BENCHES[name].split) else f"{data} {split}"
-    return tables.fingerprint(name, Path(data), split)
+    return local.fingerprint(BENCHES[name], Path(data), split)
 
 
 def load(
@@ -161,7 +161,7 @@ def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) ->
 
         yield from hub_rows(bench, split or bench.split, text_only)
     else:
-        yield from tables.local_rows(bench.name, Path(data), split, text_only)
+        yield from local.local_rows(bench, Path(data), split, text_only)
 
 
 def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
@@ -202,18 +202,10 @@ def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
     picture = Picture(_find(raw.folder, value) if isinstance(value, str) else value)
     if not isinstance(picture.source, bytes | Path | Image.Image):
         raise BadRow(f"has no image, but {type(value).__name__}")
-    try:
-        picture.open(max_pixels)
-    except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+    if found := picture.fault(max_pixels):
         name = picture.source if isinstance(picture.source, Path) else "its image"
-        raise BadRow(f"has a picture that cannot be used ({name}: {_reason(picture, error)})") from error
+        raise BadRow(f"has a picture that cannot be used ({name}: {found})")
     return picture
-
-
-def _reason(picture: Picture, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its own message is the address of a buffer
-        return "no picture in a known format" if picture.content() else "empty"
-    return " ".join(str(error).split())[:80] or type(error).__name__
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.benches import BENCHES
+from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.data.load import Data, doc_hash, load
 from eval.engines.requests import Question, Reply
 from eval.grading.score import Row
 from eval.pipeline import replies
-from eval.pipeline.results import text_hash
 from eval.settings import EvalSettings
 from eval.tasks.config import Docs, task_config
 
@@ -72,12 +72,11 @@ def ask(engine: Any, work: Work, settings: EvalSettings, worker: int | None = No
         return
     asked = prompts(engine, work.bench, rows)
     questions = [Question(i, j, asked[i], BENCHES[work.bench].shown(rows[i])) for i, j in todo]
-    with (
-        replies.Writer(path, work.identity, engine.applied()) as writer,
-        Bar(BENCHES[work.bench].label, total, total - len(todo)) as bar,
-    ):
+    applied = engine.applied()
+    with Bar(BENCHES[work.bench].label, total, total - len(todo)) as bar:
         for answered in engine.answers(questions):
-            writer.append(_answer(work, question, reply) for question, reply in answered)
+            answers = [_answer(work, question, reply) for question, reply in answered]
+            replies.append(path, work.identity, applied, answers)
             bar.advance(len(answered))
 
 
@@ -87,7 +86,7 @@ def _answer(work: Work, question: Question, reply: Reply) -> replies.Answer:
         "id": BENCHES[work.bench].row_id(row),
         "sample": question.sample,
         "doc_hash": doc_hash(work.bench, row),
-        "prompt_hash": text_hash(question.prompt),
+        "prompt_hash": files.text_hash(question.prompt),
         **reply._asdict(),
     }
 

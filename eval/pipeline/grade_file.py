@@ -1,17 +1,15 @@
 """Recorded replies graded without a model, by the code that grades an evaluation's own."""
 
-import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.benches import BENCHES, VERSION
 from eval.benches.bench import Bench
 from eval.benches.summary import grade_all, score_text, summary
+from eval.core import files
 from eval.core.errors import UserError
-from eval.core.tables import local_rows
 from eval.data.load import edition, load_text
+from eval.data.local import local_rows
 from eval.grading.score import Row, Rule
 
 
@@ -55,7 +53,7 @@ def grade_replies(name: str, data: str, replies: Path, rule: Rule, out: Path) ->
         for sample, (n, verdict) in enumerate(zip(numbers[row_id], judged, strict=True)):
             which = {"sample": sample} if len(judged) > 1 else {}
             graded[n] = {**lines[n].key, **which, **verdict._asdict()}
-    _write({out: "".join(f"{json.dumps(graded[n])}\n" for n in range(len(lines))), beside: json.dumps(found, indent=2)})
+    files.write_all({out: files.lines_text(graded[n] for n in range(len(lines))), beside: files.json_text(found)})
     missing = f", {found['missing_rows']} rows without a reply" if found["missing_rows"] else ""
     return f"{score_text(bench, found['edition'], found)}, {rule} rule{missing}: {out}, {beside}"
 
@@ -79,7 +77,7 @@ def _read(bench: Bench, file: Path, column: str) -> tuple[list[Line], dict[str, 
     """The lines of the replies' file, and the rows that it brings along if the bench knows such files."""
     lines: list[Line] = []
     rows: dict[str, Row] = {}
-    for row, where, _ in local_rows(bench.name, file, None, text_only=True):
+    for row, where, _ in local_rows(bench, file, None, text_only=True):
         if not lines:  # the first line says which kind of file it is
             brought = bench.brought if row.keys() & {bench.brought.get(name) for name in bench.key} else {}
             columns = tuple(brought.get(name, name) for name in bench.key)
@@ -120,20 +118,3 @@ def _numbers(lines: list[Line], rows: dict[str, Row], replies: Path, data: str) 
                 "give every row the same number"
             )
     return numbers
-
-
-def _write(files: dict[Path, str]) -> None:
-    """All of the files, or none."""
-    halves = {path: path.with_name(f".{path.name}.tmp") for path in files}
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            halves[path].write_text(text)
-        for path, half in halves.items():
-            os.replace(half, path)
-    except OSError as error:
-        raise UserError(f"{next(iter(files))}: cannot be written ({error.strerror}); choose another --out") from error
-    finally:
-        for half in halves.values():
-            with suppress(OSError):
-                half.unlink()
