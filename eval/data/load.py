@@ -40,7 +40,7 @@ def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in ("mini", "hub"):
         return data if split in (None, BENCHES[name].split) else f"{data} {split}"
-    return local.fingerprint(name, Path(data), split)
+    return local.fingerprint(BENCHES[name], Path(data), split)
 
 
 def load(
@@ -161,7 +161,7 @@ def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) ->
 
         yield from hub_rows(bench, split or bench.split, text_only)
     else:
-        yield from local.local_rows(bench.name, Path(data), split, text_only)
+        yield from local.local_rows(bench, Path(data), split, text_only)
 
 
 def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
