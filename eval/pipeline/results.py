@@ -5,7 +5,6 @@ import hashlib
 import importlib
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,6 @@ from types import ModuleType
 from typing import Any
 
 from eval.core.errors import UserError
-from eval.leakage.mention import rate
-from eval.settings import ALL_BENCHES
 
 CHUNK = 1 << 20
 CHUNKS_PER_FILE = 64
@@ -140,37 +137,3 @@ def read_samples(folder: Path) -> list[dict[str, Any]]:
 
     samples: list[dict[str, Any]] = pyarrow.parquet.read_table(folder / "samples.parquet").to_pylist()
     return samples
-
-
-def read_replies(folder: Path) -> list[str]:
-    import pyarrow.parquet
-
-    replies: list[str] = pyarrow.parquet.read_table(folder / "samples.parquet", columns=["reply"])["reply"].to_pylist()
-    return replies
-
-
-def write_leakage(out: Path) -> None:
-    """`leakage.json` over every bench that `out` holds: rate, standard error, n, per bench, phrases."""
-    per_bench: dict[str, Any] = {}
-    phrases: Counter[str] = Counter()
-    everything: list[str] = []
-    for bench in _held(out):
-        replies = read_replies(out / bench)
-        found, said = rate(replies)
-        per_bench[bench] = found._asdict()
-        phrases.update(said)
-        everything += replies
-    total, _ = rate(everything)
-    write_json(
-        out / "leakage.json", {**total._asdict(), "per_bench": per_bench, "phrases": dict(phrases.most_common())}
-    )
-
-
-def lacks_leakage(out: Path) -> bool:
-    """True where a kill came between a bench's result and the summary over all benches."""
-    path = out / "leakage.json"
-    return not path.is_file() or sorted(json.loads(path.read_text())["per_bench"]) != sorted(_held(out))
-
-
-def _held(out: Path) -> list[str]:
-    return [bench for bench in ALL_BENCHES if (out / bench / "result.json").is_file()]
