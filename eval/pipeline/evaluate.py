@@ -174,9 +174,9 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
     return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
 
 
-def _stored_groups(work: Work, n: int) -> list[list[dict[str, Any]]]:
-    """The stored samples, n a row of `work`; raises UserError where they answer other rows."""
-    stored = files.read_samples(work.folder)
+def _stored_groups(work: Work, settings: EvalSettings) -> list[list[dict[str, Any]]]:
+    """The stored samples of each row of `work`; raises UserError where they answer other rows."""
+    stored, n = files.read_samples(work.folder), settings.samples
     told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
     hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]
     if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
@@ -186,7 +186,7 @@ def _stored_groups(work: Work, n: int) -> list[list[dict[str, Any]]]:
 
 def _search(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies searched for leakage and adds what was found to the stored result."""
-    texts = [[s["reply"] for s in group] for group in _stored_groups(work, settings.samples)]
+    texts = [[s["reply"] for s in group] for group in _stored_groups(work, settings)]
     result = {**result, "leakage": leakage.search(work.loaded.rows, texts)}
     files.write_json(work.folder / "result.json", result)
     return result
@@ -196,7 +196,7 @@ def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies judged and adds what came of it to the stored result."""
     from eval.judge.judge import judge_bench
 
-    groups = _stored_groups(work, settings.samples)
+    groups = _stored_groups(work, settings)
     verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
     texts = [[s["reply"] for s in group] for group in groups]
     judged = judge_bench(work.bench, work.loaded.rows, texts, verdicts, settings.judge, work.folder)

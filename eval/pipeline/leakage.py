@@ -1,4 +1,4 @@
-"""The replies of an evaluation searched by every leakage detector: per bench in its result, pooled in `leakage.json`."""
+"""Every leakage detector over the replies of an evaluation: per bench in its result, pooled in `leakage.json`."""
 
 import json
 from collections import Counter

@@ -1,23 +1,23 @@
 """Leakage by row: how often replies mention a reference that they never saw, and what such a reply looks like."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from reports.sections.table2 import reported_runs, row_labels
+from eval.benches import BENCHES
+from reports.figures.bars import Bars
+from reports.figures.looks import looks
+from reports.sections.section import Section, template
+from reports.sections.table import Column, Row, Table, percent
 from reports.stats.estimate import Estimate, over_seeds
-from reports.suite.read import BENCHES, Run, Suite
+from reports.suite.read import Leakage, Run, Suite
+from reports.suite.rows import reported_runs, row_labels
 
 EXAMPLES_A_ROW = 2
 CONTEXT = 260  # characters kept on either side of the first phrase
-LEAKAGE_MEANING = (
-    "Each benchmark reply is searched for phrases that speak of a reference, a given answer or a provided solution. "
-    "No benchmark prompt contains one, so such a phrase was learned in training, as from a teacher that was told the "
-    "answer. "
+RATE_MEANING = (
     "± is the standard error of the rate over replies (and seeds, as in Table 2). A rate of 0 has a standard error "
     "of 0 by the formula; with n replies and no finding, rates up to about 3/n are still plausible."
 )
@@ -38,36 +38,47 @@ class LeakageRow:
     method: str
     label: str
     rate: Estimate | None
-    phrases: tuple[tuple[str, int], ...]
+    phrases: dict[str, int]
     examples: tuple[Example, ...]
 
+    @property
+    def shown_rate(self) -> str:
+        return percent(self.rate)
 
-def leakage_rows(suite: Suite) -> list[LeakageRow]:
-    """Rows as in Table 2, from the same runs."""
-    rows = []
-    for method, label in row_labels(suite).items():
-        runs = [run for run in reported_runs(suite, method) if run.leakage is not None]
-        found = [run.leakage for run in runs if run.leakage is not None]
-        counts: Counter[str] = Counter()
-        for leakage in found:
-            counts.update(leakage.phrases)
-        rate = over_seeds([f.rate for f in found], [f.stderr for f in found], found[0].n) if found else None
-        phrases = tuple(
-            sorted(
-                ((p, n) for p, n in counts.items() if n),
-                key=lambda item: (-item[1], item[0]),
-            )
-        )
-        rows.append(
-            LeakageRow(
-                method,
-                label,
-                rate,
-                phrases,
-                tuple(_examples(runs, [p for p, _ in phrases])),
-            )
-        )
-    return rows
+
+@dataclass(frozen=True)
+class Detected:
+    """What one detector found, in rows as in Table 2. Its words come from the evaluations."""
+
+    name: str
+    label: str
+    meaning: str
+    rows: tuple[LeakageRow, ...]
+    stderr: str = RATE_MEANING
+
+    @property
+    def chart(self) -> Bars | None:
+        look = looks([row.method for row in self.rows])
+        bars = tuple((row.label, look[row.method], row.rate) for row in self.rows if row.rate is not None)
+        return Bars(bars, f"benchmark replies that {self.label}, % ± one standard error") if bars else None
+
+
+def leakage(suite: Suite) -> list[Detected]:
+    """One a detector that any run was searched by, in the order of the evaluations' files."""
+    words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
+    return [
+        Detected(name, *told, tuple(_row(suite, method, label, name) for method, label in row_labels(suite).items()))
+        for name, told in words.items()
+    ]
+
+
+def _row(suite: Suite, method: str, label: str, detector: str) -> LeakageRow:
+    runs = [run for run in reported_runs(suite, method) if detector in run.leakage]
+    found: list[Leakage] = [run.leakage[detector] for run in runs]
+    rate = over_seeds([f.rate for f in found], [f.stderr for f in found], found[0].n) if found else None
+    counts = sum((Counter(f.phrases) for f in found), Counter[str]())  # drops what was counted 0 times
+    phrases = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return LeakageRow(method, label, rate, phrases, tuple(_examples(runs, list(phrases))))
 
 
 def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:
@@ -77,7 +88,7 @@ def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:
         return examples
     pattern = _pattern(phrases)
     for run in runs:
-        for bench, label in BENCHES.items():
+        for bench in BENCHES:
             path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
             if bench not in run.results or not path.exists():
                 continue
@@ -85,7 +96,7 @@ def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:
             hits = samples[samples["reply"].fillna("").str.contains(pattern)]
             # One a bench, so that two examples do not come from neighbouring items.
             for item, reply in hits.head(1).itertuples(index=False):
-                where = f"{run.label}, seed {run.seed}, {label} item {item}"
+                where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {item}"
                 examples.append(Example(where, tuple(_cut(str(reply), pattern))))
                 if len(examples) == EXAMPLES_A_ROW:
                     return examples
@@ -117,3 +128,30 @@ def _cut(reply: str, pattern: re.Pattern[str]) -> list[tuple[str, bool]]:
 def _printable(text: str) -> str:
     """Control and direction characters could rearrange or hide what a reader sees."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _table(data: list[Detected]) -> Table:
+    """One column a detector."""
+    rates = {d.name: {row.method: row.rate for row in d.rows} for d in data}
+    return Table(
+        title="Benchmark replies in which a leakage detector found something, percent",
+        columns=tuple(
+            Column(d.name, f"Leakage {d.name}", help=f"Leakage {d.name}: % of replies that {d.label}.") for d in data
+        ),
+        rows=tuple(
+            Row(row.method, row.label, {name: rate[row.method] for name, rate in rates.items()}) for row in data[0].rows
+        ),
+        meaning=" ".join([*(d.meaning for d in data), RATE_MEANING]),
+        of=("detector", "rate"),
+    )
+
+
+LEAKAGE = Section(
+    "leakage",
+    leakage,
+    template(__file__),
+    "Leakage",
+    json=lambda data: {"leakage": {detected.name: asdict(detected) for detected in data}},
+    tables=lambda data: [_table(data)] if data else [],
+    figures=lambda data: {f"leakage_evaluated_{d.name}": chart for d in data if (chart := d.chart)},
+)

@@ -1,7 +1,5 @@
 """Means over seeds and their standard errors. The paired tests belong here too once they exist."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from statistics import fmean, variance

@@ -4,63 +4,64 @@ The run directory is the only interface. Whatever is missing or half written bec
 only a folder that is no suite at all is an error.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import yaml
+from pydantic import AfterValidator, AliasPath, BaseModel, Field, ValidationError
 
+from eval.benches import BENCHES
 from eval.core.errors import UserError
 from reports.suite import paper
 
-BENCHES = {
-    "mmmu": "MMMU",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "zerobench": "ZeroBench",
-    "wemath": "We-Math",
-}
-BASE = "base"
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
-@dataclass(frozen=True)
-class Result:
+Number = Annotated[float | None, AfterValidator(_finite)]
+
+
+class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     """One bench of one evaluation. Scores and rates lie in 0..1; `score` is None where answers are unknown."""
 
     bench: str
-    edition: str
-    data_id: str
-    score: float | None
-    stderr: float | None
+    edition: str = "unknown"
+    data_id: str = Field("None", validation_alias=AliasPath("identity", "data_id"))
+    score: Number = None
+    stderr: Number = None
+    n: int = 0
+    unit: str = ""
+    scores: dict[str, Any] = {}
+    parsed: Number = None
+    truncated: Number = None
+    rule: str = "None"
+    task_version: str = "None"
+    grader_version: str = "None"
+    generation: dict[str, Any] = {}
+
+
+class Leakage(BaseModel, frozen=True):
+    """What one detector found in the replies of one evaluation: rate 0..1, its standard error over n replies.
+
+    `label` completes "replies that …". Both words come from the evaluation, so that no detector has to be known here.
+    """
+
+    label: str
+    meaning: str
+    rate: Number
+    stderr: Number = None
     n: int
-    unit: str
-    scores: dict[str, Any]
-    parsed: float | None
-    truncated: float | None
-    rule: str
-    task_version: str
-    grader_version: str
-    generation: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Replies of one evaluation that mention an unseen reference: rate 0..1 with its standard error over n replies."""
-
-    rate: float
-    stderr: float | None
-    n: int
-    phrases: dict[str, int]
+    phrases: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. `results` holds the benches of its last evaluated step, in table order."""
+    """One run directory. `results` holds the benches of its last evaluated step, `leakage` its finds by detector."""
 
     folder: Path
     method: str
@@ -73,7 +74,7 @@ class Run:
     settings: dict[str, Any]
     eval_step: int | None
     results: dict[str, Result]
-    leakage: Leakage | None
+    leakage: dict[str, Leakage]
 
     @property
     def name(self) -> str:
@@ -82,6 +83,12 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.status == "done"
+
+    @property
+    def declared(self) -> dict[str, dict[str, str]]:
+        """The metrics that the run declares, each with a title, a unit and a help text."""
+        metrics = self.record.get("metrics")
+        return {k: v for k, v in metrics.items() if isinstance(v, dict)} if isinstance(metrics, dict) else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,29 +137,34 @@ def _refuse_twins(runs: list[Run]) -> None:
         seen[run.name] = run.folder
 
 
-def _read_json(path: Path, shown: str, problems: list[str]) -> dict[str, Any] | None:
-    """The object in a JSON file; None with a problem noted where it is broken, None alone where it is absent."""
+def _read_object(run: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
+    """The mapping in a run's file; None with a problem noted where it is broken, None alone where it is absent."""
+    path = run / name
     if not path.exists():
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        text = path.read_text(encoding="utf-8")
+        value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    except (ValueError, yaml.YAMLError):
         value = None
     if not isinstance(value, dict):
-        problems.append(f"{shown} cannot be read and was left out.")
+        problems.append(f"{_shown(run)}/{name} cannot be read and was left out.")
         return None
     return value
 
 
+def _shown(run: Path) -> str:
+    return f"{run.parent.name}/{run.name}"
+
+
 def _read_run(folder: Path, problems: list[str]) -> Run | None:
-    shown = f"{folder.parent.name}/{folder.name}"
-    record = _read_json(folder / "run.json", f"{shown}/run.json", problems)
+    record = _read_object(folder, "run.json", problems)
     if record is None:
         if not (folder / "run.json").exists():
-            problems.append(f"{shown} has no run.json and was left out.")
+            problems.append(f"{_shown(folder)} has no run.json and was left out.")
         return None
     method, seed = str(record.get("method") or folder.parent.name), record.get("seed")
-    eval_step, results, leakage = _read_evaluation(folder, shown, problems)
+    eval_step, results = _read_results(folder, problems)
     return Run(
         folder=folder,
         method=method,
@@ -162,75 +174,45 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         steps_done=int(record.get("steps_done") or 0),
         steps=int(record.get("steps") or 0),
         record=record,
-        settings=_read_settings(folder, shown, problems),
+        settings=_read_object(folder, "settings.yaml", problems) or {},
         eval_step=eval_step,
         results=results,
-        leakage=leakage,
+        leakage=_read_leakage(folder, eval_step, problems),
     )
 
 
-def _read_settings(folder: Path, shown: str, problems: list[str]) -> dict[str, Any]:
-    path = folder / "settings.yaml"
-    if not path.exists():
-        return {}
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        settings = None
-    if not isinstance(settings, dict):
-        problems.append(f"{shown}/settings.yaml cannot be read and was left out.")
-        return {}
-    return settings
-
-
-def _read_evaluation(
-    folder: Path, shown: str, problems: list[str]
-) -> tuple[int | None, dict[str, Result], Leakage | None]:
+def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[str, Result]]:
     """The last step that has a bench result: one step a run, so that no row mixes checkpoints."""
     steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
     for step in reversed(steps):
         results = {}
         for bench in BENCHES:
-            name = f"{shown}/eval/{step}/{bench}/result.json"
-            result = _read_json(folder / "eval" / str(step) / bench / "result.json", name, problems)
-            if result is not None:
-                results[bench] = _result(bench, result)
+            name = f"eval/{step}/{bench}/result.json"
+            try:
+                if (raw := _read_object(folder, name, problems)) is not None:
+                    results[bench] = Result.model_validate({**raw, "bench": bench})
+            except ValidationError as error:
+                problems.append(f"{_shown(folder)}/{name} was left out: {_first(error)}.")
         if results:
-            name = f"{shown}/eval/{step}/leakage.json"
-            leakage = _read_json(folder / "eval" / str(step) / "leakage.json", name, problems)
-            return step, results, None if leakage is None else _leakage(leakage)
-    return None, {}, None
+            return step, results
+    return None, {}
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
+def _read_leakage(folder: Path, step: int | None, problems: list[str]) -> dict[str, Leakage]:
+    """Detector to what it found."""
+    name = f"eval/{step}/leakage.json"
+    raw = _read_object(folder, name, problems) or {}
+    try:
+        found = {detector: Leakage.model_validate(part) for detector, part in raw.items()}
+    except ValidationError:
+        problems.append(f"{_shown(folder)}/{name} was written by an older version: evaluate again (cli.py eval).")
+        return {}
+    return {detector: part for detector, part in found.items() if part.rate is not None}
 
 
-def _result(bench: str, raw: dict[str, Any]) -> Result:
-    return Result(
-        bench=bench,
-        edition=str(raw.get("edition", "unknown")),
-        data_id=str((raw.get("identity") or {}).get("data_id")),
-        score=_number(raw.get("score")),
-        stderr=_number(raw.get("stderr")),
-        n=int(raw.get("n") or 0),
-        unit=str(raw.get("unit", "")),
-        scores=dict(raw.get("scores") or {}),
-        parsed=_number(raw.get("parsed")),
-        truncated=_number(raw.get("truncated")),
-        rule=str(raw.get("rule")),
-        task_version=str(raw.get("task_version")),
-        grader_version=str(raw.get("grader_version")),
-        generation=dict(raw.get("generation") or {}),
-    )
-
-
-def _leakage(raw: dict[str, Any]) -> Leakage | None:
-    rate = _number(raw.get("rate"))
-    if rate is None:
-        return None
-    phrases = {str(k): int(v) for k, v in (raw.get("phrases") or {}).items()}
-    return Leakage(rate, _number(raw.get("stderr")), int(raw.get("n") or 0), phrases)
+def _first(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from reports.figures.plots import PANELS, curve, drawable, lines
 from reports.sections.leakage import leakage_rows
 from reports.suite.read import load_suite
 from reports.writers.folder import build, terminal_table
-from reports.writers.json import as_json, collect
+from reports.writers.contents import collect
+from reports.writers.json import as_json
 from tests.support.paths import ROOT
 from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
 
