@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,11 @@ def write(out: Path) -> None:
         for bench in BENCHES
         if (path := out / bench / "result.json").is_file()
     }
-    text = {name: _summary(detector, held) for name, detector in DETECTORS.items()}
-    path = out / "leakage.json"
-    if not path.is_file() or json.loads(path.read_text()) != text:
-        files.write_json(path, text)
+    summary = {name: _summary(detector, held) for name, detector in DETECTORS.items()}
+    with suppress(OSError, ValueError):
+        if json.loads((out / "leakage.json").read_text()) == summary:
+            return
+    files.write_json(out / "leakage.json", summary)
 
 
 def _summary(detector: Detector, held: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,4 +36,4 @@ class Bars:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, max([1.0, *(115 * (value.mean + (value.stderr or 0.0)) for _, _, value in self.bars)]))
-        axes.set_xlabel(self.axis)
+        axes.set_xlabel(textwrap.fill(self.axis, 74))

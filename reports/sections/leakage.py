@@ -60,7 +60,7 @@ class Detected:
     def chart(self) -> Bars | None:
         look = looks([row.method for row in self.rows])
         bars = tuple((row.label, look[row.method], row.rate) for row in self.rows if row.rate is not None)
-        return Bars(bars, f"benchmark replies that {self.label}, % ± one standard error") if bars else None
+        return Bars(bars, f"replies that {self.label}, % ± one standard error") if bars else None
 
 
 def leakage(suite: Suite) -> list[Detected]:

@@ -20,7 +20,12 @@ def terminal_table(suite: Path) -> Table:
         *(column.help for column in columns if column.help),
     ]
     # The box's own separators are gap enough; any padding would push eight columns past 80 characters.
-    shown = Table(title=escape(f"{found[0][0].title}. {tables[0].title}"), caption=escape(" ".join(notes)), box=box.SIMPLE_HEAD, padding=0)
+    shown = Table(
+        title=escape(f"{found[0][0].title}. {tables[0].title}"),
+        caption=escape(" ".join(notes)),
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
     shown.add_column("")
     for column in columns:
         shown.add_column(escape(column.head.replace(" ", "\n")), justify="right", no_wrap=True)

@@ -54,7 +54,6 @@ def result(bench: str, k: int, **changes: Any) -> dict[str, Any]:
         "identity": {"data_id": f"{bench}-mini"},
         "parsed": 0.95,
         "truncated": 0.02,
-        "mentions": 0.0,
         "rule": "default",
         "task_version": "1",
         "grader_version": "1",
@@ -141,15 +140,15 @@ def write_eval(run: Path, step: int, correct: tuple[int, ...], leaks: int = 0, *
         frame.to_parquet(run / "eval" / str(step) / bench / "samples.parquet")
     n = sum(N.values())
     leakage = {
+        "label": "mention a reference they never saw",
+        "meaning": "Searched for <phrases>.",
         "rate": leaks / n,
         "stderr": math.sqrt(leaks / n * (1 - leaks / n) / n),
         "n": n,
         "per_bench": {},
+        "phrases": {"reference answer": leaks} if leaks else {},
     }
-    write_json(
-        run / "eval" / str(step) / "leakage.json",
-        leakage | {"phrases": {"reference answer": leaks} if leaks else {}},
-    )
+    write_json(run / "eval" / str(step) / "leakage.json", {"mention": leakage})
 
 
 def write_suite(suite: Path) -> Path:
