@@ -19,7 +19,7 @@ from reports.suite.rows import row_labels
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric: what stands beside its curves, and how they are drawn."""
+    """One metric: what stands beside its curves, and how they are drawn. Shares, 0..1, are drawn in percent."""
 
     key: str
     title: str
@@ -30,7 +30,11 @@ class Panel:
 
     @property
     def scale(self) -> float:
-        return 100.0 if self.unit.startswith("%") else 1.0
+        return 100.0 if self.unit.startswith("share") else 1.0
+
+    @property
+    def drawn_unit(self) -> str:
+        return self.unit.replace("share", "%")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class Dynamics:
     trained: dict[str, Look]
 
     def drawn(self, legend: bool = False) -> list[tuple[Panel, Curves]]:
-        return [(p, Curves(p.title, p.unit, curves, p.from_zero, legend)) for p, curves in self.panels]
+        return [(p, Curves(p.title, p.drawn_unit, curves, p.from_zero, legend)) for p, curves in self.panels]
 
 
 def dynamics(suite: Suite) -> Dynamics:
@@ -88,14 +92,16 @@ def curve(metrics: pd.DataFrame, method: str, panel: Panel) -> tuple[pd.DataFram
 
 def _json(data: Dynamics) -> dict[str, Any]:
     """Curves in the unit that stands beside them."""
-    shown = {p.key: {"title": p.title, "unit": p.unit, "mean_smoothed": p.smooth} for p, _ in data.panels}
-    curves = {panel.key: {"methods": {c.method: _curve_json(c) for c in curves}} for panel, curves in data.panels}
-    return {
-        "dynamics": {
-            "smoothing_window_steps": data.window,
-            "panels": {key: words | curves[key] for key, words in shown.items()},
+    drawn = {
+        panel.key: {
+            "title": panel.title,
+            "unit": panel.drawn_unit,
+            "mean_smoothed": panel.smooth,
+            "methods": {curve.method: _curve_json(curve) for curve in curves},
         }
+        for panel, curves in data.panels
     }
+    return {"dynamics": {"smoothing_window_steps": data.window, "panels": drawn}}
 
 
 def _curve_json(curve: Curve) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from eval.benches import BENCHES
 from reports.figures.bars import Bars
 from reports.figures.looks import looks
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table, percent
+from reports.sections.table import Column, Row, Table
 from reports.stats.estimate import Estimate, over_seeds
 from reports.suite.read import Leakage, Run, Suite
 from reports.suite.rows import reported_runs, row_labels
@@ -40,10 +40,6 @@ class LeakageRow:
     rate: Estimate | None
     phrases: dict[str, int]
     examples: tuple[Example, ...]
-
-    @property
-    def shown_rate(self) -> str:
-        return percent(self.rate)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 import yaml
-from pydantic import AfterValidator, AliasPath, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
 from reports.suite import paper
+
+T = TypeVar("T")
+Record = dict[str, Any]
 
 
 def _finite(value: float | None) -> float | None:
@@ -29,7 +32,7 @@ Number = Annotated[float | None, AfterValidator(_finite)]
 class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     """One bench of one evaluation. Scores and rates lie in 0..1; `score` is None where answers are unknown."""
 
-    bench: str
+    bench: str = ""
     edition: str = "unknown"
     data_id: str = Field("None", validation_alias=AliasPath("identity", "data_id"))
     score: Number = None
@@ -137,20 +140,20 @@ def _refuse_twins(runs: list[Run]) -> None:
         seen[run.name] = run.folder
 
 
-def _read_object(run: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
-    """The mapping in a run's file; None with a problem noted where it is broken, None alone where it is absent."""
+def _read(run: Path, name: str, kind: type[T], problems: list[str]) -> T | None:
+    """A run's file; None with a problem noted where it is broken, None alone where it is absent."""
     path = run / name
     if not path.exists():
         return None
     try:
         text = path.read_text(encoding="utf-8")
-        value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        return TypeAdapter(kind).validate_python(yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text))
+    except ValidationError:
+        fault = "was written by an older version: evaluate again (cli.py eval)"
     except (ValueError, yaml.YAMLError):
-        value = None
-    if not isinstance(value, dict):
-        problems.append(f"{_shown(run)}/{name} cannot be read and was left out.")
-        return None
-    return value
+        fault = "cannot be read and was left out"
+    problems.append(f"{_shown(run)}/{name} {fault}.")
+    return None
 
 
 def _shown(run: Path) -> str:
@@ -158,13 +161,14 @@ def _shown(run: Path) -> str:
 
 
 def _read_run(folder: Path, problems: list[str]) -> Run | None:
-    record = _read_object(folder, "run.json", problems)
+    record = _read(folder, "run.json", Record, problems)
     if record is None:
         if not (folder / "run.json").exists():
             problems.append(f"{_shown(folder)} has no run.json and was left out.")
         return None
     method, seed = str(record.get("method") or folder.parent.name), record.get("seed")
     eval_step, results = _read_results(folder, problems)
+    leakage = _read(folder, f"eval/{eval_step}/leakage.json", dict[str, Leakage], problems)
     return Run(
         folder=folder,
         method=method,
@@ -174,10 +178,10 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         steps_done=int(record.get("steps_done") or 0),
         steps=int(record.get("steps") or 0),
         record=record,
-        settings=_read_object(folder, "settings.yaml", problems) or {},
+        settings=_read(folder, "settings.yaml", Record, problems) or {},
         eval_step=eval_step,
         results=results,
-        leakage=_read_leakage(folder, eval_step, problems),
+        leakage={detector: part for detector, part in (leakage or {}).items() if part.rate is not None},
     )
 
 
@@ -185,34 +189,10 @@ def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[s
     """The last step that has a bench result: one step a run, so that no row mixes checkpoints."""
     steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
     for step in reversed(steps):
-        results = {}
-        for bench in BENCHES:
-            name = f"eval/{step}/{bench}/result.json"
-            try:
-                if (raw := _read_object(folder, name, problems)) is not None:
-                    results[bench] = Result.model_validate({**raw, "bench": bench})
-            except ValidationError as error:
-                problems.append(f"{_shown(folder)}/{name} was left out: {_first(error)}.")
-        if results:
+        read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
+        if results := {bench: result for bench, result in read.items() if result is not None}:
             return step, results
     return None, {}
-
-
-def _read_leakage(folder: Path, step: int | None, problems: list[str]) -> dict[str, Leakage]:
-    """Detector to what it found."""
-    name = f"eval/{step}/leakage.json"
-    raw = _read_object(folder, name, problems) or {}
-    try:
-        found = {detector: Leakage.model_validate(part) for detector, part in raw.items()}
-    except ValidationError:
-        problems.append(f"{_shown(folder)}/{name} was written by an older version: evaluate again (cli.py eval).")
-        return {}
-    return {detector: part for detector, part in found.items() if part.rate is not None}
-
-
-def _first(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:

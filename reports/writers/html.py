@@ -7,6 +7,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports.figures.picture import Drawing, pictures
+from reports.sections.table import percent
 from reports.writers.contents import Contents
 
 
@@ -29,7 +30,7 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"image": _image, "rate": _rate}
+    environment.filters |= {"image": _image, "percent": percent, "rate": _rate}
     shown = [
         {
             "key": section.key,

@@ -25,8 +25,8 @@ from runners.speed.problems import alternating, problems, processor_for
 from runners.speed.result import Row, Target
 from runners.speed.scoring_cells import relative
 from runners.train.recorder import Recorder
-from runners.train.run import trl_config
 from runners.train.trainer import BenchTrainer
+from runners.train.trl_config import trl_config
 
 # Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
 LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}
@@ -111,7 +111,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 def roles() -> tuple[str, str]:
     """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
     built = {name: build_method(name, {}) for name in METHODS}
-    plain = next(name for name, method in built.items() if method.teacher.kind == "none")
+    plain = next(name for name, method in built.items() if not method.teachers)
     return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
 
 
@@ -148,8 +148,8 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
             trainer = NaiveRLSD(**shared, method=built)
         else:
             trainer = BenchTrainer(
-                **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
-                shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
+                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
+                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found
