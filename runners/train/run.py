@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import PrinterCallback, TrainerCallback
+from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
 from eval.core.errors import UserError
 from eval.engines.requests import fitting_threads, vision_ids
@@ -118,7 +118,8 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         external=external_teacher(settings.model, processor) if needs_external(method) else None,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], settings.train.updates))
+    own = AutoProcessor.from_pretrained(locate(settings.model.path))
+    trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer
