@@ -1,4 +1,4 @@
-"""Leakage: does a model reply as if it had been told what its prompt never showed? One file a detector, one line here."""
+"""Does a model reply as if it had been told what its prompt never showed? One file a detector, one line here."""
 
 from eval.leakage.detector import Detector
 from eval.leakage.mention import MENTION
