@@ -50,11 +50,13 @@ class Curves:
             figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
     def draw_on(self, axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for position, curve in enumerate(self.curves):
             _draw_curve(axes, curve, position)
         axes.set_title(self.title)
         axes.set_xlabel("optimizer step")
-        axes.xaxis.get_major_locator().set_params(steps=[1, 2, 5, 10], integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.set_ylabel(self.unit)
         low, high = axes.dataLim.intervaly
         if low < 0:

@@ -28,9 +28,10 @@ STYLE = {
 
 
 class Drawing(Protocol):
-    """Plain data that can draw itself on an empty figure."""
+    """Plain data that can draw itself on an empty figure of its size in inches."""
 
-    size: tuple[float, float]  # inches
+    @property
+    def size(self) -> tuple[float, float]: ...
 
     def draw(self, figure: Figure) -> None: ...
 

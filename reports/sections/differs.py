@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pandas as pd
-
 from reports.sections.section import Section, template
 from reports.suite.comparable import flatten
 from reports.suite.read import Run, Suite
@@ -11,30 +9,37 @@ from reports.suite.rows import row_labels, trained_runs
 
 METHOD_KEYS = ("method", "params")  # what is compared, and so not listed as a difference
 RECORD_KEYS = ("preset", "model", "data", "versions")
-ByLabel = dict[str, dict[str, str]]
+ByKey = dict[str, dict[str, str]]
 
 
-def setting_differences(suite: Suite) -> ByLabel:
+def setting_differences(suite: Suite) -> ByKey:
     """Settings that two methods do not share: key to label to values; empty means that only the methods differ."""
-    frame = _by_method(suite, _shared_settings, "(absent)")
-    return {key: dict(frame[key]) for key in sorted(frame) if frame[key].nunique() > 1}
+    shown = _by_label(suite, _shared_settings, "(absent)")
+    return {key: values for key, values in shown.items() if len(set(values.values())) > 1}
 
 
-def method_parameters(suite: Suite) -> ByLabel:
+def method_parameters(suite: Suite) -> ByKey:
     """Label to the method's own parameters as its settings record them."""
-    frame = _by_method(suite, lambda run: flatten(run.settings.get("params") or {}), "")
-    return {label: {key: value for key, value in sorted(row.items()) if value} for label, row in frame.iterrows()}
+    shown = _by_label(suite, lambda run: flatten(run.settings.get("params") or {}), "")
+    labels = _labels(suite).values()
+    return {label: {key: values[label] for key, values in shown.items() if values[label]} for label in labels}
 
 
-def _by_method(suite: Suite, settings: Callable[[Run], dict[str, str]], absent: str) -> pd.DataFrame:
-    """One row a label, one column a setting: the values of the method's seeds, joined."""
-    runs = trained_runs(suite)
-    if not runs:
-        return pd.DataFrame()
-    frame = pd.DataFrame([settings(run) for run in runs], index=[run.method for run in runs]).fillna(absent)
-    joined = frame.groupby(level=0).agg(lambda values: ", ".join(sorted(set(values) - {""})))
-    labels = {m: label for m, label in row_labels(suite).items() if m in joined.index}
-    return joined.loc[list(labels)].rename(index=labels)
+def _labels(suite: Suite) -> dict[str, str]:
+    trained = {run.method for run in trained_runs(suite)}
+    return {method: label for method, label in row_labels(suite).items() if method in trained}
+
+
+def _by_label(suite: Suite, settings: Callable[[Run], dict[str, str]], absent: str) -> ByKey:
+    """Key to label to the values of the method's seeds, joined."""
+    found = [(run.method, settings(run)) for run in trained_runs(suite)]
+
+    def joined(key: str, method: str) -> str:
+        values = {told.get(key, absent) for of, told in found if of == method}
+        return ", ".join(sorted(values - {""}))
+
+    keys = sorted({key for _, told in found for key in told})
+    return {key: {label: joined(key, method) for method, label in _labels(suite).items()} for key in keys}
 
 
 def _shared_settings(run: Run) -> dict[str, str]:
@@ -43,7 +48,7 @@ def _shared_settings(run: Run) -> dict[str, str]:
     return flatten(settings) | flatten(record)
 
 
-def _compute(suite: Suite) -> dict[str, ByLabel]:
+def _compute(suite: Suite) -> dict[str, ByKey]:
     return {"differences": setting_differences(suite), "parameters": method_parameters(suite)}
 
 

@@ -71,7 +71,11 @@ def leakage(suite: Suite) -> list[Detected]:
 def _row(suite: Suite, method: str, label: str, detector: str) -> LeakageRow:
     runs = [run for run in reported_runs(suite, method) if detector in run.leakage]
     found: list[Leakage] = [run.leakage[detector] for run in runs]
-    rate = over_seeds([f.rate for f in found], [f.stderr for f in found], found[0].n) if found else None
+    rate = (
+        over_seeds([f.rate for f in found if f.rate is not None], [f.stderr for f in found], found[0].n)
+        if found
+        else None
+    )
     counts = sum((Counter(f.phrases) for f in found), Counter[str]())  # drops what was counted 0 times
     phrases = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     return LeakageRow(method, label, rate, phrases, tuple(_examples(runs, list(phrases))))
