@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eval.benches import BENCHES, chosen
+from eval.core import files
 from eval.core.errors import UserError
 from runners.speed.command import bench_app
 
@@ -90,12 +92,12 @@ def plan_run(
 
     settings, built = complete(resolve(preset, method, seed, set))
     _quiet()
+    from runners.launch.distributed import shown_commands
     from runners.plan.plan import make_plan
-    from runners.plan.table import commands, tables
+    from runners.plan.table import tables
 
-    made = make_plan(settings, built, preset, set, gpu_memory, mfu)
-    console.print(tables(made, settings, mfu))
-    for line in commands(made):
+    console.print(tables(make_plan(settings, built, gpu_memory, mfu), settings, mfu))
+    for line in shown_commands(settings, preset, set):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -118,9 +120,7 @@ def sweep(
 
 @app.command(name="eval")
 def evaluate(
-    bench: Annotated[
-        str, typer.Option(help="all, or comma-separated: mmmu, mathvista, mathvision, zerobench, wemath.")
-    ] = "all",
+    bench: Annotated[str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}.")] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
@@ -134,17 +134,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
-    from eval.settings import ALL_BENCHES
     from runners.run.config import override, resolve
     from runners.run.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
-    benches = ALL_BENCHES if bench == "all" else tuple(bench.split(","))
-    if unknown := [b for b in benches if b not in ALL_BENCHES]:
-        raise UserError(f"unknown bench {unknown[0]!r}: choose from {', '.join(ALL_BENCHES)}, or all")
     changes = [
-        f"eval.benches=[{','.join(benches)}]",
+        f"eval.benches=[{','.join(chosen(bench.split(',')))}]",
         *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
     ]
     _quiet()
@@ -174,7 +170,7 @@ def evaluate(
 
 @app.command()
 def grade(
-    bench: Annotated[str, typer.Option(help="mmmu, mathvista, mathvision, zerobench or wemath.")],
+    bench: Annotated[str, typer.Option(help=f"One of {', '.join(BENCHES)}.")],
     replies: Annotated[Path, typer.Option(help="Json lines with the bench's key and `response`; .gz too.")],
     out: Annotated[Path, typer.Option(help="Verdicts as json lines; the score beside it in <out>.summary.json.")],
     data: Annotated[str, typer.Option(help="The bench's rows: hub, mini, or a file or folder; no pictures.")] = "hub",
@@ -183,7 +179,6 @@ def grade(
     ] = "default",
 ) -> None:
     """Grade recorded replies without a model, as `eval` grades its own."""
-    from eval.benches import BENCHES
     from eval.grading.score import RULES
     from eval.pipeline.grade_file import grade_replies
 
@@ -260,8 +255,8 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     for name in ("prompts.txt",):
         if (opened.path / name).exists():
             console.print((opened.path / name).read_text(), markup=False, highlight=False)
-    if opened.metrics.exists() and (lines := opened.metrics.read_text().splitlines()):
-        console.print_json(lines[-1])
+    if rows := files.read_lines(opened.metrics).rows:
+        console.print_json(json.dumps(rows[-1]))
     for file in sorted(opened.path.glob("eval/*/*/result.json")):
         result = json.loads(file.read_text())
         console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")

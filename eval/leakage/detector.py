@@ -34,28 +34,23 @@ class Rate(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one detector found in `n` replies: `hits` replies with a find, and how often each phrase occurs."""
+    """What one detector found in `n` replies: the numbers of those with a find, and how often each phrase occurs."""
 
-    hits: int
+    found: list[int]
     n: int
     phrases: Counter[str]
 
-    @property
-    def rate(self) -> Rate:
-        if not self.n:
-            return Rate(None, None, 0)
-        p = self.hits / self.n
-        return Rate(p, sqrt(p * (1 - p) / (self.n - 1)) if self.n > 1 else None, self.n)
+
+def share(hits: int, n: int) -> Rate:
+    if not n:
+        return Rate(None, None, 0)
+    p = hits / n
+    return Rate(p, sqrt(p * (1 - p) / (n - 1)) if n > 1 else None, n)
 
 
 def search(detector: Detector, replies: Iterable[tuple[str, dict[str, Any]]]) -> Found:
     """Every reply, with the row that it answers, searched by one detector."""
-    found = [detector.find(reply, row) for reply, row in replies]
-    return Found(sum(map(bool, found)), len(found), Counter(phrase for phrases in found for phrase in phrases))
-
-
-def pooled(parts: Iterable[Found]) -> Found:
-    """The finds of several benches as those of one."""
-    parts = list(parts)
-    phrases = sum((part.phrases for part in parts), Counter[str]())
-    return Found(sum(part.hits for part in parts), sum(part.n for part in parts), phrases)
+    said = [detector.find(reply, row) for reply, row in replies]
+    return Found(
+        [i for i, phrases in enumerate(said) if phrases], len(said), Counter(p for found in said for p in found)
+    )

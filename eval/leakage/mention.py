@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-from eval.leakage.detector import Detector, Rate, search
+from eval.leakage.detector import Detector, Rate, search, share
 from eval.leakage.mention_en import ENGLISH
 from eval.leakage.mention_fr import FRENCH
 from eval.leakage.mention_zh import CHINESE, TRADITIONAL
@@ -60,4 +60,4 @@ MENTION = Detector(
 def rate(replies: Iterable[str]) -> tuple[Rate, Counter[str]]:
     """The share of replies with a mention, and how often each phrase occurs."""
     found = search(MENTION, ((reply, {}) for reply in replies))
-    return found.rate, found.phrases
+    return share(len(found.found), found.n), found.phrases

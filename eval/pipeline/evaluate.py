@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.benches import BENCHES, VERSION
-from eval.benches.summary import judge_all, score_text, summary
+from eval.benches import BENCHES, VERSION, chosen
+from eval.benches.summary import grade_all, score_text, summary
+from eval.core import files
 from eval.core.errors import UserError
-from eval.data import load as data
+from eval.data.load import doc_hash, edition, fingerprint
 from eval.engines.requests import check_model, loaded_engine, vllm_version
 from eval.grading.score import Verdict
 from eval.pipeline import leakage, replies
-from eval.pipeline import results as files
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
+from eval.pipeline.results import model_id, read_result, read_samples, refuse_other, write_bench
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
@@ -33,7 +34,8 @@ def evaluate(
     folder is incomplete, or if a judge is asked for and not there. Scores are in 0..1.
     """
     check_model(model)
-    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in settings.benches}
+    benches = chosen(settings.benches)
+    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in benches}
     results = _stored(out, identities)
     todo = [bench for bench in identities if bench not in results]
     unjudged = [bench for bench in identities if settings.judge.url and not _judged(results.get(bench), settings.judge)]
@@ -45,7 +47,7 @@ def evaluate(
     for bench in todo:
         replies.merge(out / bench, identities[bench])  # refuses other settings, before anything is loaded
     if unjudged:
-        from eval.judge.judge import probe
+        from eval.judge.judging import probe
 
         probe(settings.judge)
     needed = {bench: asked for bench, asked in identities.items() if bench in {*todo, *unjudged, *unsearched}}
@@ -60,18 +62,18 @@ def evaluate(
         if work.bench in unjudged:
             results[work.bench] = _judge(work, results[work.bench], settings)
     leakage.write(out)
-    return {bench: results[bench] for bench in settings.benches}
+    return {bench: results[bench] for bench in benches}
 
 
 def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
-    split = next((split for name, split in settings.splits.items() if name == bench), BENCHES[bench].split)
+    split = settings.splits.get(bench, BENCHES[bench].split)
     return {
         **settings.model_dump(mode="json", exclude=HOW),
         "split": split,
-        "data": data.edition(settings.data),
-        "data_id": data.fingerprint(bench, settings.data, split),
-        "model_id": files.model_id(model),
+        "data": edition(settings.data),
+        "data_id": fingerprint(bench, settings.data, split),
+        "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
     }
@@ -81,8 +83,8 @@ def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Resul
     """The complete results in `out`; raises UserError where one is another evaluation's."""
     results = {}
     for bench, asked in identities.items():
-        if (stored := files.read_result(out / bench)) is not None:
-            files.refuse_other(out / bench, stored["identity"], asked)
+        if (stored := read_result(out / bench)) is not None:
+            refuse_other(out / bench, stored["identity"], asked)
             results[bench] = stored
     return results
 
@@ -123,7 +125,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
     kept = replies.merge(work.folder, work.identity)
     answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
     texts = [[answer["text"] for answer in group] for group in answers]
-    verdicts = judge_all(bench, rows, texts, "default")
+    verdicts = grade_all(BENCHES[bench], rows, texts, "default")
     samples = [
         _sample(bench, row, answer, verdict)
         for row, group, judged in zip(rows, answers, verdicts, strict=True)
@@ -132,8 +134,8 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
     n = len(samples)
     result: Result = {
         "bench": bench,
-        "edition": data.edition(settings.data),
-        **summary(bench, rows, verdicts),
+        "edition": edition(settings.data),
+        **summary(BENCHES[bench], rows, verdicts),
         "rows": len(rows),
         "skipped_rows": skipped,
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
@@ -148,7 +150,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "versions": versions(settings.engine),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    files.write_bench(work.folder, result, samples)
+    write_bench(work.folder, result, samples)
     replies.main_file(work.folder).unlink()
     print(line(bench, result))
     return result
@@ -168,7 +170,7 @@ def _sample(bench: str, row: dict[str, Any], answer: replies.Answer, verdict: Ve
 
 def _judged(result: Result | None, judge: JudgeSettings) -> bool:
     """Whether a stored result holds all that this judge has to say: what got no answer is asked again."""
-    from eval.judge.judge import PROMPT_VERSION
+    from eval.judge.prompt import PROMPT_VERSION
 
     said = (result or {}).get("judge") or {}
     return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
@@ -176,9 +178,9 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
 
 def _stored_groups(work: Work, settings: EvalSettings) -> list[list[dict[str, Any]]]:
     """The stored samples of each row of `work`; raises UserError where they answer other rows."""
-    stored, n = files.read_samples(work.folder), settings.samples
+    stored, n = read_samples(work.folder), settings.samples
     told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
-    hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]
+    hashes = [doc_hash(work.bench, row) for row in work.loaded.rows]
     if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
         raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
     return [stored[i : i + n] for i in range(0, len(stored), n)]
@@ -194,12 +196,12 @@ def _search(work: Work, result: Result, settings: EvalSettings) -> Result:
 
 def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies judged and adds what came of it to the stored result."""
-    from eval.judge.judge import judge_bench
+    from eval.judge.judging import judge_bench
 
     groups = _stored_groups(work, settings)
     verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
     texts = [[s["reply"] for s in group] for group in groups]
-    judged = judge_bench(work.bench, work.loaded.rows, texts, verdicts, settings.judge, work.folder)
+    judged = judge_bench(BENCHES[work.bench], work.loaded.rows, texts, verdicts, settings.judge, work.folder)
     result = {**result, "judge": judged}
     files.write_json(work.folder / "result.json", result)
     print(line(work.bench, result))
@@ -211,7 +213,7 @@ def line(bench: str, result: Result) -> str:
     skipped = f", {result['skipped_rows']} bad rows left out" if result["skipped_rows"] else ""
     truncated = f"{100 * result['truncated']:.0f} % truncated"
     said = _judge_line(result.get("judge"))
-    return f"{score_text(bench, result['edition'], result)}, {truncated}{skipped}{said}"
+    return f"{score_text(BENCHES[bench], result['edition'], result)}, {truncated}{skipped}{said}"
 
 
 def _judge_line(judge: dict[str, Any] | None) -> str:

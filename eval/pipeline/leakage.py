@@ -1,18 +1,17 @@
 """Every leakage detector over the replies of an evaluation: per bench in its result, pooled in `leakage.json`."""
 
-import json
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from eval.benches import BENCHES
+from eval.core import files
 from eval.core.images import Picture
 from eval.grading.score import Row
 from eval.leakage import DETECTORS
-from eval.leakage.detector import Detector, Found, pooled
+from eval.leakage.detector import Detector, Rate, share
 from eval.leakage.detector import search as searched
-from eval.pipeline import results as files
 
 
 def search(rows: list[Row], replies: list[list[str]]) -> dict[str, Any]:
@@ -38,30 +37,25 @@ def lacks(result: dict[str, Any]) -> bool:
 
 def write(out: Path) -> None:
     """`leakage.json` over every bench that `out` holds, unless it says so already."""
-    held = {
-        bench: json.loads(path.read_text()).get("leakage", {})
-        for bench in BENCHES
-        if (path := out / bench / "result.json").is_file()
-    }
+    stored = {bench: files.read_object(out / bench / "result.json") for bench in BENCHES}
+    held = {bench: result.get("leakage", {}) for bench, result in stored.items() if result is not None}
     summary = {name: _summary(detector, held) for name, detector in DETECTORS.items()}
-    with suppress(OSError, ValueError):
-        if json.loads((out / "leakage.json").read_text()) == summary:
-            return
-    files.write_json(out / "leakage.json", summary)
+    if files.read_object(out / "leakage.json") != summary:
+        files.write_json(out / "leakage.json", summary)
 
 
 def _summary(detector: Detector, held: dict[str, Any]) -> dict[str, Any]:
     """Label and meaning stand beside the numbers: who reads them need not know the detector."""
-    found = {
-        bench: Found(part["hits"], part["n"], Counter(part["phrases"]))
-        for bench, parts in held.items()
-        if (part := parts.get(detector.name))
-    }
-    total = pooled(found.values())
+    found = {bench: parts[detector.name] for bench, parts in held.items() if detector.name in parts}
+    phrases = sum((Counter(part["phrases"]) for part in found.values()), Counter[str]())
     return {
         "label": detector.label,
         "meaning": detector.meaning,
-        **total.rate._asdict(),
-        "per_bench": {bench: part.rate._asdict() for bench, part in found.items()},
-        "phrases": dict(total.phrases.most_common()),
+        **_share(found.values())._asdict(),
+        "per_bench": {bench: _share([part])._asdict() for bench, part in found.items()},
+        "phrases": dict(phrases.most_common()),
     }
+
+
+def _share(parts: Collection[dict[str, Any]]) -> Rate:
+    return share(sum(len(part["found"]) for part in parts), sum(part["n"] for part in parts))

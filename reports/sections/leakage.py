@@ -2,7 +2,10 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
 
 import pandas as pd
 
@@ -10,9 +13,11 @@ from eval.benches import BENCHES
 from reports.figures.bars import Bars
 from reports.figures.looks import looks
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table
+from reports.sections.table import Column, Row, Table, numbers
 from reports.stats.estimate import Estimate, over_seeds
-from reports.suite.read import Leakage, Run, Suite
+from reports.stats.grid import pooled
+from reports.suite.items import leakage_items
+from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
 EXAMPLES_A_ROW = 2
@@ -70,37 +75,32 @@ def leakage(suite: Suite) -> list[Detected]:
 
 def _row(suite: Suite, method: str, label: str, detector: str) -> LeakageRow:
     runs = [run for run in reported_runs(suite, method) if detector in run.leakage]
-    found: list[Leakage] = [run.leakage[detector] for run in runs]
-    rate = (
-        over_seeds([f.rate for f in found if f.rate is not None], [f.stderr for f in found], found[0].n)
-        if found
-        else None
-    )
+    found = [run.leakage[detector] for run in runs]
+    rates, stderrs = [f.rate for f in found if f.rate is not None], [f.stderr for f in found]
+    rate = over_seeds(rates, stderrs, found[0].n, _items(runs, detector)) if found else None
     counts = sum((Counter(f.phrases) for f in found), Counter[str]())  # drops what was counted 0 times
     phrases = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return LeakageRow(method, label, rate, phrases, tuple(_examples(runs, list(phrases))))
+    examples = islice(_examples(runs, detector, list(phrases)), EXAMPLES_A_ROW)
+    return LeakageRow(method, label, rate, phrases, tuple(examples))
 
 
-def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:
-    """The first replies, in bench and item order, that hold one of the phrases: picked by no one's taste."""
-    examples: list[Example] = []
-    if not phrases:
-        return examples
+def _items(runs: list[Run], detector: str) -> pd.DataFrame | None:
+    """What the error of several seeds needs; None for one seed, or where the seeds were asked different benches."""
+    asked = {tuple(run.results) for run in runs}
+    found = leakage_items(runs, *asked, detector) if len(runs) > 1 and len(asked) == 1 else None
+    return None if found is None else pooled(found)
+
+
+def _examples(runs: list[Run], detector: str, phrases: list[str]) -> Iterator[Example]:
+    """The first reply of each bench with a find, in the order of runs and benches: picked by no one's taste."""
     pattern = _pattern(phrases)
     for run in runs:
-        for bench in BENCHES:
+        for bench, result in run.results.items():
             path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
-            if bench not in run.results or not path.exists():
-                continue
-            samples = pd.read_parquet(path, columns=["id", "reply"])
-            hits = samples[samples["reply"].fillna("").str.contains(pattern)]
-            # One a bench, so that two examples do not come from neighbouring items.
-            for item, reply in hits.head(1).itertuples(index=False):
-                where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {item}"
-                examples.append(Example(where, tuple(_cut(str(reply), pattern))))
-                if len(examples) == EXAMPLES_A_ROW:
-                    return examples
-    return examples
+            if detector in result.leakage and result.leakage[detector].found and path.exists():
+                sample = pd.read_parquet(path, columns=["id", "reply"]).iloc[result.leakage[detector].found[0]]
+                where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {sample['id']}"
+                yield Example(where, tuple(_cut(str(sample["reply"]), pattern)))
 
 
 def _pattern(phrases: list[str]) -> re.Pattern[str]:
@@ -146,12 +146,20 @@ def _table(data: list[Detected]) -> Table:
     )
 
 
+def _json(data: list[Detected]) -> dict[str, Any]:
+    return {
+        "leakage": {
+            d.name: {**asdict(d), "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows]} for d in data
+        }
+    }
+
+
 LEAKAGE = Section(
     "leakage",
     leakage,
     template(__file__),
     "Leakage",
-    json=lambda data: {"leakage": {detected.name: asdict(detected) for detected in data}},
+    json=_json,
     tables=lambda data: [_table(data)] if data else [],
     figures=lambda data: {f"leakage_evaluated_{d.name}": chart for d in data if (chart := d.chart)},
 )

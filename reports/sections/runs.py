@@ -45,7 +45,7 @@ def _json(run: Run) -> dict[str, Any]:
         **{name: getattr(run, name) for name in NAMED},
         **{k: v for k, v in run.record.items() if k not in (*NAMED, "metrics")},
         "evaluated_step": run.eval_step,
-        "results": {bench: result.model_dump() for bench, result in run.results.items()},
+        "results": {bench: result.model_dump(exclude={"leakage"}) for bench, result in run.results.items()},
         "leakage": {name: found.model_dump() for name, found in run.leakage.items()},
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reports.stats.estimate import Estimate
 
@@ -67,3 +68,10 @@ def percent(cell: Estimate | None, digits: int = 1) -> str:
         return "–"
     mean = f"{100 * cell.mean:.{digits}f}"
     return mean if cell.stderr is None else f"{mean} ± {100 * cell.stderr:.{digits}f}"
+
+
+def numbers(cell: Estimate | None) -> dict[str, Any]:
+    """An estimate for report.json."""
+    if cell is None:
+        return {"mean": None, "stderr": None, "n": None, "seeds": 0}
+    return {"mean": cell.mean, "stderr": cell.stderr, "n": cell.n, "seeds": cell.seeds}

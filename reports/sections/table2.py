@@ -3,11 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pandas as pd
+
 from eval.benches import BENCHES
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table
+from reports.sections.table import Column, Row, Table, numbers
 from reports.stats.estimate import STDERR_MEANING, Estimate, over_benches, over_seeds
 from reports.suite import paper
+from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite
 from reports.suite.rows import MINI_NOTE, editions, reported_runs, row_labels
@@ -78,14 +81,16 @@ def _papers() -> Table:
 
 
 def _cell(runs: list[Run], bench: str) -> Estimate | None:
-    results = [r for run in runs if (r := run.results.get(bench)) is not None and r.score is not None]
-    scores = [r.score for r in results if r.score is not None]
-    return over_seeds(scores, [r.stderr for r in results], results[-1].n) if results else None
+    graded = [run for run in runs if bench in run.results and run.results[bench].score is not None]
+    results = [run.results[bench] for run in graded]
+    scores = [result.score for result in results if result.score is not None]
+    stderrs = [result.stderr for result in results]
+    return over_seeds(scores, stderrs, results[-1].n, _items(graded, [bench])) if graded else None
 
 
 def _average(runs: list[Run]) -> Estimate | None:
     """Averaged within each seed first, as one seed's benches rise and fall together."""
-    averages, stderrs = [], []
+    averages, stderrs, whole = [], [], []
     for run in runs:
         scores = [run.results[bench].score for bench in BENCHES if bench in run.results]
         graded = [score for score in scores if score is not None]
@@ -93,14 +98,22 @@ def _average(runs: list[Run]) -> Estimate | None:
             mean, stderr = over_benches(graded, [run.results[bench].stderr for bench in BENCHES])
             averages.append(mean)
             stderrs.append(stderr)
-    return over_seeds(averages, stderrs, None) if averages else None
+            whole.append(run)
+    return over_seeds(averages, stderrs, None, _items(whole, list(BENCHES))) if averages else None
+
+
+def _items(runs: list[Run], benches: list[str]) -> pd.DataFrame | None:
+    """What the error of several seeds needs; one seed's evaluation has recorded its own."""
+    return score_items(runs, benches) if len(runs) > 1 else None
 
 
 def _json(data: Tables) -> dict[str, Any]:
     return {
         "editions": data.editions,
         "stderr": STDERR_MEANING,
-        "table2": [asdict(row) for row in data.ours.rows],
+        "table2": [
+            {**asdict(row), "cells": {key: numbers(cell) for key, cell in row.cells.items()}} for row in data.ours.rows
+        ],
         "paper": {
             "source": paper.SOURCE,
             "model": paper.MODEL,

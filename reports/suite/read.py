@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from eval.benches import BENCHES
+from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
 
@@ -27,6 +28,12 @@ def _finite(value: float | None) -> float | None:
 
 
 Number = Annotated[float | None, AfterValidator(_finite)]
+
+
+class Finds(BaseModel, frozen=True):
+    """What one detector found in one bench: the numbers of the replies, as samples.parquet lists them."""
+
+    found: list[int]
 
 
 class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
@@ -46,6 +53,7 @@ class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     task_version: str = "None"
     grader_version: str = "None"
     generation: dict[str, Any] = {}
+    leakage: dict[str, Finds] = {}
 
 
 class Leakage(BaseModel, frozen=True):
@@ -198,12 +206,10 @@ def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[s
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
     """metrics.jsonl as a frame, one row a step. A killed run may end in half a line; a resumed one may repeat steps."""
     rows: dict[int, dict[str, Any]] = {}
-    unreadable = repeated = 0
-    path = run.folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    for line in lines:
+    repeated, lines = 0, files.read_lines(run.folder / "metrics.jsonl")
+    unreadable = lines.damaged + lines.torn
+    for row in lines.rows:
         try:
-            row = json.loads(line)
             step = int(row["step"])
         except (ValueError, TypeError, KeyError):
             unreadable += 1

@@ -1,11 +1,9 @@
 """Write a suite's report: everything is built beside its place and then swapped in whole."""
 
-import json
-import os
 import re
-import shutil
 from pathlib import Path
 
+from eval.core import files
 from eval.core.errors import UserError
 from reports.figures.picture import pictures
 from reports.sections import SECTIONS
@@ -24,18 +22,11 @@ def build(suite: Path, out: Path | None = None) -> Path:
     contents = collect(suite)
     target = (suite / "report" if out is None else out).resolve()
     _refuse_foreign(target)
-    files = _files(contents)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        for name, content in files.items():
-            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+    parts = _files(contents)
+    with files.replaced_folder(target) as fresh:
+        for name, content in parts.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(content)
-        _swap(fresh, target)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; choose another --out") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target / "report.html"
 
 
@@ -45,13 +36,13 @@ def _files(contents: Contents) -> dict[str, bytes]:
         for kind, write in WRITERS.items():
             texts[f"{section.key}.{kind}"] = write(section, tables)
     # A lone surrogate in some setting must not cost the whole report.
-    files = {name: text.encode("utf-8", errors="replace") for name, text in texts.items()}
+    parts = {name: text.encode("utf-8", errors="replace") for name, text in texts.items()}
     for section, data in contents.sections:
         for name, drawing in section.figures(data).items():
             stem = re.sub(r"[^\w-]", "_", name)  # names come from runs, and must not lead out of the folder
             for kind, content in zip(("png", "svg"), pictures(drawing, "png", "svg"), strict=True):
-                files[f"figures/{stem}.{kind}"] = content
-    return files
+                parts[f"figures/{stem}.{kind}"] = content
+    return parts
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -75,22 +66,4 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == report_json.REPORT_KIND
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Folders cannot be replaced in one call: the old one steps aside and comes back if the new one cannot enter."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.replace(target, aside)
-    try:
-        os.replace(fresh, target)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    return (files.read_object(path) or {}).get("kind") == report_json.REPORT_KIND

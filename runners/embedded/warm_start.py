@@ -1,6 +1,5 @@
 """The base's supervision: drawn problems, demonstrations that slip, and the accuracies that come of it."""
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,14 @@ from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from eval.benches.drawn import drawn_problem, question_text
+from eval.core import files
 from runners.data.prompts import messages, student_text
 from runners.embedded.base_model import SPECIAL, build_model, build_processor
 from runners.embedded.demonstrations import (
-    BENCH_PROMPTS,
     SLIP,
     Example,
     bench_examples,
+    drawn_benches,
     examples,
     told_example,
     untold_example,
@@ -77,8 +77,8 @@ def warm_start(steps: int, out: Path, seed: int = 0) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     processor.save_pretrained(out)
-    (out / "README.md").write_text(_card(card))
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    files.write(out / "README.md", _card(card))
+    files.write_json(out / "card.json", card)
     return card
 
 
@@ -100,7 +100,7 @@ def curriculum(steps: int, rng: random.Random) -> Iterator[list[Example]]:
 
     Counting is learned several times sooner from numbers that are always right.
     """
-    benches, pool = list(BENCH_PROMPTS), list[Example]()
+    benches, pool = drawn_benches(), list[Example]()
     for step in range(steps):
         if step < CLEAN * steps:
             yield examples(rng, 32, told=0.0, slip=0.0, options=0.5)
@@ -152,8 +152,8 @@ def measure(
         "sampled": (untold, True),
         "told_answer": ([told_example(rng, p, "answer") for p in problems], True),
         "told_solution": ([told_example(rng, p, "solution") for p in problems], True),
-        **{f"greedy_{b}": (bench_examples(rng, b, -1), False) for b in BENCH_PROMPTS},
-        **{f"sampled_{b}": (bench_examples(rng, b, -1), True) for b in BENCH_PROMPTS},
+        **{f"greedy_{b.name}": (bench_examples(rng, b, -1), False) for b in drawn_benches()},
+        **{f"sampled_{b.name}": (bench_examples(rng, b, -1), True) for b in drawn_benches()},
     }
     if quick:
         sets = {name: sets[name] for name in ("greedy", "sampled")}

@@ -1,6 +1,7 @@
 """Starting a run on several processes: the same command again, under accelerate."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,19 @@ def launch_command(settings: Settings, gpus: bool, arguments: list[str]) -> list
     torchrun = ["torch.distributed.run", "--nproc_per_node", count, "--rdzv_backend", "c10d"]
     free_port = ["--main_process_port", "0"] if gpus else ["--rdzv_endpoint", "localhost:0"]
     return [sys.executable, "-m", *(accelerate if gpus else torchrun), *free_port, str(ROOT / "cli.py"), *arguments]
+
+
+def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> list[str]:
+    """What to type for a run, each command on a line that must not be broken."""
+    words = ["cli.py", "train", "--preset", preset, "--method", settings.method]
+    words += ["--seed", str(settings.seed)] if settings.seed else []
+    words += [word for pair in overrides for word in ("--set", pair)]
+    lines, count = ["Train it with:", shlex.join(["python", *words])], settings.train.processes
+    if count > 1:
+        file = str(launch_file(settings).relative_to(ROOT))
+        launch = ["accelerate", "launch", "--config_file", file, "--num_processes", str(count), *words]
+        lines += ["It starts its processes itself. With a launcher of your own it is:", shlex.join(launch)]
+    return lines
 
 
 def relaunch(settings: Settings, arguments: list[str], log: Path) -> None:

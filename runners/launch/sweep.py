@@ -4,7 +4,6 @@ A run that is done is skipped and one that was interrupted goes on, because each
 command. Failures are shown and counted, never swallowed.
 """
 
-import json
 import multiprocessing
 import os
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from eval.core import files
 from eval.core.errors import UserError
 from runners.run.config import Settings, resolve
 from runners.run.run_dir import RunDir, find_runs, now
@@ -153,12 +153,7 @@ def status_lines(root: Path) -> list[dict[str, Any]]:
     rows = []
     for run in find_runs(root):
         info = run.info()
-        last = {}
-        if run.metrics.exists() and (lines := run.metrics.read_text().splitlines()):
-            try:
-                last = json.loads(lines[-1])
-            except ValueError:
-                last = {}  # torn by a kill; the run itself goes on from its checkpoint
+        last = (files.read_lines(run.metrics).rows or [{}])[-1]
         benches = sorted(p.parent.name for p in run.path.glob("eval/*/*/result.json"))
         rows.append({**info, "path": str(run.path), "last": last, "benches": benches})
     if not rows:

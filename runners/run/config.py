@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from eval.benches import chosen
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
@@ -82,6 +83,11 @@ class TrainSettings(_Section):
         """Rollouts per forward and device."""
         return min(self.micro_batch, self.prompts * self.generations // (self.processes * self.updates))
 
+    @property
+    def shards(self) -> int:
+        """Processes that weights, gradients, optimizer and teacher are divided among."""
+        return self.processes if self.sharding == "fsdp2" else 1
+
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
         rollouts, parts = self.prompts * self.generations, self.processes * self.updates
@@ -104,6 +110,16 @@ class Settings(_Section):
     data: DataSettings
     train: TrainSettings
     eval: EvalSettings
+
+    @field_validator("eval")
+    @classmethod
+    def _names_its_benches(cls, settings: EvalSettings) -> EvalSettings:
+        """`all` is spelt out, so that a run says what it is evaluated on; raises UserError for an unknown one."""
+        try:
+            chosen(settings.splits)
+            return settings.model_copy(update={"benches": chosen(settings.benches)})
+        except UserError as error:
+            raise UserError(f"eval.benches or eval.splits: {error}") from None
 
 
 def preset_names() -> list[str]:
@@ -211,15 +227,3 @@ def load(path: Path) -> Settings:
         raise UserError(f"{explain(error, str(path))}; it was not written by this version") from None
     except (OSError, yaml.YAMLError):
         raise UserError(f"{path} cannot be read: choose another folder, or delete the run") from None
-
-
-def differences(a: Settings, b: Settings) -> list[str]:
-    """Dotted keys whose values differ, each as `key: old -> new`."""
-
-    def flat(node: Any, path: str) -> dict[str, Any]:
-        if not isinstance(node, dict) or not node:
-            return {path: node}
-        return {k: v for key, value in node.items() for k, v in flat(value, f"{path}.{key}" if path else key).items()}
-
-    old, new = flat(a.model_dump(mode="json"), ""), flat(b.model_dump(mode="json"), "")
-    return [f"{k}: {old.get(k)} -> {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from eval.core.errors import UserError
 from eval.engines.requests import check_model
-from runners.run.config import ModelSettings
+from runners.run.config import LoraSettings, ModelSettings
 
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
@@ -20,6 +20,13 @@ def locate(name: str) -> str:
         raise UserError("the embedded base model is missing: build it with `cli.py base`")
     check_model(path)
     return path
+
+
+def adapters(lora: LoraSettings) -> Any:
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
 
 
 def load(settings: ModelSettings) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from runners.speed.result import Row
+from runners.speed.report import Row
 
 
 def draw(rows: list[Row], path: Path) -> None:
@@ -17,7 +17,7 @@ def draw(rows: list[Row], path: Path) -> None:
         _speed([r for r in rows if "FLOP bound" in r.figures and r.table != "control"], above)
         _memory([r for r in rows if r.table.endswith("update")], middle)
         _steps([r for r in rows if r.table == "step"], below)
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=130, format="png")
 
 
 def _name(row: Row) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from eval.core.files import write_json
 from eval.core.images import Picture
 from eval.leakage import DETECTORS
 from eval.leakage.detector import Detector
 from eval.pipeline import evaluate as pipeline
 from eval.pipeline import leakage
-from eval.pipeline.results import write_json
 from eval.settings import EvalSettings
 
 ECHO = Detector(
@@ -100,7 +100,7 @@ def test_a_detector_that_came_later_searches_the_stored_replies(
     monkeypatch.setitem(DETECTORS, "gold", gold)
     capsys.readouterr()
     result = pipeline.evaluate("org/model", settings, out)["mmmu"]
-    assert result["leakage"]["gold"]["hits"] == 2
+    assert result["leakage"]["gold"]["found"] == [0, 1]
     assert json.loads((out / "leakage.json").read_text())["gold"]["rate"] == 1.0
     assert "nothing to do" not in capsys.readouterr().out
     pipeline.evaluate("org/model", settings, out)

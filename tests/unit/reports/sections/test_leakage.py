@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,10 +24,13 @@ def test_leakage_rows_pool_seeds_and_show_one_example_a_bench(tmp_path):
     write_eval(write_run(suite, "opsd", 1), 60, CORRECT["opsd"], leaks=10)
     row = row_of(suite, "opsd")
     assert row.rate is not None
-    assert row.rate.mean == pytest.approx((0.12 + 0.04) / 2)
+    assert row.rate.mean == pytest.approx((30 / 322 + 10 / 322) / 2)
     assert row.rate.seeds == 2
-    item_part = (0.12 * 0.88 / 250 + 0.04 * 0.96 / 250) / 2
-    assert row.rate.stderr == pytest.approx(math.sqrt(item_part + 0.0032 / 2))  # variance of .12, .04 is .0032
+    # The first 30 replies leak with one seed, the first 10 with the other: 10 always, 20 once in two.
+    items = np.var([1] * 10 + [0.5] * 20 + [0] * 292, ddof=1) / 322
+    between = np.var([30 / 322, 10 / 322], ddof=1) / 2
+    luck = np.var([1] * 20 + [0] * 302, ddof=1) / 4 / 322  # of the seeds' differences, item by item
+    assert row.rate.stderr == pytest.approx(math.sqrt(items + between - luck))
     assert row.phrases == {"reference answer": 40}
     assert [example.where for example in row.examples] == [
         "OPSD, seed 0, MMMU item mmmu-0",
@@ -67,7 +71,7 @@ def test_detectors_that_nobody_here_knows_are_shown(tmp_path):
     html = page.read_text()
     assert "<h3>Replies that echo a &lt;hint&gt;</h3>" in html
     assert "Looked for &amp; found." in html
-    assert "| OPSD | 12.0 ± 2.1 | 50.0 ± 10.0 |" in (page.parent / "leakage.md").read_text()
+    assert "| OPSD | 9.3 ± 1.6 | 50.0 ± 10.0 |" in (page.parent / "leakage.md").read_text()
     assert "ours,opsd,OPSD,echo,,25,1,0.500000,0.100000" in (page.parent / "leakage.csv").read_text()
     assert (page.parent / "figures/leakage_evaluated_echo.svg").exists()
 

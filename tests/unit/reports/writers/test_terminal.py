@@ -12,6 +12,6 @@ def test_terminal_table_fits_80_columns(suite):
     console.print(terminal_table(suite))
     text = console.export_text()
     assert "60.0±6.3" in text
-    assert "12.0±2.1" in text
+    assert "9.3±1.6" in text
     assert "…" not in text
     assert "MINI benches" in text

@@ -1,0 +1,205 @@
+"""Whole optimizer steps through the real trainers: rollout, scoring, update; ours against stock TRL's."""
+
+import gc
+import io
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
+
+from eval.engines.requests import vision_ids
+from methods import METHODS, Method
+from runners.run.config import resolve
+from runners.run.registry import build_method
+from runners.run.run_dir import RunDir
+from runners.speed import stock
+from runners.speed.cells import Cell, Sizes
+from runners.speed.inputs import FIRST, alternating, problems, processor_for, random_model, twin
+from runners.speed.measure import Ratio, Time, clock, ratio
+from runners.speed.report import Row, Target
+from runners.speed.scoring import relative
+from runners.train.recorder import Recorder
+from runners.train.trainer import BenchTrainer
+from runners.train.trl_config import trl_config
+
+# Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
+LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}
+STOCK, NAIVE = "stock GRPO", "stock GRPO + naive teacher"
+LATER = ", teacher no longer asked"
+PLAIN = ", row by row"  # a method of ours without sharing
+STEP = 2  # the step that is taken again and again: the first one also writes a table of tokens
+
+
+class OneStep(TrainerCallback):  # type: ignore[misc]
+    """Makes `train` take one step, seeded, and times it and its parts, from the first batch to the changed weights."""
+
+    def __init__(self, trainer: Any, device: str, number: int) -> None:
+        self.trainer, self.device, self.number = trainer, device, number
+        self.gradients: dict[str, Tensor] = {}
+        self.keep_gradients = False
+        self.time, self.parts = Time(0, 0), dict[str, float]()
+        self._start, self._spent = Time(0, 0), defaultdict[str, float](float)
+        trainer.add_callback(self)
+        trainer.remove_callback(PrinterCallback)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.global_step = self.number - 1
+        if isinstance(self.trainer, BenchTrainer):
+            self.trainer.teachers.start()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        torch.manual_seed(0)
+        self._spent.clear()
+        self._start = clock(self.device)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.keep_gradients:
+            self.gradients = {n: p.grad.clone() for n, p in self.trainer.model.named_parameters() if p.grad is not None}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if isinstance(self.trainer, BenchTrainer):
+            self.trainer.teachers.after_update(state.global_step)
+        self.time = clock(self.device).since(self._start)
+        rollout, prepared = self._spent["rollout"], self._spent["prepared"]
+        update = self.time.by(self.device) - prepared
+        self.parts = {"rollout": rollout, "score": prepared - rollout, "update": update}
+
+    def watch(self) -> None:
+        """From here on, time the rollouts, and all that makes a batch of them."""
+
+        def timed(part: str) -> Callable[[Callable[[], Any]], Any]:
+            def run(call: Callable[[], Any]) -> Any:
+                start = clock(self.device)
+                out = call()
+                self._spent[part] += clock(self.device).since(start).by(self.device)
+                return out
+
+            return run
+
+        stock.watch(self.trainer, timed("rollout"), timed("prepared"))
+
+    def step(self) -> Time:
+        gc.collect()
+        with redirect_stdout(io.StringIO()):  # the recorder shows a prompt
+            self.trainer.train()
+        return self.time
+
+    def gradients_of(self, cell: Cell, vocabulary: int) -> dict[str, Tensor]:
+        """Of a step whose rollouts are given: what is sampled may turn on the last bit of a logit."""
+        random = torch.Generator().manual_seed(0)
+        given = torch.randint(FIRST, vocabulary, (cell.group * cell.groups, cell.completion), generator=random).tolist()
+        self.keep_gradients = True
+        with stock.sampling(self.trainer, lambda *_, **__: ([list(ids) for ids in given], None)):
+            self.step()
+        self.keep_gradients = False
+        found, self.gradients = self.gradients, {}
+        return found
+
+
+def roles() -> tuple[str, str]:
+    """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
+    built = {name: build_method(name, {}) for name in METHODS}
+    plain = next(name for name, method in built.items() if not method.teachers)
+    return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
+
+
+def _step_without_teacher(method: Method) -> int:
+    """One step after the first in which the method asks no teacher: that one may fall on the teacher's renewal."""
+    rollout = torch.ones(1)
+    return 1 + next(step for step in count(STEP) if not method.asks_teacher(step, rollout).any())
+
+
+def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
+    """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are."""
+    model, processor = random_model(sizes, device), processor_for(cell)
+    (plain, weighed), rows, found = roles(), problems(cell, processor), {}
+    for name in names:
+        method = {STOCK: plain, NAIVE: weighed}.get(name, name.removesuffix(PLAIN).removesuffix(LATER))
+        built = build_method(method, {})
+        number = _step_without_teacher(built) if name.endswith(LATER) else STEP
+        settings = resolve("cpu", method, 0, [
+            f"train.prompts={cell.groups}", f"train.generations={cell.group}", f"train.micro_batch={cell.group}",
+            f"train.max_completion_tokens={cell.completion}", f"train.max_prompt_tokens={cell.prompt}",
+            f"train.steps={number}", "train.learning_rate=0.0",
+        ])  # fmt: skip
+        run, own = RunDir(folder / name.replace(" ", "_")), twin(model)
+        arguments = trl_config(settings, run, vision_ids(own.config))
+        arguments.save_strategy = "no"
+        arguments.generation_kwargs["suppress_tokens"] += [own.generation_config.eos_token_id]  # all reach C tokens
+        shared = {
+            "model": own, "processing_class": processor, "args": arguments, "reward_funcs": [alternating],
+            "train_dataset": rows,
+        }  # fmt: skip
+        if name == STOCK:
+            trainer: Any = GRPOTrainer(**shared)
+        elif name == NAIVE:
+            trainer = stock.NaiveRLSD(**shared, method=built)
+        else:
+            trainer = BenchTrainer(
+                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
+                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN),
+            )  # fmt: skip
+        found[name] = OneStep(trainer, device, number)
+    return found
+
+
+def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
+    """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
+    plain, weighed = roles()
+    alone = {name: name + PLAIN for name in METHODS if name not in (plain, weighed)}
+    reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
+    sides = trainers(cell, sizes, device, folder, [STOCK, NAIVE, *METHODS, weighed + LATER, *alone.values()])
+    given = {name: side.gradients_of(cell, sizes.vocabulary) for name, side in sides.items()}
+    apart = {name: relative(given[name], given[reference[name]]) for name in reference}
+    apart[NAIVE] = apart[weighed]
+    given.clear()
+    if device == "cuda":
+        sides[STOCK].trainer.model.to(torch.bfloat16)
+    timed = {name: side for name, side in sides.items() if not name.endswith(PLAIN)}
+    times: dict[str, list[Time]] = defaultdict(list)
+    parts: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for side in timed.values():
+        side.watch()
+        side.step()  # to warm up
+    for number in range(rounds):
+        for name in list(timed)[:: -1 if number % 2 else 1]:
+            times[name].append(timed[name].step())
+            parts[name].append(timed[name].parts)
+    rows = []
+    for name in timed:
+        if name != STOCK:
+            found = ratio(times[name], times[STOCK], device)
+            figures = _parts(parts[STOCK], "stock") | _parts(parts[name], "ours")
+            figures["tokens/s ours"] = cell.group * cell.groups * cell.completion / found.above
+            targets = _targets(name, cell, found, name == weighed) if aims else ()
+            errors = {"Δ gradient": apart[name]}
+            rows.append(Row("step", f"{name} / {STOCK}; {cell.name}", errors, LIMITS[device], found, figures, targets))
+    extra, what = ratio(times[weighed], times[plain], device), f"{weighed} / our {plain}"
+    aim = (Target(what, extra.median, "<=", 1.2),) if aims else ()
+    equal = {"Δ gradient": max(apart[weighed], apart[plain])}
+    rows.append(Row("step", f"{what}; {cell.name}", equal, LIMITS[device], extra, {}, aim))
+    return rows
+
+
+def _parts(parts: list[dict[str, float]], who: str) -> dict[str, float]:
+    """Median seconds of each part."""
+    middle = len(parts) // 2
+    return {f"{name} {who}": sorted(p[name] for p in parts)[middle] for name in ("rollout", "score", "update")}
+
+
+def _targets(name: str, cell: Cell, found: Ratio, weighed: bool) -> tuple[Target, ...]:
+    """Of a method's step against stock GRPO's; of the one whose credit a teacher weighs more is asked."""
+    if name == NAIVE or name.endswith(LATER):
+        return ()
+    wide = cell.prompt >= cell.completion
+    limit = 1.0
+    if weighed and wide:
+        limit = 0.4 if cell.prompt >= 4 * cell.completion else 0.55
+    return (Target(f"{name} / {STOCK}", found.median, "<=", limit),) if wide or weighed else ()
