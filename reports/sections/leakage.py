@@ -87,7 +87,9 @@ def _row(suite: Suite, method: str, label: str, detector: str) -> LeakageRow:
 def _items(runs: list[Run], detector: str) -> pd.DataFrame | None:
     """What the error of several seeds needs; None for one seed, or where the seeds were asked different benches."""
     asked = {tuple(run.results) for run in runs}
-    found = leakage_items(runs, *asked, detector) if len(runs) > 1 and len(asked) == 1 else None
+    if len(runs) < 2 or len(asked) > 1:
+        return None
+    found = leakage_items(runs, asked.pop(), detector)
     return None if found is None else pooled(found)
 
 

@@ -81,12 +81,11 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, EvalS
     settings = EvalSettings(data="mini", benches=("mmmu",), limit=2)
     identity = pipeline.identity("mmmu", "org/model", settings)
     (work,) = load_work(settings, {"mmmu": identity}, tmp_path, False)
-    with replies.Writer(replies.main_file(work.folder), identity, {"engine": "none"}) as file:
-        for row_id, row in zip(work.ids, work.loaded.rows, strict=True):
-            text = f"The reference answer is {row['answer']}."
-            doc = pipeline.data.doc_hash("mmmu", row)
-            about = {"id": row_id, "sample": 0, "doc_hash": doc, "prompt_hash": "", "tokens": 5, "finish": "stop"}
-            file.append([{**about, "text": text}])
+    for row_id, row in zip(work.ids, work.loaded.rows, strict=True):
+        text = f"The reference answer is {row['answer']}."
+        doc = pipeline.doc_hash("mmmu", row)
+        about = {"id": row_id, "sample": 0, "doc_hash": doc, "prompt_hash": "", "tokens": 5, "finish": "stop"}
+        replies.append(replies.main_file(work.folder), identity, {"engine": "none"}, [{**about, "text": text}])
     pipeline.evaluate("org/model", settings, tmp_path)
     return tmp_path, settings
 
