@@ -196,7 +196,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; default <suite>/report.")] = None,
 ) -> None:
     """Table 2, training dynamics, leakage and what differs between the runs, as one HTML page and files."""
-    from reports.writers.folder import build, terminal_table
+    from reports.writers.folder import build
+    from reports.writers.terminal import terminal_table
 
     page = build(suite, out)
     console.print(terminal_table(suite))
@@ -211,7 +212,8 @@ def demo(
     jobs: Annotated[int, typer.Option(help="Runs at the same time; default one per core, at most 2.")] = 0,
 ) -> None:
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
-    from reports.writers.folder import build, terminal_table
+    from reports.writers.folder import build
+    from reports.writers.terminal import terminal_table
     from runners.launch.sweep import plan, run_jobs
 
     console.print("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
