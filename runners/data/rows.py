@@ -21,8 +21,8 @@ from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, questio
 from eval.core.errors import UserError
 from eval.core.images import flatten
 from runners.data.prompts import MARKER, student_text
-from runners.launch.distributed import rank
 from runners.run.config import DataSettings, Settings
+from runners.run.world import rank
 
 FEATURES = Features(
     {

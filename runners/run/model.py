@@ -5,7 +5,7 @@ from typing import Any
 
 from eval.core.errors import UserError
 from eval.engines.requests import check_model
-from runners.run.config import ModelSettings
+from runners.run.config import LoraSettings, ModelSettings
 
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
@@ -40,3 +40,11 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"cannot load the model {settings.path!r} ({reason}): give a folder, or `embedded`") from None
     return model, processor
+
+
+def adapters(lora: LoraSettings) -> Any:
+    """The settings as peft's configuration."""
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")

@@ -14,6 +14,7 @@ from runners.run import config
 from runners.run.config import Settings
 
 Status = Literal["running", "done", "failed"]
+BASE_RUN = "base"  # the folder of the untrained model's row
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 
 
@@ -121,6 +122,16 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")  # the last line of a killed run may be torn
+
+
+def run_name(method: str) -> str:
+    """The folder of a method: its name with the variant, or the class of an outside file in lower case."""
+    return method.rpartition(":")[2].lower()
+
+
+def run_of(out: Path, suite: str, method: str, seed: int) -> RunDir:
+    """Where the run of a method and a seed lies, whether it is there or not."""
+    return RunDir(out / suite / run_name(method) / f"seed{seed}")
 
 
 def find_runs(root: Path) -> list[RunDir]:

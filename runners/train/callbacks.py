@@ -6,7 +6,7 @@ from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from eval.core.progress import Bar
-from runners.launch.distributed import rank
+from runners.run.world import rank
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]

@@ -16,13 +16,13 @@ from eval.engines.requests import fitting_threads, vision_ids
 from methods import Method
 from runners.data.rewards import accuracy, formatted
 from runners.data.rows import training_rows
-from runners.launch.distributed import rank
 from runners.plan.memory import shards
 from runners.plan.plan import teacher_on_host
 from runners.run.config import Settings, TrainSettings
-from runners.run.model import load, locate
+from runners.run.model import adapters, load, locate
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir, now
+from runners.run.world import rank
 from runners.train.aggregation import LOSSES
 from runners.train.recorder import Recorder, RunCallback
 from runners.train.trainer import BenchTrainer
@@ -170,7 +170,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         args=arguments,
         reward_funcs=list(REWARDS[settings.train.reward]),
         train_dataset=rows,
-        peft_config=_lora(settings),
+        peft_config=adapters(settings.model.lora) if settings.model.lora else None,
         method=method,
         recorder=Recorder(run, processor, settings.train.record_every),
         banned=banned,
@@ -182,13 +182,3 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer
-
-
-def _lora(settings: Settings) -> Any:
-    lora = settings.model.lora
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")

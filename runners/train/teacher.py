@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from methods import Teacher
-from runners.launch.distributed import rank
+from runners.run.world import rank
 from runners.train.weight_swap import copy_of, exchanged, lent, values
 
 
