@@ -64,8 +64,9 @@ def start(
     `forked`: it keeps what this process has imported. `shown`: its standard output stays where this process's goes.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    _word_file(log).unlink(missing_ok=True)
-    changes = {**(environment or {}), WORD_FILE: str(_word_file(log).absolute())}
+    log.write_bytes(b"")  # here, so that it is there however soon the child ends
+    word_file(log).unlink(missing_ok=True)
+    changes = {**(environment or {}), WORD_FILE: str(word_file(log).absolute())}
     work = (module, list(arguments), log, changes, shown)
     if forked:
         process: BaseProcess = multiprocessing.get_context("fork").Process(target=_run, args=work)
@@ -79,7 +80,7 @@ def _run(module: str, arguments: list[str], log: Path, environment: dict[str, st
     """In the child."""
     end_with_parent()
     os.environ.update(environment)
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         for stream in (sys.stderr,) if shown else (sys.stdout, sys.stderr):
             os.dup2(out.fileno(), stream.fileno())
     sys.argv = [module, *arguments]
@@ -115,10 +116,10 @@ def leave_word(error: UserError) -> None:
 def take_word(log: Path) -> str | None:
     """The line that the child with this log has left, if it has; it is taken away."""
     try:
-        word = _word_file(log).read_text().strip()
+        word = word_file(log).read_text().strip()
     except FileNotFoundError:
         return None
-    _word_file(log).unlink()
+    word_file(log).unlink()
     return word
 
 
@@ -128,5 +129,6 @@ def last_line(log: Path) -> str:
     return lines[-1][:300] if lines else "no output"
 
 
-def _word_file(log: Path) -> Path:
+def word_file(log: Path) -> Path:
+    """Where the child with this log leaves its word."""
     return log.with_suffix(".error")

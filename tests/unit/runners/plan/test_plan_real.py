@@ -23,9 +23,10 @@ from runners.plan.model_shape import SHAPES, model_shape, read_config
 from runners.plan.passes import student_passes
 from runners.run.config import Settings, resolve
 from runners.run.model import load
+from runners.run.model import adapters
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.train.run import _lora, build_trainer
+from runners.train.run import build_trainer
 from runners.train.teacher import TeacherWeights
 from tests.unit.runners.plan.test_plan import line, planned
 
@@ -68,7 +69,7 @@ def micro_batch(config: Any, settings: Settings, told: bool = False) -> Rows:
 def adapted(model: Any, settings: Settings) -> Any:
     from peft import get_peft_model
 
-    return get_peft_model(model, _lora(settings)) if settings.model.lora else model
+    return get_peft_model(model, adapters(settings.model.lora)) if settings.model.lora else model
 
 
 @pytest.mark.parametrize("lora", [(), (LORA,)])
