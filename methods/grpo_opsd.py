@@ -5,12 +5,13 @@ advantage: A_t = sg[log P_T - log P_S] + alpha A, the MOPD of MiMo-V2-Flash (arX
            on the sampled tokens this follows the gradient of KL(S || T) and of GRPO at once
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Credit, Rollouts
+from methods.base import Credit, Metric, Rollouts, Tokens
 from methods.functional import masked_mean
 from methods.opsd import OPSD
 
@@ -19,6 +20,7 @@ from methods.opsd import OPSD
 class GRPOPlusOPSD(OPSD):
     name = "grpo_opsd"
     label = "GRPO+OPSD"
+    metrics = {"distil_share": Metric("distillation in the advantage", "nats", "mean |log P_T - log P_S| a token")}
 
     form: Literal["loss", "advantage"] = "loss"
     gamma: float = 0.5  # of the loss form
@@ -44,10 +46,10 @@ class GRPOPlusOPSD(OPSD):
         if self.form == "loss":
             # The clipped surrogate is linear in the advantage, so scaling one scales the other.
             return Credit((1 - self.gamma) * rollouts.advantages_B)
-        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
-        delta_BT = (rollouts.teacher_BT - rollouts.student_BT) * rollouts.mask_BT
+        assert rollouts.student_BT is not None
+        delta_BT = (rollouts.teacher["reference"] - rollouts.student_BT) * rollouts.mask_BT
         mixed_BT = (delta_BT + self.alpha * rollouts.advantages_B[:, None]) * rollouts.mask_BT
         return Credit(mixed_BT, {"distil_share": masked_mean(delta_BT.abs(), rollouts.mask_BT)})
 
-    def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
-        return self.gamma * super().distill(student_NV, teacher_NV)
+    def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
+        return self.gamma * super().distill(student_NV, teachers, tokens)

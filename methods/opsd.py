@@ -6,14 +6,15 @@ D is a divergence over the vocabulary. The sampled-token estimator that the rele
 log P_T - log P_S with the gradient through log P_S, has zero expected gradient and is not offered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Method, Privilege, Sibling, Task, Teacher
+from methods.base import Context, Method, Sibling, Task, Teacher, Tokens
 from methods.functional import Support, divergence
+from methods.words import context
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class OPSD(Method):
     told: Literal["solution", "own_words", "answer"] = "solution"  # the answer where the data has no worked solution
 
     @property
-    def teacher(self) -> Teacher:
-        return Teacher(self.weights)
+    def teachers(self) -> Mapping[str, Teacher]:
+        return {"reference": Teacher(self.weights)}
 
     @property
     def policy_gradient(self) -> bool:
@@ -41,12 +42,13 @@ class OPSD(Method):
     def distils(self) -> bool:
         return True
 
-    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
+    def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         if self.told != "answer" and task.solution:
-            return Privilege(self.told, task.solution)
-        return Privilege("answer", task.answer)
+            return {"reference": context(self.told, task.solution)}
+        return {"reference": context("answer", task.answer)}
 
-    def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
+    def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
+        teacher_NV = teachers["reference"]
         return divergence(
             student_NV, teacher_NV, self.beta, clip=self.clip, support=self.support, k=self.topk, tail=self.tail
         )

@@ -6,20 +6,26 @@
 A_t takes the place of A in the clipped surrogate; Eq. 16, which has no policy ratio, is in no released code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from methods.base import Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
+from methods.base import Context, Credit, Method, Metric, Rollouts, Sibling, Task, Teacher
 from methods.functional import linear_decay, masked_mean
+from methods.words import context
 
 
 @dataclass(frozen=True)
 class RLSD(Method):
     name = "rlsd"
     label = "RLSD"
+    metrics = {
+        "lambda": Metric("λ", "", "share of the teacher's weight in the advantage"),
+        "clip_rate": Metric("clipped weights", "share", "tokens whose weight left 1 ± ε"),
+        "weight_mean": Metric("mean weight", "", "before clipping"),
+    }
 
     mix: float = 0.5  # lambda before the first step
     decay: int = 50  # lambda is 0 from this step on
@@ -27,8 +33,8 @@ class RLSD(Method):
     sync: int = 10  # steps between copies of the policy into the teacher
 
     @property
-    def teacher(self) -> Teacher:
-        return Teacher("snapshot", every=self.sync)
+    def teachers(self) -> Mapping[str, Teacher]:
+        return {"answer": Teacher("snapshot", every=self.sync)}
 
     @property
     def credit_uses_teacher(self) -> bool:
@@ -41,15 +47,15 @@ class RLSD(Method):
     def asks_teacher(self, step: int, advantages_B: Tensor) -> Tensor:
         return advantages_B.ne(0) & (linear_decay(self.mix, self.decay, step) > 0)
 
-    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
-        return Privilege("answer", task.answer)
+    def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
+        return {"answer": context("answer", task.answer)}
 
     def credit(self, rollouts: Rollouts) -> Credit:
         mix = linear_decay(self.mix, self.decay, rollouts.step)
-        if rollouts.student_BT is None or rollouts.teacher_BT is None:
+        if rollouts.student_BT is None:
             return Credit(rollouts.advantages_B, {"lambda": mix})
         advantage_B1 = rollouts.advantages_B[:, None]
-        delta_BT = rollouts.teacher_BT - rollouts.student_BT
+        delta_BT = rollouts.teacher["answer"] - rollouts.student_BT
         weight_BT = torch.exp(advantage_B1.sign() * delta_BT)
         clipped_BT = weight_BT.clamp(1 - self.clip, 1 + self.clip)
         mixed_BT = (1 - mix) + mix * clipped_BT

@@ -3,14 +3,15 @@
 Rewards act only through the choice of that rollout. Rollouts without one contribute zero and stay in the denominator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Method, Privilege, Sibling, Task, Teacher
+from methods.base import Context, Method, Sibling, Task, Teacher, Tokens
 from methods.functional import divergence
+from methods.words import context
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class SDPO(Method):
     demonstration: Literal["first", "shortest"] = "first"
 
     @property
-    def teacher(self) -> Teacher:
-        return Teacher("live") if self.rate is None else Teacher("ema", rate=self.rate)
+    def teachers(self) -> Mapping[str, Teacher]:
+        return {"sibling": Teacher("live") if self.rate is None else Teacher("ema", rate=self.rate)}
 
     @property
     def policy_gradient(self) -> bool:
@@ -43,15 +44,16 @@ class SDPO(Method):
     def importance_clip(self) -> float | None:
         return self.importance
 
-    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
+    def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         right = [s.text for i, s in enumerate(group) if s.reward >= self.success and self._may_show(i, own)]
         if self.demonstration == "first":
-            return Privilege("sibling", right[0]) if right else None
+            return {"sibling": context("sibling", right[0])} if right else {}
         wrong = [s.text for s in group if s.reward < self.success]
-        return Privilege("sibling_and_failure", min(right, key=len, default=""), min(wrong, key=len, default=""))
+        shown, failed = (min(texts, key=len, default="") for texts in (right, wrong))
+        return {"sibling": context("sibling_and_failure", shown, failed)}
 
     def _may_show(self, i: int, own: int) -> bool:
         return self.demonstration == "shortest" or i != own
 
-    def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
-        return divergence(student_NV, teacher_NV, self.alpha, support="student", k=self.topk)
+    def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
+        return divergence(student_NV, teachers["sibling"], self.alpha, support="student", k=self.topk)

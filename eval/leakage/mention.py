@@ -5,56 +5,45 @@ for phrases that name such a text. It is a regular expression: it sees what is s
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from math import sqrt
 from typing import NamedTuple
 
-# What somebody gave the model: "the reference answer", "provided solution", "known result" …
-_GIVEN = (
-    r"(?:reference|given|provided|known|supplied|official|ground[- ]truth|gold|golden|expected|model|sample|hidden)"
-)
-_TEXT = r"(?:answers?|solutions?|explanations?|rationales?|answer[- ]key)"
-# "answer" must end the noun phrase: a "given answer choice" or "provided answer options" stand in the prompt.
-_NOT_OPTIONS = r"(?![- ]?(?:choices?|options?|format|template|space|box|sheet|field|line|set\b))"
-_SAYS = r"(?:gives?|says?|states?|shows?|tells?|yields?|indicates?|confirms?|uses?|has)\b"
-_MENTION = re.compile(
-    rf"""
-      \b{_GIVEN}\ (?:correct\ |final\ )?{_TEXT}\b{_NOT_OPTIONS}
-    | \b(?:correct|right|true)\ solution\ (?:{_SAYS}|is\ given|was\ given|is\ provided)
-    | \b(?:correct|right|true)\ answer\ (?:{_SAYS}|(?:is|was)\ (?:given|provided|known|stated)\b)
-    | \banswer\ key\b
-    | \bground[- ]truth\b(?!\ {_TEXT})
-    | \b(?:answer|solution)\ (?:(?:that\ )?(?:is|was|has\ been)\ )?(?:given|provided|supplied)
-        \ (?:to\ (?:me|us)|above|in\ the\ prompt|as\ (?:a\ )?reference)\b
-    | \b(?:according\ to|based\ on|consistent\ with|matches|match|agrees\ with)
-        \ the\ (?:reference|provided|given)\b(?=\s*(?:[.,;:!)]|$))
-    | \bthe\ reference\ (?:{_SAYS}|is\ (?:correct|right|\d))
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-# Ordinary mathematics and prose that a pattern above would catch.
-_INNOCENT = re.compile(
-    r"\b(?:reference (?:angle|frame|point|line|triangle|axis|level)|frames? of reference|given that"
-    r"|(?:no|without (?:a|the|any)|any|an?) (?:known|expected|given|provided) (?:answers?|solutions?)"
-    r"|(?:sample|model|known|given|supplied|provided|hidden|expected) solutions? (?:of|to) the"
-    r" (?:equation|system|inequality)"
-    r"|(?:sample|given|supplied|provided) solutions? (?:contains?|has|is made|of \w+ acid|concentration|volume))\b",
-    re.IGNORECASE,
-)
+from eval.leakage.mention_en import ENGLISH
+from eval.leakage.mention_fr import FRENCH
+from eval.leakage.mention_zh import CHINESE, TRADITIONAL
+from eval.leakage.patterns import Patterns
+
+LANGUAGES = (ENGLISH, CHINESE, FRENCH)
+_SENTENCE_END = re.compile(r"(?<=[.!?;]) |(?<=[。！？；])")
 
 
 def mentions(reply: str) -> list[str]:
-    """The phrases of a reply that speak of an unseen reference, in order, lower case; empty for a clean reply."""
-    if (
-        "answer" not in (lower := reply.lower())
-        and "solution" not in lower
-        and "refer" not in lower
-        and "truth" not in lower
-    ):
-        return []
-    kept = _INNOCENT.sub(" ", " ".join(lower.split()))
-    return [m[0] for m in _MENTION.finditer(kept)]
+    """The phrases of a reply that speak of an unseen reference, lower case, in order within each language.
+
+    Empty for a clean reply. The language need not be known: each one's phrases are looked for.
+    """
+    text = reply.lower()
+    if not text.isascii():  # one spelling of accents, apostrophes and characters
+        text = unicodedata.normalize("NFC", text).replace("’", "'").translate(TRADITIONAL)
+    found: list[str] = []
+    for language in LANGUAGES:
+        if _has_cues(text, language):
+            kept = language.innocent.sub(" ", _suspect(text, language))
+            found += [m[0] for m in language.mention.finditer(kept)]
+    return found
+
+
+def _has_cues(text: str, language: Patterns) -> bool:
+    return all(any(cue in text for cue in group) for group in language.cues)
+
+
+def _suspect(text: str, language: Patterns) -> str:
+    """The sentences that have cues, and always the first, to whose place some phrases are bound."""
+    first, *rest = _SENTENCE_END.split(" ".join(text.split()))
+    return " ".join([first, *(sentence for sentence in rest if _has_cues(sentence, language))])
 
 
 class Rate(NamedTuple):

@@ -1,27 +1,13 @@
-"""What the student is asked and what the teacher is told: every template of training in one place.
+"""What the student is asked, and how what a teacher is told follows it in the same user turn.
 
-The teacher sees the student's prompt with the privileged text after it, inside the same user turn, and scores
-the same completion. Only text is added, so the student's pictures serve both.
+The teacher scores the same completion. The words are the method's: methods/words.py.
 """
 
 from typing import Any
 
-from methods import Privilege
+from methods import Context
 
 INSTRUCTION = "Reason step by step and put the final answer in \\boxed{}."
-
-# OPSD's first release and RLSD invite to understand the reference and go one's own way; OPSD's later release forbids
-# to copy it (`own_words`); SDPO shows a successful rollout of the same group (`sibling`), and the RLSD authors' variant
-# of it a failed one as well.
-PRIVILEGE = {
-    "answer": "Reference answer: {text}\nUse it to check the reasoning, but solve the problem in your own words.",
-    "solution": "Correct solution:\n{text}\n\nUse it to check the reasoning, but solve the problem in your own words.",
-    "own_words": (
-        "Correct solution:\n{text}\n\nDo not copy, rephrase or mention it: solve the problem in your own words."
-    ),
-    "sibling": "Correct solution:\n{text}\n\nSolve the problem correctly.",
-    "sibling_and_failure": "Correct solution:\n{text}\n\nWrong solution:\n{failure}\n\nSolve the problem correctly.",
-}
 
 MARKER = "<image>"  # where a data set's question places a picture
 Message = dict[str, Any]
@@ -31,10 +17,9 @@ def student_text(question: str) -> str:
     return f"{question}\n{INSTRUCTION}"
 
 
-def told_text(student: str, told: Privilege) -> str:
-    """The student's user turn with the privileged text appended; what it says of pictures places none."""
-    text, failure = (t.replace(MARKER, "image") for t in (told.text, told.failure))
-    return f"{student}\n\n{PRIVILEGE[told.kind].format(text=text, failure=failure)}"
+def told_text(student: str, told: Context) -> str:
+    """The student's user turn with the privileged words after it; what they say of pictures places none."""
+    return f"{student}\n\n{told.words.replace(MARKER, 'image')}" if told.words else student
 
 
 def content(text: str, images: int) -> list[Message]:

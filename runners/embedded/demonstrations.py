@@ -13,10 +13,10 @@ from eval.tasks.mathvista import utils as mathvista
 from eval.tasks.mmmu import utils as mmmu
 from eval.tasks.wemath import utils as wemath
 from eval.tasks.zerobench import utils as zerobench
-from methods import Privilege, PrivilegeKind
+from methods.words import context
 from runners.data.prompts import student_text, told_text
 
-SOLUTIONS: tuple[PrivilegeKind, ...] = ("solution", "own_words", "sibling", "sibling_and_failure")
+SOLUTIONS = ("solution", "own_words", "sibling", "sibling_and_failure")
 SLIP = 0.28  # with three to six numbers a chain is right about one time in three
 BENCH_PROMPTS = {
     "mmmu": mmmu,
@@ -35,9 +35,9 @@ class Example(NamedTuple):
     problem: Problem
 
 
-def told_example(rng: random.Random, problem: Problem, kind: PrivilegeKind) -> Example:
+def told_example(rng: random.Random, problem: Problem, kind: str) -> Example:
     right, wrong = problem.demonstrate().text, problem.demonstrate(2 * SLIP, rng).text
-    told = Privilege(kind, problem.answer if kind == "answer" else right, wrong)
+    told = context(kind, problem.answer if kind == "answer" else right, wrong)
     text = told_text(student_text(question_text(problem)), told)
     aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
     return Example(text, (aloud if rng.random() < 0.5 else "") + right, problem)

@@ -4,7 +4,7 @@ A divergence's gradient is formed in the forward pass, where both logits are at 
 (student, teacher, hidden states, head), nothing computed twice and no logits kept.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,17 @@ CACHED = 1 << 20  # logits that a CPU works on at once: larger tensors leave its
 WORTH = 128  # tokens for which a CPU reads a large head once
 
 
+class States(NamedTuple):
+    """What a model says of N tokens: the hidden states (N, D) that predict them, and its head."""
+
+    hidden_ND: Tensor
+    head: Head
+
+
+# (student's logits (n, V), each teacher's (n, V), which of the N tokens) -> (n,)
+Distill = Callable[[Tensor, Mapping[str, Tensor], slice], Tensor]
+
+
 class Divergence(NamedTuple):
     """Of N tokens; only `loss` carries a gradient. The rest is float32, or float64 where the hidden states are."""
 
@@ -24,59 +35,63 @@ class Divergence(NamedTuple):
     divergence_N: Tensor
     entropy_N: Tensor  # of the student
     student_N: Tensor  # log-probability of the sampled token under the student
-    teacher_N: Tensor  # and under the teacher
+    teacher: Mapping[str, Tensor]  # and by its name (N,) under each teacher
 
 
 def distil(
     hidden_ND: Tensor,
     head: Head,
-    teacher_ND: Tensor,
-    teacher_head: Head,
+    teachers: Mapping[str, States],
     ids_N: Tensor,
     temperature: float,
-    distill: Callable[[Tensor, Tensor], Tensor],
+    distill: Distill,
     coefficient: Callable[[Tensor, slice], Tensor],
 ) -> Divergence:
-    """Sum over the tokens of coefficient x distill(student's logits, teacher's logits), in nats.
+    """Sum over the tokens of coefficient x distill(student's logits, teachers' logits), in nats.
 
-    `distill` is a method's: two (n, V) -> (n,), gradient through the first alone. `coefficient(log-probabilities of
+    `distill` is a method's, with gradient through the student's logits alone. `coefficient(log-probabilities of
     the sampled tokens (n,), which of the N tokens)` gives (n,); no gradient goes through it. One backward pass through
     the loss is all there is: it turns the gradients into their multiples in place, and a second one raises.
     """
     dtype = _compute_dtype(hidden_ND)
     wanted = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden_ND, *head)]
-    gradient, teacher_head = _Gradient(hidden_ND, head, dtype, wanted), _cast(teacher_head, dtype)
+    gradient = _Gradient(hidden_ND, head, dtype, wanted)
+    heads = {name: _cast(states.head, dtype) for name, states in teachers.items()}
 
-    def compare(where: slice, student_NV: Tensor, teacher_NV: Tensor) -> tuple[Tensor, ...]:
+    def compare(where: slice, student_NV: Tensor, said: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Of some tokens; turns the student's logits into the loss's gradient."""
         student_N, entropy_N, _ = _statistics(student_NV, ids_N[where])
-        teacher_N = _chosen(teacher_NV, ids_N[where])
+        chosen = [_chosen(teacher_NV, ids_N[where]) for teacher_NV in said.values()]
         weight_N = coefficient(student_N, where)
         with torch.set_grad_enabled(any(wanted)):
             leaf_NV = student_NV.detach().requires_grad_(any(wanted))
-            divergence_N = distill(leaf_NV, teacher_NV)
+            divergence_N = distill(leaf_NV, said, where)
         if any(wanted):
             # The logits were divided by the temperature.
             upstream_N = (weight_N / temperature).to(divergence_N.dtype)
             (dlogits_NV,) = torch.autograd.grad(divergence_N, leaf_NV, upstream_N)
             student_NV.copy_(dlogits_NV)
         divergence_N = divergence_N.detach()
-        return weight_N * divergence_N, divergence_N, entropy_N, student_N, teacher_N
+        return weight_N * divergence_N, divergence_N, entropy_N, student_N, *chosen
 
     parts = []
     with torch.no_grad():
-        for chunk in _slices(0, len(ids_N), head.chunk):
+        for chunk in _slices(0, len(ids_N), max(1, head.chunk // len(teachers))):
             student_NV = gradient.head(gradient.hidden_ND[chunk], temperature)
-            teacher_NV = teacher_head(teacher_ND[chunk].to(dtype), temperature)
+            logits = {
+                name: heads[name](states.hidden_ND[chunk].to(dtype), temperature) for name, states in teachers.items()
+            }
             for where, rows in _blocks(chunk, student_NV):
-                parts.append(compare(where, student_NV[rows], teacher_NV[rows]))
+                parts.append(compare(where, student_NV[rows], {name: x_NV[rows] for name, x_NV in logits.items()}))
             if any(wanted):
                 gradient.add(chunk, student_NV)
-        weighted_N, *rest = (torch.cat(column) for column in zip(*parts, strict=True))
+        weighted_N, divergence_N, entropy_N, student_N, *by_teacher = (
+            torch.cat(column) for column in zip(*parts, strict=True)
+        )
         loss = weighted_N.sum()
     if any(wanted):
         loss = _KnownGradient.apply(loss, hidden_ND, *head, *gradient.result())
-    return Divergence(loss, *rest)
+    return Divergence(loss, divergence_N, entropy_N, student_N, dict(zip(teachers, by_teacher, strict=True)))
 
 
 def sampled(hidden_ND: Tensor, head: Head, ids_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ states that predict a completion token leave the model.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from methods.functional import importance_ratio
 from runners.forward.batch import Rows, together
-from runners.forward.chunked_head import distil, log_probs, sampled
+from runners.forward.chunked_head import Distill, States, distil, log_probs, sampled
 from runners.forward.hidden_states import Layouts
 from runners.forward.lm_head import Head
 from runners.forward.split_group import SplitGroup
@@ -44,15 +44,6 @@ def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
     model.forward = MethodType(with_hidden, model)  # type: ignore[method-assign]
 
 
-class Told(NamedTuple):
-    """What the teacher says of the same completions: hidden states (N, D), its head, and how the student's logits are
-    held against the teacher's."""
-
-    hidden_ND: Tensor
-    head: Head
-    distill: Callable[[Tensor, Tensor], Tensor]
-
-
 class Scores(NamedTuple):
     """Of each completion token, (B, T), 0 on padding. Only `logp_BT` and `loss` carry a gradient."""
 
@@ -60,7 +51,7 @@ class Scores(NamedTuple):
     entropy_BT: Tensor  # of the student
     loss: Tensor | None = None  # sum of coefficient x divergence; the rest of what a teacher adds:
     divergence_BT: Tensor | None = None
-    teacher_BT: Tensor | None = None  # log-probability of the sampled token
+    teacher: Mapping[str, Tensor] | None = None  # log-probability of the sampled token under each
 
 
 @torch.no_grad()
@@ -73,19 +64,26 @@ def token_log_probs(model: nn.Module, rows: Rows, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def told_states(model: nn.Module, rows: Rows, distill: Callable[[Tensor, Tensor], Tensor], copy_head: bool) -> Told:
+def token_entropies(model: nn.Module, rows: Rows, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probabilities as above, and entropies (B, T) in nats of the distributions they were drawn from."""
+    mask_BT = rows.completion_mask_BT.bool()
+    ids_N = rows.completion_BT[mask_BT]
+    both = model(rows=rows, then=lambda hidden_ND, head: sampled(hidden_ND, head, ids_N, temperature))
+    return _spread(both[0], mask_BT), _spread(both[1], mask_BT)
+
+
+@torch.no_grad()
+def teacher_states(model: nn.Module, rows: Rows, copy_head: bool) -> States:
     """What a teacher says of `rows`; with a copy of its head where the weights are about to change in place."""
-    told: Told = model(rows=rows, then=lambda hidden_ND, head: Told(hidden_ND, head.frozen(copy_head), distill))
-    return told
+    states: States = model(rows=rows, then=lambda hidden_ND, head: States(hidden_ND, head.frozen(copy_head)))
+    return states
 
 
-def told_parts(
-    model: nn.Module, parts: list[Rows], distill: Callable[[Tensor, Tensor], Tensor], copy_head: bool
-) -> list[Told]:
+def states_of_parts(model: nn.Module, parts: list[Rows], copy_head: bool) -> list[States]:
     """What a teacher says of several micro-batches, in one pass."""
-    told = told_states(model, together(parts), distill, copy_head)
+    states = teacher_states(model, together(parts), copy_head)
     tokens = [int(rows.completion_mask_BT.sum()) for rows in parts]
-    return [told._replace(hidden_ND=hidden_ND) for hidden_ND in told.hidden_ND.split(tokens)]
+    return [states._replace(hidden_ND=hidden_ND) for hidden_ND in states.hidden_ND.split(tokens)]
 
 
 def weighed(weight_N: Tensor, old_N: Tensor | None, clip: float | None) -> Callable[[Tensor, slice], Tensor]:
@@ -104,16 +102,17 @@ def student_scores(
     model: nn.Module,
     rows: Rows,
     temperature: float,
-    told: Told | None = None,
+    teachers: Mapping[str, States] | None = None,
+    distill: Distill | None = None,
     coefficient: Callable[[Tensor, slice], Tensor] | None = None,
     policy: bool = True,
     group: SplitGroup | None = None,
 ) -> Scores:
     """One forward pass of the student on `rows`.
 
-    `coefficient(log-probabilities, which tokens)` multiplies each token's divergence from what was `told`, in the
-    order of the rows. Without `policy` nobody asks for a gradient of the log-probabilities. `group`: which `rows` are
-    the next part of.
+    `coefficient(log-probabilities, which tokens)` multiplies what `distill` says of each token's distance from the
+    `teachers`, in the order of the rows. Without `policy` nobody asks for a gradient of the log-probabilities. `group`:
+    which `rows` are the next part of.
     """
     mask_BT = rows.completion_mask_BT.bool()
     ids_N = rows.completion_BT[mask_BT]
@@ -122,12 +121,14 @@ def student_scores(
         return _spread(values_N, mask_BT)
 
     def score(hidden_ND: Tensor, head: Head) -> Scores:
-        if told is None:
-            return Scores(*(spread(x) for x in sampled(hidden_ND, head, ids_N, temperature)))
-        assert coefficient is not None
-        out = distil(hidden_ND, head, told.hidden_ND, told.head, ids_N, temperature, told.distill, coefficient)
+        if teachers is None:
+            logp_N, entropy_N = sampled(hidden_ND, head, ids_N, temperature)
+            return Scores(spread(logp_N), spread(entropy_N))
+        assert distill is not None and coefficient is not None
+        out = distil(hidden_ND, head, teachers, ids_N, temperature, distill, coefficient)
         logp_N = sampled(hidden_ND, head, ids_N, temperature)[0] if policy else out.student_N
-        return Scores(spread(logp_N), spread(out.entropy_N), out.loss, spread(out.divergence_N), spread(out.teacher_N))
+        teacher = {name: spread(teacher_N) for name, teacher_N in out.teacher.items()}
+        return Scores(spread(logp_N), spread(out.entropy_N), out.loss, spread(out.divergence_N), teacher)
 
     scores: Scores = model(rows=rows, then=score, **({} if group is None else {"group": group}))
     return scores

@@ -97,10 +97,10 @@ def shards(settings: Settings) -> int:
 
 def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
     """Bytes, over all shards, of the teacher's copy of the trained weights; 0 where the teacher needs none."""
-    kind = method.teacher.kind
-    if kind in ("none", "live") or (kind == "initial" and settings.model.lora is not None):
-        return 0
-    return shape.trained * (4 if kind == "ema" else trained_bytes(settings))
+    kinds = [spec.kind for spec in set(method.teachers.values()) if spec.kind not in ("live", "external")]
+    if settings.model.lora is not None:
+        kinds = [kind for kind in kinds if kind != "initial"]
+    return sum(shape.trained * (4 if kind == "ema" else trained_bytes(settings)) for kind in kinds)
 
 
 def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:

@@ -99,7 +99,7 @@ def told_of_group(settings: Settings, method: Method) -> Sequence[Hashable]:
     """What each rollout of a group is told where that differs most, tried with none to all of them successful."""
     size, task = settings.train.generations, Task("1", "a solution")
     groups = [[Sibling(str(i), float(i < right)) for i in range(size)] for right in range(size + 1)]
-    tried = [[method.privilege(task, group, own) for own in range(size)] for group in groups]
+    tried = [[tuple(method.contexts(task, group, own).items()) for own in range(size)] for group in groups]
     return max(tried, key=lambda told: len(set(told)))
 
 

@@ -1,12 +1,13 @@
 """What a run would do, before anybody rents a GPU for it: batches, memory, work, the teacher, the command."""
 
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from eval.core.errors import UserError
-from methods import Method, Sibling, Task
+from methods import Context, Method, Sibling, Task, Teacher
 from runners.launch.distributed import ROOT, launch_file
 from runners.plan.memory import GIB, Memory, memory, rollouts_per_gpu, shards, teacher_copy, trained_bytes
 from runners.plan.model_shape import ModelShape, model_shape
@@ -89,20 +90,35 @@ def data_rows(settings: Settings) -> int | None:
     return DATA_ROWS.get(source)
 
 
-def privilege_kind(method: Method) -> str | None:
-    """What the teacher is told about a failed rollout whose group has a success and whose problem has a solution."""
-    group = [Sibling("wrong", 0.0), Sibling("right", 1.0)]
-    told = method.privilege(Task("1", "a solution"), group, 0)
-    return None if told is None else told.kind
+# As long as a completion, where a teacher's words show them.
+TEXTS = {"<solution>": "the worked solution", "<right>": "a right sibling", "<wrong>": "a wrong sibling"}
+
+
+def contexts_tried(method: Method) -> Mapping[str, Context]:
+    """What the teachers are told about a failed rollout whose group has a success and whose problem has a solution."""
+    group = [Sibling("<wrong>", 0.0), Sibling("<right>", 1.0)]
+    return method.contexts(Task("<answer>", "<solution>"), group, 0)
 
 
 def told_tokens(settings: Settings, method: Method) -> int:
-    """Tokens by which the told prompt is longer at most: nothing worth counting for an answer, a completion each for
+    """Tokens by which a told prompt is longer at most: nothing worth counting for an answer, a completion each for
     a solution, a successful and a failed rollout."""
-    kind = None if method.teacher.kind == "none" else privilege_kind(method)
-    if kind in (None, "answer"):
-        return 0
-    return settings.train.max_completion_tokens * (2 if kind == "sibling_and_failure" else 1)
+    found = [sum(text in context.words for text in TEXTS) for context in contexts_tried(method).values()]
+    return settings.train.max_completion_tokens * max(found, default=0)
+
+
+def told_words(method: Method) -> str:
+    """Of each context, what its words show."""
+    shown = {"<answer>": "the answer", **TEXTS}
+    said = {
+        name: " and ".join(words for text, words in shown.items() if text in context.words) or "nothing"
+        for name, context in contexts_tried(method).items()
+    }
+    if len(said) == 1:
+        return f"it is told: {next(iter(said.values()))}"
+    return (
+        "; ".join(f"{name} is told: {words}" for name, words in said.items()) or "what it is told depends on the group"
+    )
 
 
 def teacher_on_host(settings: Settings, method: Method, gpu: float | None) -> bool:
@@ -116,26 +132,28 @@ def teacher_on_host(settings: Settings, method: Method, gpu: float | None) -> bo
 
 
 def teacher_words(settings: Settings, method: Method, shape: ModelShape, held: Memory) -> str:
-    spec, copy = method.teacher, teacher_copy(settings, method, shape)
-    if spec.kind == "none":
+    copy = teacher_copy(settings, method, shape)
+    if not method.teachers:
         return "none: rewards alone decide"
-    weights = {
-        "initial": "the model before training, never renewed",
-        "live": "the policy itself, at every step",
-        "snapshot": f"a copy of what is trained, renewed at the end of each {spec.every}th step",
-        "ema": f"an average in float32: after each step {1 - spec.rate:g} of it + {spec.rate:g} of the policy",
-    }[spec.kind]
-    if spec.kind == "initial" and settings.model.lora is not None:
-        weights += " (the adapter is switched off)"
+    weights = " and ".join(dict.fromkeys(_weights(settings, spec) for spec in method.teachers.values()))
     size = "no copy in memory"
     if held.host:
         # torch rounds every pinned tensor up to a power of two.
         size = f"{held.host / GIB:.3g} GiB, at most twice that once pinned, of host memory in each process"
     elif copy:
         size = f"{copy / GIB:.3g} GiB" + (f", divided among {shards(settings)} GPUs" if shards(settings) > 1 else "")
-    kind = privilege_kind(method)
-    told = f"it is told: {kind.replace('_', ' ')}" if kind else "what it is told depends on the group"
-    return f"{weights}; {size}; {told}"
+    return f"{weights}; {size}; {told_words(method)}"
+
+
+def _weights(settings: Settings, spec: Teacher) -> str:
+    return {
+        "initial": "the model before training, never renewed"
+        + (" (the adapter is switched off)" if settings.model.lora is not None else ""),
+        "live": "the policy itself, at every step",
+        "snapshot": f"a copy of what is trained, renewed at the end of each {spec.every}th step",
+        "ema": f"an average in float32: after each step {1 - spec.rate:g} of it + {spec.rate:g} of the policy",
+        "external": f"another model, {settings.model.teacher}: its memory is not counted here",
+    }[spec.kind]
 
 
 def notes(settings: Settings, shape: ModelShape) -> list[str]:

@@ -31,6 +31,7 @@ class ModelSettings(_Section):
     attention: str
     lora: LoraSettings | None = None
     max_pixels: PositiveInt | None = None
+    teacher: str | None = None  # of methods with an external one: a folder or hub id with the same tokens
 
 
 class DataSettings(_Section):

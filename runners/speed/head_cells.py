@@ -1,6 +1,6 @@
 """Losses over the whole vocabulary: ours, TRL's chunked kernel, and logits that are kept; and TRL's SDPO on text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,9 +14,9 @@ from trl.experimental.sdpo.sdpo_trainer import SDPOTrainer
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
 from methods.functional import divergence
-from runners.forward.chunked_head import distil
+from runners.forward.chunked_head import States, distil
 from runners.forward.lm_head import Head
-from runners.forward.logprobs import expose_hidden_states, student_scores, told_states
+from runners.forward.logprobs import expose_hidden_states, student_scores, teacher_states
 from runners.speed.cells import FIRST, Cell, ModelShape, batch, random_model, twin
 from runners.speed.measure import Ratio, interleaved, peak, ratio
 from runners.speed.result import Row, Target
@@ -62,8 +62,8 @@ def head_steps(cell: HeadCell, device: str) -> tuple[dict[str, Step], Step]:
 
     def ours() -> Tensor:
         return distil(
-            hidden_ND, Head(weight_VD, None), teacher_ND, Head(teacher_VD, None), ids_N, 1.0,
-            lambda student_NV, teacher_NV: divergence(student_NV, teacher_NV, beta),
+            hidden_ND, Head(weight_VD, None), {"told": States(teacher_ND, Head(teacher_VD, None))}, ids_N, 1.0,
+            lambda student_NV, teachers, _: divergence(student_NV, teachers["told"], beta),
             lambda _, where: coefficient_N[where],
         ).loss  # fmt: skip
 
@@ -143,8 +143,11 @@ def sdpo(cell: Cell, shape: ModelShape, device: str, rounds: int) -> Row:
         return loss
 
     def our_loss() -> Tensor:
-        teacher = told_states(ours, told, lambda s_NV, t_NV: divergence(s_NV, t_NV, 0.5), copy_head=False)
-        loss = student_scores(ours, rows, 1.0, teacher, lambda _, where: weight_N[where], policy=False).loss
+        def distill(student_NV: Tensor, teachers: Mapping[str, Tensor], _: slice) -> Tensor:
+            return divergence(student_NV, teachers["told"], 0.5)
+
+        states = {"told": teacher_states(ours, told, copy_head=False)}
+        loss = student_scores(ours, rows, 1.0, states, distill, lambda _, where: weight_N[where], policy=False).loss
         assert loss is not None
         return loss
 

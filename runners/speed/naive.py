@@ -8,8 +8,8 @@ from trl import GRPOTrainer
 
 from methods import Method, Rollouts
 from runners.forward.batch import Rows
-from runners.train.privilege import privileges, teacher_inputs, told_prompts, turn
-from runners.train.trl_batch import student_rows, teacher_rows
+from runners.train.contexts import context_rows, contexts_of, inputs_of, prompts_of, turn
+from runners.train.trl_batch import student_rows
 
 
 class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
@@ -21,17 +21,18 @@ class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
         self.method = method
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"])} for e in inputs]
+        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
         batch: dict[str, Any] = super()._generate_and_score_completions(asked)
-        told = privileges(self.method, inputs, [], 0, self.num_generations)
-        ids, _, fields = self._tokenize_prompts(told_prompts(inputs, told))
-        batch |= teacher_inputs(ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+        told, (name,) = contexts_of(self.method, inputs, [], 0, self.num_generations), self.method.teachers
+        ids, _, fields = self._tokenize_prompts(prompts_of(name, inputs, told))
+        read = inputs_of(name, inputs, told, ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
         advantages_B = batch["advantages"]
-        scores = [self._scored(read(batch)) for read in (student_rows, teacher_rows)]
-        rollouts = Rollouts(self.state.global_step + 1, advantages_B, advantages_B, batch["completion_mask"], *scores)
+        student_BT, teacher_BT = (
+            self._scored(rows) for rows in (student_rows(batch), context_rows(batch | read, name))
+        )
+        step, mask_BT = self.state.global_step + 1, batch["completion_mask"]
+        rollouts = Rollouts(step, advantages_B, advantages_B, mask_BT, student_BT, {name: teacher_BT})
         batch["advantages"] = self.method.credit(rollouts).advantages
-        for name in ("teacher_ids", "teacher_mask", "teacher_types"):
-            batch.pop(name, None)
         return batch
 
     @torch.no_grad()

@@ -111,7 +111,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 def roles() -> tuple[str, str]:
     """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
     built = {name: build_method(name, {}) for name in METHODS}
-    plain = next(name for name, method in built.items() if method.teacher.kind == "none")
+    plain = next(name for name, method in built.items() if not method.teachers)
     return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
 
 
@@ -148,8 +148,8 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
             trainer = NaiveRLSD(**shared, method=built)
         else:
             trainer = BenchTrainer(
-                **shared, method=built, recorder=Recorder(run, processor, 1000), banned=vision_ids(own.config),
-                shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
+                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
+                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found

@@ -1,11 +1,18 @@
-"""The training bar: steps, estimate, and the figures one looks for first."""
+"""What happens at the edges of a step: the bar, the metrics, the teachers' renewal, whole checkpoints."""
 
-from typing import Any
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
+from accelerate import PartialState
 from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from eval.core.progress import Bar
+from methods import Method, Metric
+from runners.run.run_dir import RunDir, write_text
 from runners.run.world import rank
 
 
@@ -32,3 +39,100 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         note = f"reward {logs['reward']:.3f}" if "reward" in logs else ""
         self._bar.update(state.global_step, note)
+
+
+OWN = "bench/"  # marks what this project logs among TRL's metrics
+# TRL's names -> ours. What is not here, and not marked as our own, is not kept.
+NAMES = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "lr",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "rewards/accuracy/mean": "accuracy",
+    "entropy": "entropy",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "truncated",
+    "frac_reward_zero_std": "dead_groups",
+    "sampling/sampling_logp_difference/mean": "sampling_difference",
+    "num_tokens": "tokens",
+}
+# What the harness logs, whatever the method; a method declares its own beside these.
+METRICS = {
+    "reward": Metric("reward", "", "mean over the step's rollouts"),
+    "accuracy": Metric("accuracy", "share", "right rollouts, whatever else the reward weighs"),
+    "reward_std": Metric("reward spread", "", "standard deviation within the groups"),
+    "loss": Metric("loss", "", "what the optimizer minimises"),
+    "grad_norm": Metric("gradient norm", "", "before clipping"),
+    "lr": Metric("learning rate", "", ""),
+    "entropy": Metric("entropy", "nats", "of the policy, a token"),
+    "length": Metric("reply length", "tokens", "mean over the step's rollouts"),
+    "truncated": Metric("truncated", "share", "rollouts cut at the token limit"),
+    "dead_groups": Metric("dead groups", "share", "groups whose rollouts all have one reward: no gradient"),
+    "divergence": Metric("divergence", "nats", "of the student from its teachers, a told token"),
+    "gap": Metric("log P_T - log P_S", "nats", "mean over the sampled tokens that the teacher scored"),
+    "importance": Metric("importance ratio", "", "policy over the rollouts' own, clipped"),
+    "told": Metric("told", "share", "rollouts whose teacher was told anything"),
+    "leakage": Metric("leakage", "share", "rollouts that mention an unseen reference"),
+    "sampling_difference": Metric("sampling difference", "nats", "engine against trainer, a token"),
+    "placeholders_dropped": Metric("placeholders dropped", "tokens", "picture tokens that an engine sampled"),
+    "tokens": Metric("tokens", "", "read and written since the start"),
+    "seconds": Metric("seconds", "s", "of one step"),
+}
+
+
+def declared(method: Method) -> dict[str, dict[str, str]]:
+    """How each metric of a run is shown: the harness's, and the method's own."""
+    gaps = {f"gap_{name}": METRICS["gap"]._replace(title=f"log P_T - log P_S, {name}") for name in method.teachers}
+    known = METRICS | (gaps if len(gaps) > 1 else {}) | dict(method.metrics)
+    return {name: metric._asdict() for name, metric in known.items()}
+
+
+class Kept(Protocol):
+    """What goes into checkpoints besides TRL's own."""
+
+    def save(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Appends metrics, starts and renews the teachers, and completes each checkpoint.
+
+    A step of ours is one generation batch: `updates` optimizer steps of the trainer.
+    """
+
+    def __init__(self, run: RunDir, teachers: Any, kept: Sequence[Kept], updates: int) -> None:
+        self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
+        self._since = time.perf_counter()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._teachers.start()
+        checkpoint = self._run.last_checkpoint()
+        if state.global_step and checkpoint:
+            for kept in self._kept:
+                kept.load(checkpoint)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._teachers.after_update(state.global_step, self._updates)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        if not state.is_world_process_zero or "loss" not in logs:
+            return
+        row: dict[str, Any] = {"step": state.global_step // self._updates}
+        row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
+        row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
+        row["seconds"] = round(time.perf_counter() - self._since, 3)
+        self._since = time.perf_counter()
+        with self._run.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
+        for kept in self._kept:
+            kept.save(folder)
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            write_text(folder / "complete.json", json.dumps({"step": step}) + "\n")
+            self._run.update(steps_done=step)

@@ -1,37 +1,18 @@
-"""What a run writes while it trains: metrics, rollouts, token tables, and the marker of a whole checkpoint."""
+"""What a run writes of its rollouts while it trains: prompts, replies with their rewards, token tables."""
 
-import json
 import os
-import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from accelerate import PartialState
 from torch import Tensor
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from methods import Credit, Privilege, Rollouts
-from runners.data.prompts import messages, told_text
+from methods import Credit, Rollouts
+from runners.data.prompts import messages
 from runners.run.run_dir import RunDir, write_text
-
-OWN = "bench/"  # marks what this project logs among TRL's metrics
-# TRL's names -> ours. What is not here, and not marked as our own, is not kept.
-NAMES = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "lr",
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "rewards/accuracy/mean": "accuracy",
-    "entropy": "entropy",
-    "completions/mean_length": "length",
-    "completions/clipped_ratio": "truncated",
-    "frac_reward_zero_std": "dead_groups",
-    "sampling/sampling_logp_difference/mean": "sampling_difference",
-    "num_tokens": "tokens",
-}
+from runners.train.contexts import Told, shown
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
@@ -44,7 +25,9 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
-    def __init__(self, run: RunDir, processor: Any, every: int, rows: int = 16) -> None:
+    def __init__(self, run: RunDir, processor: Any, contexts: Sequence[str], every: int, rows: int = 16) -> None:
+        """`contexts`: the names of what the method's teachers read."""
+        self._contexts = list(contexts)
         self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
         self._shown = ""
@@ -54,7 +37,7 @@ class Recorder:
         self,
         inputs: list[dict[str, Any]],
         texts: list[str],
-        told: list[Privilege | None],
+        told: list[Told],
         own: slice,
         rollouts: Rollouts,
     ) -> None:
@@ -67,7 +50,7 @@ class Recorder:
                 "prompt": [example["prompt"][-1]["content"] for example in inputs],
                 "answer": [example["answer"] for example in inputs],
                 "reply": texts,
-                "told": [privilege.text if privilege else None for privilege in told],
+                **{self._column("told", name): [_text(one, name) for one in told] for name in self._contexts or [""]},
                 "reward": rollouts.rewards_B[own].tolist(),
                 "advantage": rollouts.advantages_B[own].tolist(),
             }
@@ -78,18 +61,23 @@ class Recorder:
         if process == 0:
             self._prompts(inputs, told)
 
-    def _prompts(self, inputs: list[dict[str, Any]], told: list[Privilege | None]) -> None:
-        """Show and keep one student prompt and, once somebody was told something, the teacher's, as rendered."""
-        i = next((i for i, privilege in enumerate(told) if privilege), 0)
-        privilege, images = told[i], len(inputs[i]["images"])
-        kinds = "student teacher" if privilege else "student"
+    def _column(self, what: str, context: str) -> str:
+        """One column where there is one teacher, else one for each."""
+        return what if len(self._contexts) < 2 else f"{what}_{context}"
+
+    def _prompts(self, inputs: list[dict[str, Any]], told: list[Told]) -> None:
+        """Show and keep one student prompt and, once somebody was told something, the teachers', as rendered."""
+        i = next((i for i, contexts in enumerate(told) if contexts), 0)
+        kinds = "student teacher" if told[i] else "student"
         if self._shown in ("student teacher", kinds):
             return
         self._shown = kinds
         student = inputs[i]["prompt"][-1]["content"]
-        text = f"# student\n{self._render(messages(student, images))}\n"
-        if privilege:
-            text += f"\n# teacher\n{self._render(messages(told_text(student, privilege), images))}\n"
+        text = f"# student\n{self._render(messages(student, len(inputs[i]['images'])))}\n"
+        for name in told[i]:
+            asked, pictures = shown(name, inputs[i], told[i])
+            title = "# teacher" if len(self._contexts) < 2 else f"# teacher: {name}"
+            text += f"\n{title}\n{self._render(messages(asked, len(pictures)))}\n"
         write_text(self._run.path / "prompts.txt", text)
         print(text)
 
@@ -100,7 +88,7 @@ class Recorder:
         """
         if not self._ids or (rollouts.step > 1 and rollouts.step % self._every):
             return
-        assert rollouts.student_BT is not None and rollouts.teacher_BT is not None
+        assert rollouts.student_BT is not None
         rows = []
         scored = rollouts.student_BT[: len(self._ids)].ne(0).any(1).nonzero()[:, 0].tolist()
         for b in scored[: self._rows]:
@@ -113,7 +101,7 @@ class Recorder:
                         "position": t,
                         "token": self._tokenizer.decode([int(ids_BT[b, t])]),
                         "student": rollouts.student_BT[b, t].item(),
-                        "teacher": rollouts.teacher_BT[b, t].item(),
+                        **{self._column("teacher", n): v_BT[b, t].item() for n, v_BT in rollouts.teacher.items()},
                         "weight": 1.0 if credit.weights_BT is None else credit.weights_BT[b, t].item(),
                         "advantage": advantage.item(),
                         "reward": rollouts.rewards_B[b].item(),
@@ -122,41 +110,6 @@ class Recorder:
         write_parquet(pd.DataFrame(rows), self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet")
 
 
-class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Appends metrics, starts and renews the teacher, and completes each checkpoint.
-
-    A step of ours is one generation batch: `updates` optimizer steps of the trainer.
-    """
-
-    def __init__(self, run: RunDir, teacher: Any, updates: int) -> None:
-        self._run, self._teacher, self._updates, self._since = run, teacher, updates, time.perf_counter()
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._teacher.start()
-        checkpoint = self._run.last_checkpoint()
-        if state.global_step and checkpoint:
-            self._teacher.load(checkpoint)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._teacher.after_update(state.global_step, self._updates)
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
-        if not state.is_world_process_zero or "loss" not in logs:
-            return
-        row: dict[str, Any] = {"step": state.global_step // self._updates}
-        row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
-        row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
-        row["seconds"] = round(time.perf_counter() - self._since, 3)
-        self._since = time.perf_counter()
-        with self._run.metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
-        self._teacher.save(folder)
-        PartialState().wait_for_everyone()
-        if state.is_world_process_zero:
-            write_text(folder / "complete.json", json.dumps({"step": step}) + "\n")
-            self._run.update(steps_done=step)
+def _text(contexts: Told, name: str) -> str | None:
+    """The privileged part of what a rollout was told, None for nothing."""
+    return contexts[name].text if name in contexts else None

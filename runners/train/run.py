@@ -23,8 +23,10 @@ from runners.run.model import adapters, load, locate
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
-from runners.train.aggregation import LOSSES
-from runners.train.recorder import Recorder, RunCallback
+from runners.train.callbacks import RunCallback, declared
+from runners.train.distill import LOSSES
+from runners.train.recorder import Recorder
+from runners.train.teacher import external_teacher, needs_external
 from runners.train.trainer import BenchTrainer
 
 # Each reward by its functions and their weights; the first is the accuracy.
@@ -122,7 +124,7 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     settings, method, found = open_run(settings, run, suite)
     if found == "done":
         return False
-    _update(run, status="running")
+    _update(run, status="running", metrics=declared(method))
     try:
         with fitting_threads(locate(settings.model.path)):
             _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
@@ -172,13 +174,14 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         train_dataset=rows,
         peft_config=adapters(settings.model.lora) if settings.model.lora else None,
         method=method,
-        recorder=Recorder(run, processor, settings.train.record_every),
+        recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
         banned=banned,
         shared_prefix=settings.train.shared_prefix,
         teacher_on_host=teacher_on_host(settings, method, gpu),
+        external=external_teacher(settings.model, processor) if needs_external(method) else None,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(RunCallback(run, trainer.teacher, settings.train.updates))
+    trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], settings.train.updates))
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

@@ -1,13 +1,14 @@
-"""The teacher's weights: which model scores the told prompt, and when it is renewed.
+"""The teachers' weights: which model scores each context, and when it is renewed.
 
-Not a second model: one copy of the policy's trainable tensors, with which the policy computes while the teacher scores.
-Under LoRA that is the adapter; under FSDP2 each process holds and copies the shard that it owns, tensor by tensor, so
-that the whole model is never gathered.
+Not a second model but for an external one: a copy of the policy's trainable tensors, with which the policy computes
+while the teacher scores. Under LoRA that is the adapter; under FSDP2 each process holds and copies the shard that it
+owns, tensor by tensor, so that the whole model is never gathered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -16,9 +17,94 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from methods import Teacher
+from eval.core.errors import UserError
+from methods import Method, Teacher
+from runners.run.config import ModelSettings
+from runners.run.model import load
 from runners.run.world import rank
 from runners.train.weight_swap import copy_of, exchanged, lent, values
+
+
+def needs_external(method: Method) -> bool:
+    return any(teacher.kind == "external" for teacher in method.teachers.values())
+
+
+def external_teacher(settings: ModelSettings, processor: Any) -> nn.Module:
+    """The model of `model.teacher`, frozen. Raises UserError where none is named, or where it reads other tokens or
+    cuts pictures otherwise: the student's prompts and completions are what it is shown."""
+    if settings.teacher is None:
+        raise UserError("this method has an external teacher: --set model.teacher=<folder or hub id>")
+    model, own = load(settings.model_copy(update={"path": settings.teacher}))
+    if own.tokenizer.get_vocab() != processor.tokenizer.get_vocab():
+        raise UserError(
+            f"model.teacher {settings.teacher} has other tokens than {settings.path}: give one of its family"
+        )
+    for name in ("patch_size", "merge_size", "temporal_patch_size"):
+        theirs, ours = (getattr(p.image_processor, name, None) for p in (own, processor))
+        if theirs != ours:
+            raise UserError(f"model.teacher {settings.teacher} cuts pictures otherwise ({name} {theirs}, not {ours})")
+    frozen: nn.Module = model.eval().requires_grad_(False)
+    return frozen
+
+
+class Teachers:
+    """The holders of all teachers' weights: contexts with the same teacher share one.
+
+    external: the model of the setting `model.teacher`, scored as it is; other arguments as of `TeacherWeights`.
+    """
+
+    def __init__(
+        self, specs: Mapping[str, Teacher], policy: nn.Module, on_host: bool = False, external: nn.Module | None = None
+    ) -> None:
+        self._policy, self._external = policy, external
+        own = dict.fromkeys(spec for spec in specs.values() if spec.kind != "external")
+        marks = ["", *(f"-{i}" for i in range(2, len(own) + 1))]
+        self._holders = {s: TeacherWeights(s, policy, on_host, mark) for s, mark in zip(own, marks, strict=False)}
+        self._specs = specs
+
+    def by_holder(self) -> list[list[str]]:
+        """The names of the contexts, those that one holder reads together."""
+        names: dict[Teacher, list[str]] = {}
+        for name, spec in self._specs.items():
+            names.setdefault(spec, []).append(name)
+        return list(names.values())
+
+    @contextmanager
+    def active(self, name: str) -> Iterator[nn.Module]:
+        """The model that reads this context; inside, it computes with the teacher's weights."""
+        spec = self._specs[name]
+        if spec.kind == "external":
+            assert self._external is not None
+            yield self._external
+        else:
+            with self._holders[spec].active():
+                yield self._policy
+
+    def changes_weights(self, name: str) -> bool:
+        """Whether the policy's tensors hold other values while this context is read."""
+        spec = self._specs[name]
+        return spec.kind != "external" and self._holders[spec].changes_weights
+
+    @property
+    def bytes(self) -> int:
+        """What the copies hold on this process, wherever they are kept."""
+        return sum(holder.bytes for holder in self._holders.values())
+
+    def start(self) -> None:
+        for holder in self._holders.values():
+            holder.start()
+
+    def after_update(self, update: int, per_step: int = 1) -> None:
+        for holder in self._holders.values():
+            holder.after_update(update, per_step)
+
+    def save(self, folder: Path) -> None:
+        for holder in self._holders.values():
+            holder.save(folder)
+
+    def load(self, folder: Path) -> None:
+        for holder in self._holders.values():
+            holder.load(folder)
 
 
 class TeacherWeights:
@@ -27,7 +113,8 @@ class TeacherWeights:
     on_host: the copy is kept in host memory, for a GPU that has no room for it.
     """
 
-    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool = False) -> None:
+    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool = False, mark: str = "") -> None:
+        self._mark = mark  # of its file, beside those of other teachers
         self._spec = spec
         self._policy = policy
         self._on_host = on_host
@@ -114,4 +201,4 @@ class TeacherWeights:
         return any(isinstance(p, DTensor) for p in self._policy.parameters())
 
     def _file(self) -> str:
-        return f"teacher-{rank()}.safetensors" if self._sharded() else "teacher.safetensors"
+        return f"teacher{self._mark}{f'-{rank()}' if self._sharded() else ''}.safetensors"

@@ -1,13 +1,11 @@
 """TRL's batch, a dictionary of padded tensors, read as rows; and which of its rows a loss needs."""
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods import Credit, Method, Rollouts
+from methods import Method
 from runners.forward.batch import PICTURES, Rows
 
 
@@ -31,16 +29,6 @@ def student_rows(batch: dict[str, Any]) -> Rows:
     return rows_of(ids, mask, batch["completion_ids"].shape[1], **batch)
 
 
-def teacher_rows(batch: dict[str, Any]) -> Rows:
-    """The same completions and pictures after the told prompts."""
-    return replace(
-        student_rows(batch),
-        prompt_BP=batch["teacher_ids"],
-        prompt_mask_BP=batch["teacher_mask"],
-        types_BP=batch.get("teacher_types"),
-    )
-
-
 def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
     """The rows that the loss has a gradient in, and at least one: a process that skipped its forward pass would leave
     the others waiting."""
@@ -52,17 +40,6 @@ def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
         needed_B |= advantages.ne(0) if advantages.dim() == 1 else advantages.ne(0).any(1)
         needed_B |= batch.get("asked", needed_B)
     if method.distils:
-        needed_B |= batch["told"]
+        for name in method.teachers:
+            needed_B |= batch[f"{name}/told"]
     return needed_B.nonzero()[:, 0].tolist() or [0]
-
-
-def joined(parts: Sequence[tuple[Tensor, Rollouts, Credit]]) -> tuple[Tensor, Rollouts, Credit]:
-    """The micro-batches of one generation as the one batch that they were."""
-    ids, rollouts, credits = zip(*parts, strict=True)
-
-    def cat(values: Sequence[Any]) -> Any:
-        return None if values[0] is None else torch.cat(list(values))
-
-    whole = [cat([getattr(r, f.name) for r in rollouts]) for f in fields(Rollouts) if f.name != "step"]
-    credit = Credit(cat([c.advantages for c in credits]), {}, cat([c.weights_BT for c in credits]))
-    return cat(ids), Rollouts(rollouts[0].step, *whole), credit

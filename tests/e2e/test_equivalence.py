@@ -1,6 +1,6 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from PIL import Image
 from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
-from methods import METHODS, Credit, Method, Privilege, Rollouts, Sibling, Task, Teacher
+from methods import METHODS, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
+from methods.words import context
 from runners.data import rows as data
 from runners.run.model import load
 from runners.run.registry import build_method
@@ -94,20 +95,19 @@ class Told(Method):
     every: int = 100
 
     @property
-    def teacher(self) -> Teacher:
-        return Teacher("snapshot", every=self.every)
+    def teachers(self) -> Mapping[str, Teacher]:
+        return {"told": Teacher("snapshot", every=self.every)}
 
     @property
     def credit_uses_teacher(self) -> bool:
         return True
 
-    def privilege(self, task: Task, group: Sequence[Sibling], own: int) -> Privilege | None:
-        return Privilege("answer", task.answer) if self.answer else None
+    def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
+        return {"told": context("answer", task.answer)} if self.answer else {}
 
     def credit(self, rollouts: Rollouts) -> Credit:
-        assert rollouts.teacher_BT is not None
         assert rollouts.student_BT is not None
-        delta_BT = (rollouts.teacher_BT - rollouts.student_BT) * rollouts.mask_BT
+        delta_BT = (rollouts.teacher["told"] - rollouts.student_BT) * rollouts.mask_BT
         return Credit(rollouts.advantages_B, {"delta_max": delta_BT.abs().max().item()})
 
 
@@ -140,7 +140,7 @@ def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) ->
     assert len(rows) == 2
     names = {key.removeprefix("bench/") for key in rows[0]}
     assert {"reward", "entropy", "completions/mean_length", "leakage"} <= names
-    if build_method(name, {}).teacher.kind != "none":
+    if build_method(name, {}).teachers:
         assert "gap" in names
     assert any(row["grad_norm"] > 0 for row in rows)
 

@@ -13,6 +13,7 @@ import yaml
 
 import cli
 from methods import METHODS, Sibling, Task
+from methods.words import TEMPLATES, context
 from reports.suite import paper
 from runners.run.config import resolve, variant_names
 from runners.run.registry import complete, expand
@@ -118,16 +119,23 @@ def test_the_index_has_a_row_for_every_method() -> None:
     assert [row.split(" | ")[0][2:] for row in rows] == [METHODS[name].label for name in METHODS]
 
 
+def _filled(kind: str) -> list[str]:
+    """A template with each text that the group below has."""
+    texts = ("7", "3 + 4 = 7", "right", "also right", "wrong", "")
+    return [context(kind, text, failure).words for text in texts for failure in texts]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_templates_of_the_teacher_are_named(name: str) -> None:
-    """What `privilege` gives with each parameter that a variant sets, on a group that has all there is."""
+    """The words of `contexts` with each parameter that a variant sets, on a group that has all there is."""
     group = [Sibling("right", 1.0), Sibling("also right", 1.0), Sibling("wrong", 0.0)]
     section = (DOCS / "methods" / f"{name}.md").read_text().partition("## Teacher")[2].partition("\n## ")[0]
     for variant in ["", *(f"@{v}" for v in variant_names(name))]:
         _, method = complete(resolve("cpu", name + variant, 0, []))
         for task in (Task("7"), Task("7", "3 + 4 = 7")):
-            told = method.privilege(task, group, 0)
-            assert told is None or f"`{told.kind}`" in section, f"{name}{variant} tells {told.kind}"
+            for told in method.contexts(task, group, 0).values():
+                (kind,) = [kind for kind in TEMPLATES if told.words in _filled(kind)]
+                assert f"`{kind}`" in section, f"{name}{variant} tells {kind}"
 
 
 def _moved(page: Path) -> str:

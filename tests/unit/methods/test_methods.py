@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from methods import METHODS, Method, Privilege, Rollouts, Sibling, Task, Teacher
+from methods import METHODS, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
 from methods.functional import divergence, importance_ratio, linear_decay, masked_mean
 from methods.grpo import GRPO
 from methods.grpo_opsd import GRPOPlusOPSD
 from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
+from methods.words import context
+from tests.support.methods import credited, distilled
 
 GROUP = [Sibling("wrong", 0.0), Sibling("first right", 1.0), Sibling("right", 1.0), Sibling("bad", 0.0)]
 FAILED = [Sibling("wrong", 0.0), Sibling("worse one", 0.0)]
@@ -23,10 +25,21 @@ def _tensor(values: Any) -> torch.Tensor:
     return torch.as_tensor(values, dtype=torch.float64)
 
 
-def _rollouts(advantages: Any, student: Any, teacher: Any, mask: Any = None, step: int = 1) -> Rollouts:
+def _rollouts(advantages: Any, student: Any, mask: Any = None, step: int = 1) -> Rollouts:
     student_BT, advantages_B = _tensor(student), _tensor(advantages)
     mask_BT = torch.ones_like(student_BT) if mask is None else _tensor(mask)
-    return Rollouts(step, advantages_B, advantages_B, mask_BT, student_BT, _tensor(teacher))
+    return Rollouts(step, advantages_B, advantages_B, mask_BT, student_BT)
+
+
+def _credit(method: Method, advantages: Any, student: Any, teacher: Any, mask: Any = None, step: int = 1) -> Credit:
+    return credited(method, _rollouts(advantages, student, mask, step), _tensor(teacher))
+
+
+def _told(method: Method, task: Task, group: list[Sibling], own: int) -> Context | None:
+    """What the only teacher is told."""
+    told = method.contexts(task, group, own)
+    assert len(told) <= 1
+    return next(iter(told.values()), None)
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------
@@ -35,7 +48,7 @@ def _rollouts(advantages: Any, student: Any, teacher: Any, mask: Any = None, ste
 @pytest.mark.parametrize(
     ("method", "teacher", "policy_gradient", "credit_uses_teacher", "distils", "importance"),
     [
-        (GRPO(), Teacher("none"), True, False, False, None),
+        (GRPO(), None, True, False, False, None),
         (OPSD(), Teacher("initial"), False, False, True, None),
         (OPSD(weights="live"), Teacher("live"), False, False, True, None),
         (SDPO(), Teacher("ema", rate=0.05), False, False, True, 2.0),
@@ -48,13 +61,13 @@ def _rollouts(advantages: Any, student: Any, teacher: Any, mask: Any = None, ste
 )
 def test_what_the_harness_asks_of_a_method(
     method: Method,
-    teacher: Teacher,
+    teacher: Teacher | None,
     policy_gradient: bool,
     credit_uses_teacher: bool,
     distils: bool,
     importance: float | None,
 ) -> None:
-    assert method.teacher == teacher
+    assert list(method.teachers.values()) == ([] if teacher is None else [teacher])
     asked = (method.policy_gradient, method.credit_uses_teacher, method.distils, method.importance_clip)
     assert asked == (policy_gradient, credit_uses_teacher, distils, importance)
 
@@ -64,11 +77,11 @@ def test_the_contract_holds(name: str) -> None:
     method: Method = METHODS[name]()
     assert method.name == name
     assert method.label
-    assert (method.teacher.kind == "none") == (not method.distils and not method.credit_uses_teacher)
+    assert (not method.teachers) == (not method.distils and not method.credit_uses_teacher)
     assert method.policy_gradient or method.distils, "it would not train at all"
     if not method.distils:
         with pytest.raises(NotImplementedError):
-            method.distill(torch.zeros(1, 2), torch.zeros(1, 2))
+            distilled(method, torch.zeros(1, 2), torch.zeros(1, 2))
 
 
 # --- what the teacher is told -----------------------------------------------------------------------------------
@@ -76,53 +89,52 @@ def test_the_contract_holds(name: str) -> None:
 
 def test_sdpo_is_told_the_first_successful_sibling_and_never_itself() -> None:
     method, task = SDPO(), Task("7")
-    told = [method.privilege(task, GROUP, own) for own in range(4)]
-    assert [t and t.text for t in told] == ["first right", "right", "first right", "first right"]
-    assert {t.kind for t in told if t} == {"sibling"}
+    told = [_told(method, task, GROUP, own) for own in range(4)]
+    assert told == [context("sibling", text) for text in ("first right", "right", "first right", "first right")]
     alone = [Sibling("right", 1.0), Sibling("wrong", 0.0)]
-    assert method.privilege(task, alone, 0) is None
-    assert method.privilege(task, alone, 1) == Privilege("sibling", "right")
-    assert method.privilege(task, FAILED, 1) is None
-    assert SDPO(success=0.5).privilege(task, [Sibling("nearly", 0.5), Sibling("wrong", 0.0)], 1) is not None
+    assert _told(method, task, alone, 0) is None
+    assert _told(method, task, alone, 1) == context("sibling", "right")
+    assert _told(method, task, FAILED, 1) is None
+    assert SDPO(success=0.5).contexts(task, [Sibling("nearly", 0.5), Sibling("wrong", 0.0)], 1)
 
 
 def test_sdpo_of_the_rlsd_authors_is_told_the_shortest_right_and_wrong_rollout_whoever_wrote_them() -> None:
     method = SDPO(demonstration="shortest")
-    told = [method.privilege(Task("7"), GROUP, own) for own in range(4)]
-    assert told == [Privilege("sibling_and_failure", "right", "bad")] * 4, "its own rollout may be the one"
-    assert method.privilege(Task("7"), FAILED, 0) == ("sibling_and_failure", "", "wrong"), "never masked"
-    assert method.privilege(Task("7"), [Sibling("r", 1.0)], 0) == ("sibling_and_failure", "r", "")
+    told = [_told(method, Task("7"), GROUP, own) for own in range(4)]
+    assert told == [context("sibling_and_failure", "right", "bad")] * 4, "its own rollout may be the one"
+    assert _told(method, Task("7"), FAILED, 0) == context("sibling_and_failure", "", "wrong"), "never masked"
+    assert _told(method, Task("7"), [Sibling("r", 1.0)], 0) == context("sibling_and_failure", "r", "")
 
 
 @pytest.mark.parametrize(
     ("method", "task", "expected"),
     [
         (GRPO(), Task("7", "long"), None),
-        (RLSD(), Task("7", "long"), ("answer", "7", "")),
-        (OPSD(), Task("7", "long"), ("solution", "long", "")),
-        (OPSD(), Task("7"), ("answer", "7", "")),
-        (OPSD(told="answer"), Task("7", "long"), ("answer", "7", "")),
-        (OPSD(told="own_words"), Task("7", "long"), ("own_words", "long", "")),
-        (OPSD(told="own_words"), Task("7"), ("answer", "7", "")),
-        (GRPOPlusOPSD(), Task("7", "long"), ("solution", "long", "")),
-        (GRPOPlusOPSD(form="advantage", told="answer"), Task("7", "long"), ("answer", "7", "")),
+        (RLSD(), Task("7", "long"), ("answer", "7")),
+        (OPSD(), Task("7", "long"), ("solution", "long")),
+        (OPSD(), Task("7"), ("answer", "7")),
+        (OPSD(told="answer"), Task("7", "long"), ("answer", "7")),
+        (OPSD(told="own_words"), Task("7", "long"), ("own_words", "long")),
+        (OPSD(told="own_words"), Task("7"), ("answer", "7")),
+        (GRPOPlusOPSD(), Task("7", "long"), ("solution", "long")),
+        (GRPOPlusOPSD(form="advantage", told="answer"), Task("7", "long"), ("answer", "7")),
     ],
 )
 def test_what_the_others_are_told(method: Method, task: Task, expected: Any) -> None:
-    assert method.privilege(task, GROUP, 0) == expected
+    assert _told(method, task, GROUP, 0) == (expected and context(*expected))
 
 
 # --- credit -----------------------------------------------------------------------------------------------------
 
 
 def test_grpo_leaves_the_advantages_alone() -> None:
-    rollouts = _rollouts([1.0, -2.0], [[0.0], [0.0]], [[0.0], [0.0]])
+    rollouts = _rollouts([1.0, -2.0], [[0.0], [0.0]])
     assert torch.equal(GRPO().credit(rollouts).advantages, rollouts.advantages_B)
 
 
 def test_rlsd_credit_by_hand() -> None:
     """A = -2, Delta = (log 2, log 1/2, log 1.1), lambda = 0.49: w = (1/2, 2, 1/1.1), clipped to (.8, 1.2, 1/1.1)."""
-    credit = RLSD().credit(_rollouts([-2.0], [[0.0] * 3], [[math.log(2), math.log(0.5), math.log(1.1)]]))
+    credit = _credit(RLSD(), [-2.0], [[0.0] * 3], [[math.log(2), math.log(0.5), math.log(1.1)]])
     expected = [-2 * (0.51 + 0.49 * w) for w in (0.8, 1.2, 1 / 1.1)]
     torch.testing.assert_close(credit.advantages[0], _tensor(expected))
     assert credit.metrics["lambda"] == pytest.approx(0.49)
@@ -136,12 +148,12 @@ def test_rlsd_says_nothing_on_padding_with_an_untold_teacher_or_after_the_decay(
     torch.manual_seed(0)
     student_BT, teacher_BT, advantages = -torch.rand(3, 5) * 3, -torch.rand(3, 5) * 3, [1.5, -0.5, 0.3]
     plain_BT = _tensor(advantages)[:, None].expand(3, 5)
-    same = RLSD().credit(_rollouts(advantages, student_BT, student_BT))
+    same = _credit(RLSD(), advantages, student_BT, student_BT)
     torch.testing.assert_close(same.advantages, plain_BT)
     for step, decayed in ((49, False), (50, True), (51, True)):
-        late = RLSD().credit(_rollouts(advantages, student_BT, teacher_BT, step=step))
+        late = _credit(RLSD(), advantages, student_BT, teacher_BT, step=step)
         assert torch.equal(late.advantages, plain_BT) == decayed, "lambda is 0 from step 50 on"
-    padded = RLSD().credit(_rollouts([1.0], [[-1.0, 0.0]], [[-0.5, -9.0]], mask=[[1, 0]]))
+    padded = _credit(RLSD(), [1.0], [[-1.0, 0.0]], [[-0.5, -9.0]], mask=[[1, 0]])
     assert padded.advantages[0, 1] == 0
     assert padded.metrics["clip_rate"] == 1, "of the one token that is no padding"
 
@@ -149,15 +161,16 @@ def test_rlsd_says_nothing_on_padding_with_an_untold_teacher_or_after_the_decay(
 def test_hybrid_interpolates_losses() -> None:
     torch.manual_seed(3)
     student_NV, teacher_NV = torch.randn(3, 7), torch.randn(3, 7)
-    rollouts = _rollouts([1.0, -1.0], [[0.0], [0.0]], [[0.0], [0.0]])
+    rollouts = _rollouts([1.0, -1.0], [[0.0], [0.0]])
     method = GRPOPlusOPSD(gamma=0.3)
     torch.testing.assert_close(method.credit(rollouts).advantages, 0.7 * rollouts.advantages_B)
-    torch.testing.assert_close(method.distill(student_NV, teacher_NV), 0.3 * OPSD().distill(student_NV, teacher_NV))
+    whole_N = distilled(OPSD(), student_NV, teacher_NV)
+    torch.testing.assert_close(distilled(method, student_NV, teacher_NV), 0.3 * whole_N)
 
 
 def test_hybrid_adds_advantages() -> None:
-    rollouts = _rollouts([1.0, -3.0], [[-1.0, -2.0], [-1.0, 0.0]], [[-1.5, -1.0], [-4.0, 9.0]], [[1, 1], [1, 0]])
-    credit = GRPOPlusOPSD(form="advantage", alpha=0.5).credit(rollouts)
+    method, teacher = GRPOPlusOPSD(form="advantage", alpha=0.5), [[-1.5, -1.0], [-4.0, 9.0]]
+    credit = _credit(method, [1.0, -3.0], [[-1.0, -2.0], [-1.0, 0.0]], teacher, [[1, 1], [1, 0]])
     torch.testing.assert_close(credit.advantages, _tensor([[0.0, 1.5], [-4.5, 0.0]]))
     assert credit.metrics["distil_share"] == pytest.approx((0.5 + 1 + 3) / 3)
 
@@ -216,13 +229,13 @@ def test_topk_of_the_whole_vocabulary_is_the_full_divergence(support: Any, tail:
 def test_a_divergence_of_equals_is_zero_and_half_precision_is_widened(name: str) -> None:
     torch.manual_seed(2)
     method, student_NV, teacher_NV = METHODS[name](), torch.randn(3, 7), torch.randn(3, 7)
-    value_N = method.distill(student_NV, teacher_NV)
+    value_N = distilled(method, student_NV, teacher_NV)
     assert value_N.shape == (3,)
     assert (value_N > 0).all()
-    torch.testing.assert_close(method.distill(teacher_NV, teacher_NV), torch.zeros(3), atol=1e-6, rtol=0)
-    half = method.distill(student_NV.bfloat16(), teacher_NV.bfloat16())
+    torch.testing.assert_close(distilled(method, teacher_NV, teacher_NV), torch.zeros(3), atol=1e-6, rtol=0)
+    half = distilled(method, student_NV.bfloat16(), teacher_NV.bfloat16())
     assert half.dtype == torch.float32
-    exact = method.distill(student_NV.bfloat16().double(), teacher_NV.bfloat16().double())
+    exact = distilled(method, student_NV.bfloat16().double(), teacher_NV.bfloat16().double())
     torch.testing.assert_close(half.double(), exact, atol=1e-6, rtol=1e-5)
 
 

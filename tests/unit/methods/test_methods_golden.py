@@ -10,21 +10,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods import Method, Rollouts
+from methods import Credit, Method, Rollouts
 from methods.functional import linear_decay
 from methods.grpo import GRPO
 from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
+from runners.forward.chunked_head import States
 from runners.forward.lm_head import Head
-from runners.forward.logprobs import Told, expose_hidden_states
+from runners.forward.logprobs import expose_hidden_states
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train import run as train
-from runners.train.aggregation import LOSSES
+from runners.train.distill import LOSSES, Distillation
 from runners.train.run import build_trainer
 from runners.train.trainer import BenchTrainer
+from runners.train.trl_batch import needed_rows
 from tests.support.helpers import small
+from tests.support.methods import credited, distilled
 from tests.support.paths import SHARED
 
 GOLDEN = SHARED / "spec" / "golden" / "golden.json"
@@ -165,8 +168,8 @@ def test_rlsd_is_equation_15_and_not_16(
     weights_BT = torch.tensor([[0.5, 0.9, 1.1, 2.0]], dtype=dtype)
     advantages_B = torch.tensor([sign], dtype=dtype)
     one_BT, none_BT = torch.ones_like(weights_BT), torch.zeros_like(weights_BT)
-    rollouts = Rollouts(1, advantages_B, advantages_B, one_BT, none_BT, sign * weights_BT.log())
-    got_T = RLSD(mix=2.0, decay=2).credit(rollouts).advantages[0]  # lambda = 1
+    rollouts = Rollouts(1, advantages_B, advantages_B, one_BT, none_BT)
+    got_T = credited(RLSD(mix=2.0, decay=2), rollouts, sign * weights_BT.log()).advantages[0]  # lambda = 1
     _close(got_T, golden["eq15"][row], tolerance)
     differs = [abs(a - b) > 0.1 for a, b in zip(golden["eq15"][row], golden["eq16"][row], strict=True)]
     assert any(differs)
@@ -182,7 +185,10 @@ class Vectors(SimpleNamespace):
         self.tokens, self.advantages = self.tokens.long(), self.adv
 
     def rollouts(self) -> Rollouts:
-        return Rollouts(1, self.rewards, self.advantages, self.mask, self.logp_student, self.logp_teacher)
+        return Rollouts(1, self.rewards, self.advantages, self.mask, self.logp_student)
+
+    def credit(self, method: Method) -> Credit:
+        return credited(method, self.rollouts(), self.logp_teacher)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
@@ -190,13 +196,13 @@ def test_rlsd_weights_advantages_and_clip_rates(golden: dict[str, Any], dtype: t
     v = Vectors(golden, dtype)
     for logits, logp in ((v.student_logits, v.logp_student), (v.teacher_logits, v.logp_teacher)):
         _close(logits.log_softmax(-1).gather(-1, v.tokens[..., None])[..., 0], logp, tolerance)
-    credit = LOSS["rlsd_token"][0].credit(v.rollouts())
+    credit = v.credit(LOSS["rlsd_token"][0])
     _close(credit.advantages, _tensor(v.expected["rlsd_adv_lam0p37"]) * v.mask.double(), tolerance)
     assert credit.metrics["lambda"] == pytest.approx(0.37)
     low, high = v.expected["rlsd_clip_low"], v.expected["rlsd_clip_high"]
     assert credit.metrics["clip_rate"] == pytest.approx(low + high, abs=1e-7)
     # The weights before the clip: with lambda = 1 and a clip that nothing reaches, they are the credit itself.
-    bare = RLSD(mix=2.0, decay=2, clip=1e9).credit(v.rollouts()).weights_BT
+    bare = v.credit(RLSD(mix=2.0, decay=2, clip=1e9)).weights_BT
     assert bare is not None
     torch.testing.assert_close(bare, torch.tensor(v.expected["rlsd_w"], dtype=dtype), atol=tolerance, rtol=tolerance)
     mask = v.mask.bool()
@@ -235,19 +241,23 @@ def _loss(trainer: BenchTrainer, method: Method, aggregation: str, v: Vectors) -
         "completion_mask": v.mask,
         "old_per_token_logps": v.old_logp,
         "num_items_in_batch": v.mask.sum(),
-        "advantages": method.credit(v.rollouts()).advantages,
-        "told": torch.ones(8, dtype=torch.bool),
+        "advantages": v.credit(method).advantages,
+        **{f"{name}/told": torch.ones(8, dtype=torch.bool) for name in method.teachers},
+        **{name: torch.zeros(8) for name in ("rewards", "accuracy", "group_advantages", "solved")},
         "told_items": v.mask.sum(),
     }
     student, identity = Logits(v.student_logits), torch.eye(v.student_logits.shape[-1], dtype=v.logp_student.dtype)
 
-    def told(_: Any, inputs: Any, keep: list[int]) -> Told:
-        return Told(v.teacher_logits[keep][v.mask[keep].bool()], Head(identity, None), method.distill)
+    def states(inputs: Any) -> dict[str, States]:
+        keep = needed_rows(inputs, method, trainer.kl)
+        said = States(v.teacher_logits[keep][v.mask[keep].bool()], Head(identity, None))
+        return dict.fromkeys(method.teachers, said)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "method", method)
+        patch.setattr(trainer, "_distillation", Distillation(trainer, method))
         patch.setattr(trainer, "loss_type", LOSSES[aggregation])
-        patch.setattr(trainer, "_told", told)
+        patch.setattr(trainer, "_states", states)
         return trainer._compute_loss(student, inputs).item()
 
 
@@ -270,7 +280,7 @@ def test_the_importance_ratio_is_part_of_those_losses(golden: dict[str, Any], tr
 
 def test_the_clip_makes_token_losses_negative(golden: dict[str, Any]) -> None:
     v = Vectors(golden, torch.float64)
-    got_BT = OPSD(beta=0.0, clip=0.05).distill(v.student_logits.flatten(0, 1), v.teacher_logits.flatten(0, 1))
+    got_BT = distilled(OPSD(beta=0.0, clip=0.05), v.student_logits.flatten(0, 1), v.teacher_logits.flatten(0, 1))
     lowest = min(_clipped(s, t, 0.05) for s, t in zip(*(_rows(golden, w) for w in ("student", "teacher")), strict=True))
     assert got_BT.min().item() == pytest.approx(lowest, abs=1e-12)
     # The json's own figure, -0.2524, is of logits that it does not hold: on those that it holds nothing is below -0.08.

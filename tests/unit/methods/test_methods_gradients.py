@@ -1,7 +1,7 @@
 """Which gradient a loss follows in expectation, and the paper's theory on tables small enough to enumerate."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods import Credit, Method, Rollouts
+from methods import Credit, Method, Rollouts, Tokens
 from methods.functional import divergence
 from methods.grpo_opsd import GRPOPlusOPSD
 from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
+from tests.support.methods import credited, distilled
 
 V = 6
 
@@ -68,7 +69,7 @@ def _expected_gradient_of(beta: float, student_NV: Tensor, teacher_NV: Tensor) -
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 1.0])
 def test_gradient_of_the_full_divergence_is_that_on_paper(beta: float) -> None:
     student_NV, teacher_NV = _logits(7, 5)
-    value = OPSD(beta=beta).distill(student_NV, teacher_NV).sum()
+    value = distilled(OPSD(beta=beta), student_NV, teacher_NV).sum()
     expected_NV = _expected_gradient_of(beta, student_NV, teacher_NV)
     torch.testing.assert_close(_gradient(value, student_NV), expected_NV)
 
@@ -121,12 +122,13 @@ def _expected_update(method: Method, student_NV: Tensor, teacher_NV: Tensor) -> 
     of its divergence, and of -A_t log P_S with its credit as A_t (the clipped surrogate on-policy)."""
     total = torch.zeros((), dtype=torch.float64)
     if method.distils:
-        total = total + method.distill(student_NV, teacher_NV).sum()
+        total = total + distilled(method, student_NV, teacher_NV).sum()
     if method.policy_gradient:
         s_V, t_V = student_NV[0].log_softmax(-1), teacher_NV[0].log_softmax(-1)
         none_B, one_BT = torch.zeros(V, dtype=torch.float64), torch.ones(V, 1, dtype=torch.float64)
-        rollouts = Rollouts(1, none_B, none_B, one_BT, s_V.detach()[:, None], t_V[:, None])
-        credit_V = method.credit(rollouts).advantages.expand(V, 1)[:, 0] if method.credit_uses_teacher else none_B
+        rollouts = Rollouts(1, none_B, none_B, one_BT, s_V.detach()[:, None])
+        credit = credited(method, rollouts, t_V[:, None])
+        credit_V = credit.advantages.expand(V, 1)[:, 0] if method.credit_uses_teacher else none_B
         total = total - (s_V.exp().detach() * credit_V * s_V).sum()
     return _gradient(total, student_NV)
 
@@ -175,8 +177,7 @@ class Flipped(Degenerate):
 
     def credit(self, rollouts: Rollouts) -> Credit:
         assert rollouts.student_BT is not None
-        assert rollouts.teacher_BT is not None
-        return Credit(rollouts.student_BT - rollouts.teacher_BT)
+        return Credit(rollouts.student_BT - rollouts.teacher["reference"])
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,8 @@ class Sampled(OPSD):
     label = "Sampled"
     expression: str = ""
 
-    def distill(self, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
-        s_NV, t_NV = student_NV.log_softmax(-1), teacher_NV.log_softmax(-1)
+    def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
+        s_NV, t_NV = student_NV.log_softmax(-1), teachers["reference"].log_softmax(-1)
         return (s_NV.exp().detach() * ESTIMATORS[self.expression][0](s_NV, t_NV)).sum(-1)
 
 
@@ -217,8 +218,8 @@ def test_rlsd_keeps_the_sign_and_stays_within_its_bounds(step: int) -> None:
     student_BT, teacher_BT = -torch.rand(2, 64, 9, dtype=torch.float64) * 6
     advantages_B = torch.randn(64, dtype=torch.float64)
     advantages_B[::4] = 0
-    rollouts = Rollouts(step, advantages_B, advantages_B, torch.ones_like(student_BT), student_BT, teacher_BT)
-    credit_BT, mix = RLSD().credit(rollouts).advantages, 0.5 * (1 - step / 50)
+    rollouts = Rollouts(step, advantages_B, advantages_B, torch.ones_like(student_BT), student_BT)
+    credit_BT, mix = credited(RLSD(), rollouts, teacher_BT).advantages, 0.5 * (1 - step / 50)
     assert (credit_BT[::4] == 0).all(), "a group without a difference gives exactly nothing"
     live_B1 = advantages_B[advantages_B != 0][:, None]
     ratio_BT = credit_BT[advantages_B != 0] / live_B1
@@ -270,9 +271,9 @@ def test_theorem_1_a_told_teacher_costs_the_mutual_information() -> None:
         weight = 1.0 if first is None else student_NV[0].softmax(-1)[first].item()
         joint_RV = tables.prior_R[:, None] * tables.teacher_RV(*prefix)
         marginal_V, same_NV = joint_RV.sum(0), student_NV[row].expand(R, V)
-        per_r_R = OPSD(beta=0.0).distill(same_NV, tables.teacher_RV(*prefix).log())
+        per_r_R = distilled(OPSD(beta=0.0), same_NV, tables.teacher_RV(*prefix).log())
         told += weight * (tables.prior_R * per_r_R).sum().item()
-        best += weight * OPSD(beta=0.0).distill(student_NV[row][None], marginal_V.log()[None]).item()
+        best += weight * distilled(OPSD(beta=0.0), student_NV[row][None], marginal_V.log()[None]).item()
         product_RV = tables.prior_R[:, None] * marginal_V
         information += weight * (joint_RV * torch.log(joint_RV / product_RV)).sum().item()
     assert information > 1e-2
@@ -286,7 +287,7 @@ def test_proposition_1_the_deviation_from_the_marginal_gradient_has_mean_zero() 
 
     def deviation_RV(beta: float) -> Tensor:
         def gradient(t_V: Tensor) -> Tensor:
-            return _gradient(OPSD(beta=beta).distill(student_NV, t_V.log()[None]).sum(), student_NV)[0]
+            return _gradient(distilled(OPSD(beta=beta), student_NV, t_V.log()[None]).sum(), student_NV)[0]
 
         return torch.stack([gradient(t_V) for t_V in teacher_RV]) - gradient(marginal_V)
 
@@ -303,8 +304,8 @@ def test_proposition_1_the_deviation_from_the_marginal_gradient_has_mean_zero() 
 def _weights(student_BT: Tensor, teacher_BT: Tensor, sign: float) -> Tensor:
     """RLSD's unclipped weights: lambda = 1 and a clip that nothing reaches."""
     ones_B = torch.full((len(student_BT),), sign, dtype=torch.float64)
-    rollouts = Rollouts(1, ones_B, ones_B, torch.ones_like(student_BT), student_BT, teacher_BT)
-    weights_BT = RLSD(mix=2.0, decay=2, clip=1e9).credit(rollouts).weights_BT
+    rollouts = Rollouts(1, ones_B, ones_B, torch.ones_like(student_BT), student_BT)
+    weights_BT = credited(RLSD(mix=2.0, decay=2, clip=1e9), rollouts, teacher_BT).weights_BT
     assert weights_BT is not None
     return weights_BT
 

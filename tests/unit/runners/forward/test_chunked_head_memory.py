@@ -4,15 +4,16 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from trl.trainer.utils import add_fused_lm_head
 
+from methods import Method
 from methods.opsd import OPSD
 from runners.forward.batch import Rows
-from runners.forward.logprobs import expose_hidden_states, student_scores, told_states
+from runners.forward.logprobs import expose_hidden_states, student_scores, teacher_states
 from runners.speed.measure import peak
+from tests.support.methods import by_chunks
 
 VOCABULARY, TOKENS, HIDDEN = 151_936, 512, 64
 
@@ -50,26 +51,26 @@ def _sampled() -> Callable[[], None]:
     return lambda: model(labels=labels_BT, fused_lm_head=True).log_probs.sum().backward()
 
 
-def _distilled(distill: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
+def _distilled(method: Method) -> Callable[[], None]:
     """The whole of distillation: the teacher's states, a copy of its head, the loss and its gradient."""
     model = HeadOnly(VOCABULARY, TOKENS)
     expose_hidden_states(model)
     rows = _rows(TOKENS, VOCABULARY)
 
     def step() -> None:
-        told = told_states(model, rows, distill, copy_head=True)
-        loss = student_scores(model, rows, 1.0, told, lambda logp_N, _: torch.ones_like(logp_N), policy=False).loss
+        states = dict.fromkeys(method.teachers, teacher_states(model, rows, copy_head=True))
+        one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
+        loss = student_scores(model, rows, 1.0, states, by_chunks(method), one, policy=False).loss
         assert loss is not None
         loss.backward()
 
     return step
 
 
-@pytest.mark.slow
 def test_full_vocabulary_needs_at_most_115_percent_of_the_sampled_tokens() -> None:
     # TRL's kernel runs here without Triton, which holds some temporaries more than on a GPU.
     sampled = peak(_sampled(), "cpu")
-    full = peak(_distilled(OPSD().distill), "cpu")
+    full = peak(_distilled(OPSD()), "cpu")
     head = VOCABULARY * HIDDEN * 4 / 2**20
     assert sampled > head, "the gradient of the head alone is more: nothing was measured"
     assert full > 2 * head, "that gradient and the teacher's head alone are more: nothing was measured"

@@ -260,7 +260,7 @@ def test_what_is_told_of_parts_in_one_pass_is_what_each_is_told() -> None:
     model, rows = tiny_vlm(), batch([ONE, OTHER, ONE, ONE], [3, 5, 2, 4])
     scoring.expose_hidden_states(model)
     parts = rows.split(2)
-    told = scoring.told_parts(model, parts, lambda s, t: s, copy_head=False)
+    told = scoring.states_of_parts(model, parts, copy_head=False)
     for one, part in zip(told, parts, strict=True):
         torch.testing.assert_close(one.hidden_ND, layouts.by_row(model, part), atol=2e-5, rtol=0)
         assert not one.hidden_ND.requires_grad

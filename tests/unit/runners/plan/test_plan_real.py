@@ -15,6 +15,7 @@ from runners.forward import hidden_states as layouts
 from runners.forward import logprobs as scoring
 from runners.forward import packing as packed
 from runners.forward.batch import Rows
+from runners.forward.chunked_head import States
 from runners.forward.lm_head import Head
 from runners.forward.split_group import SplitGroup
 from runners.plan.activations import kept_bytes
@@ -22,12 +23,12 @@ from runners.plan.memory import LOGIT_COPIES, head_lines, teacher_copy, teacher_
 from runners.plan.model_shape import SHAPES, model_shape, read_config
 from runners.plan.passes import student_passes
 from runners.run.config import Settings, resolve
-from runners.run.model import load
-from runners.run.model import adapters
+from runners.run.model import adapters, load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train.run import build_trainer
 from runners.train.teacher import TeacherWeights
+from tests.support.methods import by_chunks
 from tests.unit.runners.plan.test_plan import line, planned
 
 LORA = "model.lora={rank: 4, alpha: 8}"
@@ -177,10 +178,10 @@ def test_a_divergence_holds_as_many_logits_as_planned(monkeypatch: pytest.Monkey
         def model(then: Any, states: Any = states, head: Any = student, **_: Any) -> Any:
             return then(states[0], head)
 
-        told = scoring.Told(states[1].detach(), teacher, method.distill)
+        told = dict.fromkeys(method.teachers, States(states[1].detach(), teacher))
         with PeakBytes() as bytes_:
             one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
-            scoring.student_scores(model, rows, 1.0, told, one, policy=False).loss.backward()  # type: ignore[arg-type,union-attr]
+            scoring.student_scores(model, rows, 1.0, told, by_chunks(method), one, policy=False).loss.backward()  # type: ignore[arg-type,union-attr]
         peaks.append(bytes_.peak / (4 * (1 << 18)))
     assert 0.9 * LOGIT_COPIES < max(peaks) < 1.05 * LOGIT_COPIES
 
@@ -201,14 +202,16 @@ def test_the_head_of_an_update_allocates_the_planned_bytes(
     weight_VD, teacher_VD = torch.ones(2, vocabulary, hidden).to(dtype)
     weight_VD = weight_VD.clone().requires_grad_()
     hidden_ND, teacher_ND = states[0].to(dtype).requires_grad_(), states[1].to(dtype)
-    told = scoring.Told(teacher_ND, Head(teacher_VD, None), built.distill) if built.distils else None
+    told = dict.fromkeys(built.teachers, States(teacher_ND, Head(teacher_VD, None))) if built.distils else None
     bytes_ = PeakBytes()
     bytes_.seen.update(x.untyped_storage()._cdata for x in (hidden_ND, teacher_ND, weight_VD, teacher_VD))
     mixed = torch.autocast("cpu", torch.bfloat16) if compute == "bfloat16" else contextlib.nullcontext()
     with bytes_, mixed:
         model: Any = lambda rows, then: then(hidden_ND, Head(weight_VD, None))  # noqa: E731
         one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
-        loss_of(built, scoring.student_scores(model, rows, 1.0, told, one, built.policy_gradient)).backward()
+        loss_of(
+            built, scoring.student_scores(model, rows, 1.0, told, by_chunks(built), one, built.policy_gradient)
+        ).backward()
     there = ("teacher's head", "hidden states")
     plan = sum(line.size for line in head_lines(settings, built, shape) if line.what not in there)
     plan += hidden_ND.nbytes  # its gradient
@@ -225,7 +228,7 @@ def loss_of(method: Any, scores: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("options", [(), ("model.dtype=bfloat16",), ("model.dtype=bfloat16", LORA)], ids=str)
-@pytest.mark.parametrize("kind", ["none", "initial", "live", "snapshot", "ema"])
+@pytest.mark.parametrize("kind", ["initial", "live", "snapshot", "ema"])
 def test_the_teachers_copy_has_the_planned_bytes(kind: Any, options: tuple[str, ...]) -> None:
     settings = resolve("cpu", "grpo", 0, list(options))
     policy = adapted(load(settings.model)[0], settings)
@@ -233,14 +236,14 @@ def test_the_teachers_copy_has_the_planned_bytes(kind: Any, options: tuple[str, 
     weights.start()
 
     class Told:
-        teacher = Teacher(kind)
+        teachers = {"told": Teacher(kind)}
 
     assert weights.bytes == teacher_copy(settings, Told(), model_shape(settings.model))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("on_host", [False, True])
 @pytest.mark.parametrize("options", [(), ("model.dtype=bfloat16",)], ids=str)
-@pytest.mark.parametrize("kind", ["none", "snapshot", "ema"])
+@pytest.mark.parametrize("kind", ["live", "snapshot", "ema"])
 def test_a_scoring_teacher_allocates_the_planned_bytes(kind: Any, options: tuple[str, ...], on_host: bool) -> None:
     settings = resolve("cpu", "grpo", 0, list(options))
     policy = load(settings.model)[0]
@@ -252,7 +255,7 @@ def test_a_scoring_teacher_allocates_the_planned_bytes(kind: Any, options: tuple
             pass
 
     class Told:
-        teacher = Teacher(kind)
+        teachers = {"told": Teacher(kind)}
 
     lines, host = teacher_memory(settings, Told(), model_shape(settings.model), on_host)  # type: ignore[arg-type]
     beside_copy = sum(line.size for line in lines if line.what != "teacher's copy")
@@ -293,4 +296,4 @@ def test_a_step_of_the_trainer_allocates_the_planned_bytes(options: tuple[str, .
     assert size(p for p in policy if not p.requires_grad) == line(plan, "frozen weights")
     averages = [s[k] for s in trainer.optimizer.state.values() for k in ("exp_avg", "exp_avg_sq")]
     assert size(averages) == line(plan, "AdamW")
-    assert trainer.teacher.bytes == line(plan, "teacher's copy")
+    assert trainer.teachers.bytes == line(plan, "teacher's copy")

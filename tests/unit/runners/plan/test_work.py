@@ -20,6 +20,7 @@ from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train import run as train
 from runners.train.run import build_trainer
+from tests.support.methods import by_chunks
 from tests.unit.runners.plan.test_plan_real import GROUPS, LORA, SIDE, adapted, loss_of, micro_batch
 
 CHECKPOINTS = "train.gradient_checkpointing=true"
@@ -108,7 +109,7 @@ def test_a_scoring_pass_is_as_planned(shared: bool, told: bool) -> None:
     rows = micro_batch(model.config, settings, told)
     with Counted(model) as counted, torch.no_grad():
         if told:
-            scoring.told_states(model, rows, lambda s, t: s, copy_head=False)
+            scoring.teacher_states(model, rows, copy_head=False)
         else:
             scoring.token_log_probs(model, rows, 1.0)
     (one,) = teacher_passes(settings, build_method(method, {}), 0)
@@ -140,14 +141,15 @@ def test_an_update_is_as_planned(
     rows, built = micro_batch(model.config, settings), build_method(method, {})
     one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
     batches, per_group = rows.split(settings.train.device_batch), parts(settings)
-    told = (
-        scoring.told_parts(model, batches, built.distill, copy_head=False) if built.distils else [None] * len(batches)
-    )
+    states = scoring.states_of_parts(model, batches, copy_head=False) if built.distils else [None] * len(batches)
     with Counted(model) as counted:
-        for number, (batch, said) in enumerate(zip(batches, told, strict=True)):
+        for number, (batch, said) in enumerate(zip(batches, states, strict=True)):
             if number % per_group == 0:
                 group = SplitGroup(per_group) if per_group > 1 else None
-            scores = scoring.student_scores(model, batch, 1.0, said, one, built.policy_gradient, group)
+            told = None if said is None else dict.fromkeys(built.teachers, said)
+            scores = scoring.student_scores(
+                model, batch, 1.0, told, by_chunks(built), one, built.policy_gradient, group
+            )
             loss_of(built, scores).backward()
     planned_pass = total(student_passes(settings))
     assert (counted.tokens, counted.patches) == (planned_pass.tokens, planned_pass.pictures * SIDE**2)
@@ -178,7 +180,7 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
     monkeypatch.setattr(train, "vision_ids", lambda config: [*vision_ids(config), config.text_config.eos_token_id])
     numbers: dict[str, int] = {}
     monkeypatch.setattr(
-        "runners.train.privilege.told_text", lambda text, p: text + "ab"[numbers.setdefault(p.text, len(numbers))]
+        "runners.train.contexts.told_text", lambda text, c: text + "ab"[numbers.setdefault(c.text, len(numbers))]
     )
     small = ("train.steps=1", "train.prompts=1", "train.generations=4", "train.micro_batch=2")
     settings = resolve("cpu", method, 0, [*small, "train.max_completion_tokens=6", *options])
@@ -189,12 +191,12 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
         trainer.train()
     batch = trainer._buffered_inputs[0]
     prompt = int(batch["prompt_mask"].sum(1).max())
-    told = int(batch["teacher_mask"].sum(1).max()) - prompt if "teacher_mask" in batch else 0
+    told = max((int(batch[f"{name}/mask"].sum(1).max()) - prompt for name in built.teachers), default=0)
     patches = int(batch["image_grid_thw"][0].prod())
     settings = override(settings, [f"train.max_prompt_tokens={prompt}"])
     passes = [reading(settings), total(student_passes(settings))]
     passes += [total(scoring_passes(settings))] * scores_student(settings, built)
-    if built.teacher.kind != "none":
+    if built.teachers:
         passes.append(total(teacher_passes(settings, built, told)))
     sampled = 4 * 6
     assert counted.tokens == sum(one.tokens for one in passes) + sampled
