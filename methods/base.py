@@ -74,6 +74,7 @@ class Rollouts:
     teacher: Mapping[str, Tensor] = field(default_factory=dict)
     accuracy_B: Tensor | None = None  # 0 or 1, whatever else the reward weighs
     entropy: Mapping[str, Tensor] = field(default_factory=dict)  # of each teacher (B, T), where `credit_uses_entropy`
+    told: Mapping[str, Tensor] = field(default_factory=dict)  # by context (B,), bool: whether it tells anything
     state: Mapping[str, Tensor] = field(default_factory=dict)  # what the last `credit` left
 
 

@@ -15,7 +15,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from eval.engines.requests import Question, Reply, longest_first, prompt_lengths, reply_seed, vision_ids
+from eval.engines.requests import Question, Reply, longest_first, picture_limits, prompt_lengths, reply_seed, vision_ids
 from eval.settings import EvalSettings
 
 
@@ -77,6 +77,7 @@ class TransformersEngine(HFMultimodalLM):
             "max_new_tokens": s.max_new_tokens,
             "seed": s.seed,
             "max_pixels": s.max_pixels,
+            "processor": picture_limits(self.processor.image_processor),
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "context": self.max_length,

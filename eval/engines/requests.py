@@ -139,6 +139,15 @@ def picture_tokens(pixels: int, max_pixels: int | None, processor: Any) -> int:
     return max(min(pixels, largest or pixels), smallest or 0) // (patch * merge) ** 2
 
 
+def picture_limits(processor: Any) -> dict[str, Any]:
+    """What a model's image processor makes of a picture: its limits in pixels and the size of its patches. Two models
+    whose limits differ were shown different pictures, whatever `eval.max_pixels` says."""
+    named = {name: getattr(processor, name, None) for name in ("patch_size", "merge_size")}
+    size = getattr(processor, "size", None) or {}
+    limits = {name: value for name, value in dict(size).items() if value is not None}
+    return {name: value for name, value in (named | limits).items() if value is not None}
+
+
 def _pixels(picture: Picture) -> int:
     """Width x height from the picture's header alone."""
     if isinstance(picture.source, Image.Image):

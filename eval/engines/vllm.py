@@ -13,7 +13,16 @@ from unittest.mock import patch
 
 from transformers import AutoConfig
 
-from eval.engines.requests import Question, Reply, longest_first, prompt_lengths, reply_seed, vision_ids, vllm_version
+from eval.engines.requests import (
+    Question,
+    Reply,
+    longest_first,
+    picture_limits,
+    prompt_lengths,
+    reply_seed,
+    vision_ids,
+    vllm_version,
+)
 from eval.settings import EvalSettings
 
 LONGEST_PROMPT = 32_768  # a 256k context would reserve its memory for prompts that no bench has
@@ -77,6 +86,7 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
             **self._sampling(),
             "seed": self.settings.seed,
             "max_pixels": self.settings.max_pixels,
+            "processor": picture_limits(self.processor.image_processor),
             "device": self.model.llm_engine.vllm_config.device_config.device_type,
             "dtype": str(self.model.llm_engine.model_config.dtype).removeprefix("torch."),
             "context": self.max_length,

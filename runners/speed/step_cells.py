@@ -25,8 +25,8 @@ from runners.speed.problems import alternating, problems, processor_for
 from runners.speed.result import Row, Target
 from runners.speed.scoring_cells import relative
 from runners.train.recorder import Recorder
-from runners.train.run import trl_config
 from runners.train.trainer import BenchTrainer
+from runners.train.trl_config import trl_config
 
 # Of the gradient of a whole step: advantages of both signs cancel most of it, and rounding does not cancel.
 LIMITS = {"cpu": {"Δ gradient": 1e-5}, "cuda": {"Δ gradient": 1e-3}}

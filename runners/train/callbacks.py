@@ -101,7 +101,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     A step of ours is one generation batch: `updates` optimizer steps of the trainer.
     """
 
-    def __init__(self, run: RunDir, teachers: Any, kept: Sequence[Kept], updates: int) -> None:
+    def __init__(self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int) -> None:
+        """`processor`: the model's own, saved with its weights in the place of the one that training used: that one has
+        `model.max_pixels` in it, and would show an evaluation other pictures than the base's."""
+        self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
         self._since = time.perf_counter()
 
@@ -130,6 +133,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
+        if state.is_world_process_zero:
+            self._processor.save_pretrained(folder)
         for kept in self._kept:
             kept.save(folder)
         PartialState().wait_for_everyone()

@@ -33,8 +33,9 @@ class Credits:
         """Those of all processes, so that credit and its figures do not depend on how many there are."""
         gathered = self._trainer.gathered
         advantages_B, mask_BT = gathered(batch["advantages"]), gathered(batch["completion_mask"])
+        told = {name: gathered(batch[f"{name}/told"]) for name in self._method.teachers}
         step = self._trainer.step_of_ours
-        return Rollouts(step, rewards_B, advantages_B, mask_BT, accuracy_B=accuracy_B, state=self._state)
+        return Rollouts(step, rewards_B, advantages_B, mask_BT, accuracy_B=accuracy_B, told=told, state=self._state)
 
     def assign(self, batch: dict[str, Any], rollouts: Rollouts, own: slice) -> None:
         """Give a generation batch its credit; `own` are this process's rollouts.
@@ -129,6 +130,7 @@ class Credits:
             {n: torch.where(asked_BT.bool(), inputs[f"{n}/logps"], student_BT) for n in method.teachers},
             inputs["accuracy"],
             {n: inputs[f"{n}/entropy"] for n in method.teachers if f"{n}/entropy" in inputs},
+            {n: inputs[f"{n}/told"] for n in method.teachers},
         )
         credit = method.credit(rollouts)
         if credit.state is not None:

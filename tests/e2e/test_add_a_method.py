@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ import torch
 import yaml
 
 from methods import Rollouts, Sibling, Task
+from methods.words import context
 from tests.support.paths import ROOT
 from tests.support.warm import cli
 
@@ -36,11 +38,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine.mkdir()
     (mine / "rlrt.py").write_text(PYTHON[0])
     (mine / "test_rlrt.py").write_text(PYTHON[1])
+    (mine / "cepo.py").write_text(PYTHON[3])
     return folder
 
 
-def _module(folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rlrt", folder / "mine" / "rlrt.py")
+def _module(folder: Path, name: str = "rlrt") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, folder / "mine" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -81,7 +84,7 @@ def test_credit_on_values_worked_out_by_hand(folder: Path) -> None:
     teacher_BT = torch.tensor([[0.5, 0.2, 0.5, 0.5]]).log().expand(3, 4)
     mask_BT = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]])
     rewards_B, advantages_B = torch.tensor([0.9, 0.1, 0.9]), torch.tensor([1.0, -1.0, 0.0])
-    credit = method.credit(Rollouts(7, rewards_B, advantages_B, mask_BT, student_BT, teacher_BT))
+    credit = method.credit(Rollouts(7, rewards_B, advantages_B, mask_BT, student_BT, {"sibling": teacher_BT}))
     expected_BT = torch.tensor([[1.2, 1.5, 0.5, 0.0], [-1.0] * 4, [0.0] * 4])
     torch.testing.assert_close(credit.advantages, expected_BT)
     # Of the seven tokens of the two right rollouts two are clipped; with A = 0 every weight is 1.
@@ -92,12 +95,9 @@ def test_credit_on_values_worked_out_by_hand(folder: Path) -> None:
 def test_what_its_teacher_is_told(folder: Path) -> None:
     method, task = _module(folder).RLRT(), Task("7", "3 + 4 = 7")
     group = [Sibling("right", 1.0), Sibling("wrong", 0.0), Sibling("also right", 1.0)]
-    assert [method.privilege(task, group, i) for i in range(3)] == [
-        ("sibling", "also right", ""),
-        ("sibling", "right", ""),
-        ("sibling", "right", ""),
-    ]
-    assert method.privilege(task, [Sibling("right", 1.0), Sibling("wrong", 0.0)], 0) is None
+    told = [method.contexts(task, group, i) for i in range(3)]
+    assert told == [{"sibling": context("sibling", text)} for text in ("also right", "right", "right")]
+    assert method.contexts(task, [Sibling("right", 1.0), Sibling("wrong", 0.0)], 0) == {}
 
 
 def test_the_page_s_own_test_passes(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_the_page_s_own_test_passes(folder: Path) -> None:
 @pytest.mark.slow
 def test_plan_and_a_tiny_run(folder: Path) -> None:
     _run(_command("cli.py plan"), folder)
-    _run(_command("cli.py train --method ../mine"), folder)
+    _run(_command("cli.py train --method ../mine/rlrt"), folder)
     run = folder / "root" / "runs" / "trial" / "rlrt" / "seed0"
     info = json.loads((run / "run.json").read_text())
     assert (info["status"], info["label"], info["steps_done"]) == ("done", "RLRT", 2)
@@ -125,7 +125,7 @@ def test_plan_and_a_tiny_run(folder: Path) -> None:
 
 
 def test_an_unknown_parameter_is_refused(folder: Path) -> None:
-    command = _command("cli.py train --method ../mine").replace("trial", "refused") + " --set params.clipp=1"
+    command = _command("cli.py train --method ../mine/rlrt").replace("trial", "refused") + " --set params.clipp=1"
     with pytest.raises(AssertionError, match="unknown key 'clipp'"):
         _run(command, folder)
     assert not (folder / "root" / "runs" / "refused").exists()
@@ -159,3 +159,36 @@ def test_moved_into_a_copy_of_the_repository(folder: Path) -> None:
     init.write_text(text.replace("from methods.rlsd", f"{addition}\nfrom methods.rlsd"))
     (copy / "methods" / "variants" / "rlrt.yaml").write_text(YAML[0])
     assert "rlrt" in _run(_command("cli.py train --method rlrt@"), folder, root=copy).lower()
+
+
+def test_two_contexts_by_hand(folder: Path) -> None:
+    """A = 1, lambda = 1/2, eps = .2. The first rollout's group has a wrong answer: weights .6 / .5 = 1.2 and .1 / .4,
+    clipped to .8. The second's has none, and its weights are RLSD's: .6 / .5 and .1 / .1."""
+    method = _module(folder, "cepo").CEPO(decay=1_000_000)
+    task, ones_B = Task("7"), torch.ones(2)
+    assert method.contexts(task, [Sibling("so \\boxed{5}", 0.0), Sibling("\\boxed{7}", 1.0)], 1)["wrong"].text == "5"
+    assert set(method.contexts(task, [Sibling("cut off", 0.0), Sibling("\\boxed{7}", 1.0)], 0)) == {"right"}
+    probabilities = {"right": [[0.6, 0.1]] * 2, "wrong": [[0.5, 0.4]] * 2}
+    teacher = {name: torch.tensor(p).log() for name, p in probabilities.items()}
+    student_BT, told = torch.tensor([[0.9, 0.9], [0.5, 0.1]]).log(), torch.tensor([True, False])
+    rollouts = Rollouts(
+        1, ones_B, ones_B, torch.ones(2, 2), student_BT, teacher, told={"right": told | True, "wrong": told}
+    )
+    credit = method.credit(rollouts)
+    torch.testing.assert_close(credit.advantages, torch.tensor([[1.1, 0.9], [1.1, 1.0]]), atol=1e-5, rtol=0)
+    assert credit.metrics["contrasted"] == 0.5
+    assert credit.metrics["contrast"] == pytest.approx((math.log(1.2) + math.log(4)) / 2, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_tiny_run_with_two_contexts(folder: Path) -> None:
+    _run(_command("cli.py train --method ../mine/cepo"), folder)
+    run = folder / "root" / "runs" / "contrast" / "cepo" / "seed0"
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert all({"contrast", "contrasted", "gap_right", "gap_wrong", "told"} <= set(row) for row in rows)
+    declared = json.loads((run / "run.json").read_text())["metrics"]
+    assert declared["contrast"]["unit"] == "nats" and "gap_wrong" in declared
+    completions = pd.concat(pd.read_parquet(p) for p in sorted((run / "completions").glob("*.parquet")))
+    assert completions["told_right"].notna().all() and {"told_wrong", "reward"} <= set(completions.columns)
+    if completions["told_wrong"].notna().any():
+        assert "# teacher: wrong" in (run / "prompts.txt").read_text()

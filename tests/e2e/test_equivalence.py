@@ -16,7 +16,7 @@ from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train import run as train
-from runners.train.run import trl_config
+from runners.train.trl_config import trl_config
 from tests.support.helpers import History, history_of, lottery, small
 
 FIGURES = ("loss", "grad_norm", "reward", "entropy", "frac_reward_zero_std")

@@ -13,7 +13,8 @@ from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train import run as train
-from runners.train.run import build_trainer, trl_config
+from runners.train.run import build_trainer
+from runners.train.trl_config import trl_config
 from tests.support.helpers import History, lottery, small
 
 SIZE = ("train.steps=2", "train.micro_batch=8")

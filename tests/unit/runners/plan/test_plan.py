@@ -21,7 +21,7 @@ from runners.plan.table import commands, tables
 from runners.run.config import Settings, override, preset_names, resolve
 from runners.run.registry import build_method, complete
 from runners.run.run_dir import RunDir
-from runners.train.run import trl_config
+from runners.train.trl_config import trl_config
 from tests.support.paths import ROOT
 from tests.support.warm import cli
 
