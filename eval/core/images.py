@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 LARGEST = 2 * 89_478_485  # pixels that are opened when nothing shrinks them: where PIL itself suspects a bomb
 LARGEST_SHRUNK = 1_000_000_000  # pixels that are opened to be shrunk: one to four bytes of memory each
@@ -38,11 +38,29 @@ class Picture:
                 return flatten(_shrunk(image.convert("L"), max_pixels))
             return _shrunk(flatten(image), max_pixels)
 
+    def fault(self, max_pixels: int | None = None) -> str | None:
+        """Why `open` would fail, None where it does not: tried once, before a model loads."""
+        try:
+            self.open(max_pixels)
+        except UnidentifiedImageError:  # its own message is the address of a buffer
+            return "no picture in a known format" if self.content() else "empty"
+        except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+            return " ".join(str(error).split())[:80] or type(error).__name__
+        return None
+
+    def header(self) -> tuple[str, int]:
+        """PIL's mode and the number of pixels as stored, without decoding one."""
+        if isinstance(self.source, Image.Image):
+            return self.source.mode, self.source.width * self.source.height
+        with warnings.catch_warnings(), _opened(self.source) as image:
+            warnings.simplefilter("ignore")
+            return image.mode, image.width * image.height
+
     def _decode(self, max_pixels: int | None) -> Image.Image:
         if isinstance(self.source, Image.Image):
             return self.source
         # The content decides, not the name: benches hold JPEG bytes in files called .png.
-        with _opened(io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source) as image:
+        with _opened(self.source) as image:
             pixels = image.width * image.height
             if pixels > LARGEST:
                 if not max_pixels or pixels > LARGEST_SHRUNK:
@@ -58,12 +76,12 @@ class Picture:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def _opened(source: io.BytesIO | Path) -> Image.Image:
+def _opened(source: bytes | Path) -> Image.Image:
     """`Image.open` reads the header only; without PIL's limit, which is the program's and not a picture's."""
     with _pil_limit:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(source)
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

@@ -1,86 +1,21 @@
-"""Rows of the official sets on the hub, their pictures left encoded."""
+"""Rows of the official sets on the hub."""
 
-import errno
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from eval.benches import BENCHES
 from eval.benches.columns import ANSWER, ASKED, GRADED
 from eval.core.errors import UserError
-from eval.core.tables import Raw
+from eval.core.tables import Raw, read_hub
 
-_ELSEWHERE = "use --data mini or --data <local file or folder>"
+ELSEWHERE = "use --data mini or --data <local file or folder> in the official columns"
 
 
 def hub_rows(bench: str, split: str, text_only: bool) -> Iterator[Raw]:
     """The rows of every config of a bench; `text_only` leaves the pictures out. Raises UserError."""
-    import datasets
-
     hub = BENCHES[bench].hub
-    for config in BENCHES[bench].configs or (None,):
-        name = f"{hub} {config}" if config else hub
-        try:
-            table = datasets.load_dataset(hub, config, split=split)
-        except Exception as error:  # `datasets` lets through whatever its network and file layers raise
-            raise UserError(f"{bench}: {name}: {_mend(hub, error)}") from error
-        needed = {*GRADED[bench], *(() if text_only else ASKED[bench]), ANSWER[bench]}
-        if missing := sorted(needed - set(table.column_names)):
-            raise UserError(
-                f"{bench}: {name} has no column {missing[0]} (it has {', '.join(table.column_names)}); the set has "
-                f"changed, {_ELSEWHERE} in the official columns"
-            )
-        for column, feature in table.features.items():
-            if (undecoded := _undecoded(feature, datasets)) is not None:
-                table = table.remove_columns(column) if text_only else table.cast_column(column, undecoded)
-        for n, row in enumerate(table, 1):
-            yield Raw(row, f"{name} {split} row {n}", Path())
-
-
-def _undecoded(feature: Any, datasets: Any) -> Any:
-    """The feature with its pictures left encoded, None for a column without pictures."""
-    plain = datasets.Image(decode=False)
-    if isinstance(feature, datasets.Image):
-        return plain
-    if isinstance(feature, datasets.List | datasets.LargeList) and isinstance(feature.feature, datasets.Image):
-        return type(feature)(plain)
-    return None
-
-
-def _mend(hub: str, error: Exception) -> str:
-    """What went wrong and what mends it, in one line; `datasets` hides the cause below exceptions of its own."""
-    from datasets.exceptions import DatasetNotFoundError
-    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
-
-    causes = _causes(error)
-    said = " ".join(str(error).split())[:300] or type(error).__name__
-    if any(isinstance(e, GatedRepoError) or "is a gated dataset" in str(e) for e in causes):
-        return (
-            f"the set is gated; ask for access on https://huggingface.co/datasets/{hub}, log in with "
-            f"`hf auth login` or set HF_TOKEN, or {_ELSEWHERE}"
-        )
-    if any(isinstance(e, DatasetNotFoundError | RepositoryNotFoundError) for e in causes):
-        return f"not found on the hub ({said}); log in with `hf auth login` if it is private, or {_ELSEWHERE}"
-    if any(isinstance(e, OfflineModeIsEnabled) or "OfflineModeIsEnabled" in str(e) for e in causes):
-        return f"not in the cache, and HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set; unset it, or {_ELSEWHERE}"
-    if any(getattr(e, "errno", None) == errno.ENOSPC or "Not enough disk space" in str(e) for e in causes):
-        return f"the disk of the hub's cache is full ({said}); make room, or set HF_HOME to a larger disk"
-    if any(str(e).startswith(("Unknown split", "Bad split")) for e in causes):
-        return f"{said} Ask for one of these"
-    if any(str(e).startswith(("BuilderConfig", "Config name is missing")) for e in causes):
-        return f"the set's parts have changed ({said}); {_ELSEWHERE}"
-    if any(isinstance(e, ConnectionError | TimeoutError) or _is_transport(e) for e in causes):
-        return f"the hub cannot be reached ({said}); check the network, or {_ELSEWHERE}"
-    return f"cannot be loaded ({said}); check the network and the cache, or {_ELSEWHERE}"
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
-
-
-def _is_transport(error: BaseException) -> bool:
-    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "requests", "urllib3")
+    needed = {*GRADED[bench], *(() if text_only else ASKED[bench]), ANSWER[bench]}
+    try:
+        for config in BENCHES[bench].configs or (None,):
+            yield from read_hub(hub, split, ELSEWHERE, config, needed=needed, pictures=not text_only)
+    except UserError as error:
+        raise UserError(f"{bench}: {error}") from error

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from eval.benches import BENCHES, wemath
 from eval.benches.columns import ANSWER, ASKED, GRADED, PICTURES, fault, official
-from eval.core import tables as local
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
+from eval.data import local
 from eval.data.mini import mini_rows
 from eval.grading.score import Row
 
@@ -192,18 +192,10 @@ def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
     picture = Picture(_find(raw.folder, value) if isinstance(value, str) else value)
     if not isinstance(picture.source, bytes | Path | Image.Image):
         raise BadRow(f"has no image, but {type(value).__name__}")
-    try:
-        picture.open(max_pixels)
-    except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+    if found := picture.fault(max_pixels):
         name = picture.source if isinstance(picture.source, Path) else "its image"
-        raise BadRow(f"has a picture that cannot be used ({name}: {_reason(picture, error)})") from error
+        raise BadRow(f"has a picture that cannot be used ({name}: {found})")
     return picture
-
-
-def _reason(picture: Picture, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its own message is the address of a buffer
-        return "no picture in a known format" if picture.content() else "empty"
-    return " ".join(str(error).split())[:80] or type(error).__name__
 
 
 def _find(folder: Path, name: str) -> Path:

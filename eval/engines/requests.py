@@ -3,11 +3,9 @@
 import functools
 import hashlib
 import importlib.metadata
-import io
 import logging
 import os
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +121,7 @@ def prompt_lengths(questions: Sequence[Question], processor: Any, max_pixels: in
     for question in questions:
         if question.row not in of_row:
             text = len(processor.tokenizer(question.prompt)["input_ids"])
-            shown = [picture_tokens(_pixels(p), max_pixels, processor.image_processor) for p in question.pictures]
+            shown = [picture_tokens(p.header()[1], max_pixels, processor.image_processor) for p in question.pictures]
             of_row[question.row] = text + sum(shown)
     return [of_row[question.row] for question in questions]
 
@@ -146,16 +144,6 @@ def picture_limits(processor: Any) -> dict[str, Any]:
     size = getattr(processor, "size", None) or {}
     limits = {name: value for name, value in dict(size).items() if value is not None}
     return {name: value for name, value in (named | limits).items() if value is not None}
-
-
-def _pixels(picture: Picture) -> int:
-    """Width x height from the picture's header alone."""
-    if isinstance(picture.source, Image.Image):
-        return picture.source.width * picture.source.height
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # huge and odd pictures have been checked before
-        with Image.open(io.BytesIO(picture.source) if isinstance(picture.source, bytes) else picture.source) as image:
-            return image.width * image.height
 
 
 def longest_first(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

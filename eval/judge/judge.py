@@ -6,7 +6,6 @@ is both the record and the cache. A judge's answer counts only if its last line 
 
 import hashlib
 import json
-import os
 import re
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from eval.benches import BENCHES, mmmu
 from eval.benches.columns import ANSWER
+from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.grading.extract import THINK_END
@@ -237,7 +237,7 @@ class Record:
     """`judge.jsonl`: a line for every judged reply. Safe to add to from several threads.
 
     `answers` maps a request's key to the judge's last line. A request that got no readable answer has a line that
-    says why, but is asked again by the next call. So is what stood in a torn line; a torn last one is cut off.
+    says why, but is asked again by the next call. So is what stood in a torn line.
     """
 
     def __init__(self, path: Path, model: str, ids: list[str]) -> None:
@@ -245,20 +245,10 @@ class Record:
         self._path, self._model, self._ids = path, model, ids
         self._lines: set[tuple[str, str, int]] = set()
         self._lock = threading.Lock()
-        if not path.is_file():
-            return
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            try:
-                entry = json.loads(line)
-                if isinstance(entry["last_line"], str):
-                    self._lines.add((entry["key"], entry["id"], entry["sample"]))
-                    self.answers[entry["key"]] = entry["last_line"]
-            except (ValueError, KeyError, TypeError):  # torn by a full disk: asked again
-                continue
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
+        for entry in files.read_lines(path).rows:
+            if isinstance(entry.get("last_line"), str):
+                self._lines.add((entry["key"], entry["id"], entry["sample"]))
+                self.answers[entry["key"]] = entry["last_line"]
 
     def holds(self, question: Question) -> bool:
         return (question.key, self._ids[question.row], question.sample) in self._lines
@@ -266,9 +256,8 @@ class Record:
     def add(self, questions: list[Question], answer: Answer) -> None:
         """Appends one line for each of the questions, which share a key."""
         verdict = verdict_of(answer.last_line)
-        text = ""
-        for question in questions:
-            line = {
+        lines = [
+            {
                 "id": self._ids[question.row],
                 "sample": question.sample,
                 "verdict": None if verdict is None else "correct" if verdict else "incorrect",
@@ -278,15 +267,10 @@ class Record:
                 "prompt_version": PROMPT_VERSION,
                 "key": question.key,
             }
-            text += json.dumps(line) + "\n"
+            for question in questions
+        ]
         with self._lock:
-            try:
-                with self._path.open("a") as stream:
-                    stream.write(text)
-            except OSError as error:
-                raise UserError(
-                    f"{self._path}: cannot write ({error.strerror}); make room or mend its rights"
-                ) from error
+            files.append_lines(self._path, lines)
             if answer.last_line is not None:
                 self.answers[questions[0].key] = answer.last_line
                 self._lines |= {(q.key, self._ids[q.row], q.sample) for q in questions}

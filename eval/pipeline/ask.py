@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.benches import BENCHES
+from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.data import load as data
 from eval.engines.requests import Question, Reply
 from eval.grading.score import Row
 from eval.pipeline import replies
-from eval.pipeline import results as files
+from eval.pipeline.results import import_utils
 from eval.settings import EvalSettings
 from eval.tasks.hooks import Docs
 
@@ -46,7 +47,7 @@ class Work(NamedTuple):
 
 
 def pictures(bench: str, row: Row) -> list[Any]:
-    shown: list[Any] = files.import_utils(bench).doc_to_image(row)
+    shown: list[Any] = import_utils(bench).doc_to_image(row)
     return shown
 
 
@@ -81,12 +82,11 @@ def ask(engine: Any, work: Work, settings: EvalSettings, worker: int | None = No
         return
     asked = prompts(engine, work.bench, rows)
     questions = [Question(i, j, asked[i], pictures(work.bench, rows[i])) for i, j in todo]
-    with (
-        replies.Writer(path, work.identity, engine.applied()) as writer,
-        Bar(BENCHES[work.bench].label, total, total - len(todo)) as bar,
-    ):
+    applied = engine.applied()
+    with Bar(BENCHES[work.bench].label, total, total - len(todo)) as bar:
         for answered in engine.answers(questions):
-            writer.append(_answer(work, question, reply) for question, reply in answered)
+            answers = [_answer(work, question, reply) for question, reply in answered]
+            replies.append(path, work.identity, applied, answers)
             bar.advance(len(answered))
 
 

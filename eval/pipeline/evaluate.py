@@ -9,15 +9,24 @@ from typing import Any
 
 from eval.benches import BENCHES, VERSION
 from eval.benches.summary import judge_all, score_text, summary
+from eval.core import files
 from eval.core.errors import UserError
 from eval.data import load as data
 from eval.engines.requests import check_model, loaded_engine, vllm_version
 from eval.grading.score import Verdict
 from eval.leakage.mention import mentions
 from eval.pipeline import replies
-from eval.pipeline import results as files
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
+from eval.pipeline.results import (
+    lacks_leakage,
+    model_id,
+    read_result,
+    read_samples,
+    refuse_other,
+    write_bench,
+    write_leakage,
+)
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
@@ -56,8 +65,8 @@ def evaluate(
     for work in works:
         if work.bench in unjudged:
             results[work.bench] = _judge(work, results[work.bench], settings)
-    if todo or files.lacks_leakage(out):
-        files.write_leakage(out)
+    if todo or lacks_leakage(out):
+        write_leakage(out)
     return {bench: results[bench] for bench in settings.benches}
 
 
@@ -69,7 +78,7 @@ def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
         "split": split,
         "data": data.edition(settings.data),
         "data_id": data.fingerprint(bench, settings.data, split),
-        "model_id": files.model_id(model),
+        "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
     }
@@ -79,8 +88,8 @@ def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Resul
     """The complete results in `out`; raises UserError where one is another evaluation's."""
     results = {}
     for bench, asked in identities.items():
-        if (stored := files.read_result(out / bench)) is not None:
-            files.refuse_other(out / bench, stored["identity"], asked)
+        if (stored := read_result(out / bench)) is not None:
+            refuse_other(out / bench, stored["identity"], asked)
             results[bench] = stored
     return results
 
@@ -145,7 +154,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "versions": versions(settings.engine),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    files.write_bench(work.folder, result, samples)
+    write_bench(work.folder, result, samples)
     replies.main_file(work.folder).unlink()
     print(line(bench, result))
     return result
@@ -175,7 +184,7 @@ def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies judged and adds what came of it to the stored result."""
     from eval.judge.judge import judge_bench
 
-    stored = files.read_samples(work.folder)
+    stored = read_samples(work.folder)
     n = settings.samples
     told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
     hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]

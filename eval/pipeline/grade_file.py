@@ -1,16 +1,14 @@
 """Recorded replies graded without a model, by the code that grades an evaluation's own."""
 
-import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.benches import BENCHES, VERSION, wemath
 from eval.benches.summary import judge_all, score_text, summary
+from eval.core import files
 from eval.core.errors import UserError
-from eval.core.tables import local_rows
 from eval.data.load import edition, load_text
+from eval.data.local import local_rows
 from eval.grading.score import Row, Rule
 
 SNIPPET = "mathv_id"  # ZeroBench's rule on replies to another bench's questions: the gold stands beside each reply
@@ -56,7 +54,7 @@ def grade_replies(bench: str, data: str, replies: Path, rule: Rule, out: Path) -
         for sample, (n, verdict) in enumerate(zip(numbers[row_id], judged, strict=True)):
             which = {"sample": sample} if len(judged) > 1 else {}
             graded[n] = {**lines[n].key, **which, **verdict._asdict()}
-    _write({out: "".join(f"{json.dumps(graded[n])}\n" for n in range(len(lines))), beside: json.dumps(found, indent=2)})
+    files.write_all({out: files.lines_text(graded[n] for n in range(len(lines))), beside: files.json_text(found)})
     missing = f", {found['missing_rows']} rows without a reply" if found["missing_rows"] else ""
     return f"{score_text(bench, found['edition'], found)}, {rule} rule{missing}: {out}, {beside}"
 
@@ -126,20 +124,3 @@ def _level(scores: dict[str, Any], level: str) -> dict[str, Any]:
     """We-Math's strict or loose score with its four counts and rates, as the official script prints them."""
     counts = {name.removeprefix(f"{level}/"): v for name, v in scores.items() if name.startswith(f"{level}/")}
     return {"score": scores.get(level), **counts}
-
-
-def _write(files: dict[Path, str]) -> None:
-    """All of the files, or none."""
-    halves = {path: path.with_name(f".{path.name}.tmp") for path in files}
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            halves[path].write_text(text)
-        for path, half in halves.items():
-            os.replace(half, path)
-    except OSError as error:
-        raise UserError(f"{next(iter(files))}: cannot be written ({error.strerror}); choose another --out") from error
-    finally:
-        for half in halves.values():
-            with suppress(OSError):
-                half.unlink()

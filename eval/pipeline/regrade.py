@@ -9,7 +9,7 @@ from eval.benches.summary import judge_all, score_text, summary
 from eval.core.errors import UserError
 from eval.data.load import doc_hash, edition, load
 from eval.grading.score import Row
-from eval.pipeline import results as files
+from eval.pipeline import results
 
 SOURCES = {"mini": "mini", "official": "hub"}  # edition -> where its rows come from again
 
@@ -20,13 +20,13 @@ def regrade(out: Path, benches: Sequence[str], data: str) -> None:
     `data` is where rows are read if they came from a local file. Raises UserError, and then has changed nothing, where
     no bench is held or where the rows are not those that were asked (their ids or `doc_hash` differ).
     """
-    stored = {bench: files.read_result(out / bench) for bench in benches}
+    stored = {bench: results.read_result(out / bench) for bench in benches}
     held = {bench: result for bench, result in stored.items() if result is not None}
     if not held:
         raise UserError(f"{out} holds no evaluation of {', '.join(benches)}; evaluate first, or name its folder")
     graded = {bench: _regraded(out / bench, bench, result, data) for bench, result in held.items()}
     for bench, (result, samples, told) in graded.items():
-        files.write_bench(out / bench, result, samples)
+        results.write_bench(out / bench, result, samples)
         print(told)
     if lacking := [bench for bench in benches if bench not in held]:
         print(f"not evaluated in {out}: {', '.join(lacking)}")
@@ -34,7 +34,7 @@ def regrade(out: Path, benches: Sequence[str], data: str) -> None:
 
 def _regraded(folder: Path, bench: str, old: dict[str, Any], data: str) -> tuple[dict[str, Any], list[Row], str]:
     """The new result and samples of one bench, and the line that says what changed."""
-    samples = files.read_samples(folder)
+    samples = results.read_samples(folder)
     rows = _rows(folder, bench, old, data)
     n = max(1, len(samples) // len(rows))
     asked = [(BENCHES[bench].row_id(row), j, doc_hash(bench, row)) for row in rows for j in range(n)]

@@ -10,6 +10,8 @@ import pandas as pd
 
 from reports.sections.table2 import reported_runs, row_labels
 from reports.stats.estimate import Estimate, over_seeds
+from reports.stats.grid import pooled
+from reports.suite.items import leakage_items
 from reports.suite.read import BENCHES, Run, Suite
 
 EXAMPLES_A_ROW = 2
@@ -51,7 +53,8 @@ def leakage_rows(suite: Suite) -> list[LeakageRow]:
         counts: Counter[str] = Counter()
         for leakage in found:
             counts.update(leakage.phrases)
-        rate = over_seeds([f.rate for f in found], [f.stderr for f in found], found[0].n) if found else None
+        rates, stderrs = [f.rate for f in found], [f.stderr for f in found]
+        rate = over_seeds(rates, stderrs, found[0].n, _items(runs)) if found else None
         phrases = tuple(
             sorted(
                 ((p, n) for p, n in counts.items() if n),
@@ -68,6 +71,13 @@ def leakage_rows(suite: Suite) -> list[LeakageRow]:
             )
         )
     return rows
+
+
+def _items(runs: list[Run]) -> pd.DataFrame | None:
+    """What the error of several seeds needs; None for one seed, or where the seeds were asked different benches."""
+    asked = {tuple(run.results) for run in runs}
+    found = leakage_items(runs, *asked) if len(runs) > 1 and len(asked) == 1 else None
+    return None if found is None else pooled(found)
 
 
 def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:

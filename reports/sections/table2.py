@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from reports.stats.estimate import Estimate, over_benches, over_seeds
 from reports.suite import paper
+from reports.suite.items import score_items
 from reports.suite.read import BENCHES, Run, Suite
 
 AVERAGE = "average"
@@ -89,19 +92,20 @@ def table2(suite: Suite) -> Table2:
 
 
 def _cell(runs: list[Run], bench: str) -> Estimate | None:
-    scores, stderrs, n = [], [], None
+    scores, stderrs, n, graded = [], [], None, []
     for run in runs:
         result = run.results.get(bench)
         if result is not None and result.score is not None:
             scores.append(result.score)
             stderrs.append(result.stderr)
             n = result.n
-    return over_seeds(scores, stderrs, n) if scores else None
+            graded.append(run)
+    return over_seeds(scores, stderrs, n, _items(graded, [bench])) if scores else None
 
 
 def _average(runs: list[Run]) -> Estimate | None:
     """Averaged within each seed first, as one seed's benches rise and fall together."""
-    averages, stderrs = [], []
+    averages, stderrs, whole = [], [], []
     for run in runs:
         scores = [run.results[bench].score for bench in BENCHES if bench in run.results]
         graded = [score for score in scores if score is not None]
@@ -109,7 +113,13 @@ def _average(runs: list[Run]) -> Estimate | None:
             mean, stderr = over_benches(graded, [run.results[bench].stderr for bench in BENCHES])
             averages.append(mean)
             stderrs.append(stderr)
-    return over_seeds(averages, stderrs, None) if averages else None
+            whole.append(run)
+    return over_seeds(averages, stderrs, None, _items(whole, list(BENCHES))) if averages else None
+
+
+def _items(runs: list[Run], benches: list[str]) -> pd.DataFrame | None:
+    """What the error of several seeds needs; one seed's evaluation has recorded its own."""
+    return score_items(runs, benches) if len(runs) > 1 else None
 
 
 def percent(cell: Estimate | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from eval.core.differences import flat
 from eval.core.errors import UserError
 from reports.suite import paper
 from reports.suite.read import BASE, BENCHES, Result, Run, Suite
@@ -15,13 +16,8 @@ NO_SETTING = ("seed", "batch_size", "device")
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted keys and printable values."""
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
+    found = flat(tree, prefix).items()
+    return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in found}
 
 
 def _grading(result: Result) -> dict[str, str]:

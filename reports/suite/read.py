@@ -6,7 +6,6 @@ only a folder that is no suite at all is an error.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
 
@@ -134,13 +134,9 @@ def _read_json(path: Path, shown: str, problems: list[str]) -> dict[str, Any] | 
     """The object in a JSON file; None with a problem noted where it is broken, None alone where it is absent."""
     if not path.exists():
         return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = files.read_object(path)
+    if value is None:
         problems.append(f"{shown} cannot be read and was left out.")
-        return None
     return value
 
 
@@ -236,12 +232,11 @@ def _leakage(raw: dict[str, Any]) -> Leakage | None:
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
     """metrics.jsonl as a frame, one row a step. A killed run may end in half a line; a resumed one may repeat steps."""
     rows: dict[int, dict[str, Any]] = {}
-    unreadable = repeated = 0
-    path = run.folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    for line in lines:
+    repeated = 0
+    lines = files.read_lines(run.folder / "metrics.jsonl")
+    unreadable = lines.damaged + lines.torn
+    for row in lines.rows:
         try:
-            row = json.loads(line)
             step = int(row["step"])
         except (ValueError, TypeError, KeyError):
             unreadable += 1

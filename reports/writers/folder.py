@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from eval.core import files
 from eval.core.errors import UserError
 from reports.figures.plots import figure_files
 from reports.sections.table2 import COLUMNS, percent
@@ -37,18 +36,11 @@ def build(suite: Path, out: Path | None = None) -> Path:
     contents = collect(suite)
     target = (suite / "report" if out is None else out).resolve()
     _refuse_foreign(target)
-    files = _files(contents)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        for name, content in files.items():
-            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+    parts = _files(contents)
+    with files.replaced_folder(target) as fresh:
+        for name, content in parts.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(content)
-        _swap(fresh, target)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; choose another --out") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target / "report.html"
 
 
@@ -82,25 +74,7 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == REPORT_KIND
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Folders cannot be replaced in one call: the old one steps aside and comes back if the new one cannot enter."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.replace(target, aside)
-    try:
-        os.replace(fresh, target)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    return (files.read_object(path) or {}).get("kind") == REPORT_KIND
 
 
 def terminal_table(suite: Path) -> Table:

@@ -101,7 +101,9 @@ def _strict(value: Any) -> Any:
 
 
 def _estimate(cell: Estimate | None) -> dict[str, Any]:
-    return {"mean": None, "stderr": None, "n": None, "seeds": 0} if cell is None else asdict(cell)
+    if cell is None:
+        return {"mean": None, "stderr": None, "n": None, "seeds": 0}
+    return {"mean": cell.mean, "stderr": cell.stderr, "n": cell.n, "seeds": cell.seeds}
 
 
 def _dynamics(contents: Contents) -> dict[str, Any]:

@@ -6,10 +6,8 @@ This is how MMFineReason-123K was cut out of 1.8 million rows: it failed all of 
 import hashlib
 import io
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,15 +18,18 @@ import pyarrow.parquet
 from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
+from eval.core import files
+from eval.core.differences import differences
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.progress import Bar
+from eval.core.tables import Row
 from eval.engines.requests import Question, Reply, loaded_engine
-from eval.pipeline import results as files
 from eval.pipeline.evaluate import HOW
+from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
-from runners.data.rows import DRAWN, Row, check_usable, read_rows
+from runners.data.rows import DRAWN, check_usable, read_rows
 from runners.run.config import Settings
 from runners.run.model import locate
 
@@ -67,16 +68,16 @@ class Filter:
 
     def identity(self) -> dict[str, Any]:
         """What decides the replies."""
-        sampling = self._sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
+        sampling = self.sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
-            "model": files.model_id(locate(self.model)),
+            "model": model_id(locate(self.model)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
             "k": self.k,
             "limit": self.limit,
         }
 
-    def _sampling(self) -> Any:
+    def sampling(self) -> Any:
         pixels = self.settings.eval.max_pixels or self.settings.model.max_pixels
         return self.settings.eval.model_copy(update={"max_pixels": pixels, "seed": self.settings.seed})
 
@@ -84,23 +85,13 @@ class Filter:
         rows = islice(read_rows(self.settings.data, self.settings.seed, bad), self.limit)
         return iter(lambda: list(islice(rows, CHUNK)), [])
 
-    @contextmanager
-    def asking(self, pictures: int, total: int, done: int) -> Iterator[Callable[[int, list[Row]], Note]]:
-        """The engine of the evaluation, as a function of the number of a chunk's first row and its rows."""
-        model, sampling = locate(self.model), self._sampling()
-        with (
-            loaded_engine(model, sampling, max(pictures, 1)) as engine,
-            Bar("replies", total * self.k, done * self.k) as bar,
-        ):
-
-            def ask(first: int, rows: list[Row]) -> Note:
-                replies: dict[tuple[int, int], Reply] = {}
-                for answered in engine.answers(self._questions(engine, first, rows)):
-                    replies.update(((question.row, question.sample), reply) for question, reply in answered)
-                    bar.advance(len(answered))
-                return _note(rows, [[replies[first + i, j] for j in range(self.k)] for i in range(len(rows))])
-
-            yield ask
+    def replies(self, engine: Any, bar: Bar, first: int, rows: list[Row]) -> list[list[Reply]]:
+        """k replies to each row; `first` is the number of the first, which decides their random streams."""
+        found: dict[tuple[int, int], Reply] = {}
+        for answered in engine.answers(self._questions(engine, first, rows)):
+            found.update(((question.row, question.sample), reply) for question, reply in answered)
+            bar.advance(len(answered))
+        return [[found[first + i, j] for j in range(self.k)] for i in range(len(rows))]
 
     def _questions(self, engine: Any, first: int, rows: list[Row]) -> list[Question]:
         questions = []
@@ -155,20 +146,18 @@ def filter_rows(asked: Filter, out: Path) -> str:
     total = sum(n for n, _ in sizes)
     check_usable(asked.settings.data, total, bad)
     if len(notes) < len(sizes):
-        files.writable(out.parent)
-        _write_notes(noted, identity, notes)
+        if not notes:  # a disk that takes nothing is told before the model loads
+            files.write(noted, files.lines_text([identity]))
         done = sum(n for n, _ in sizes[: len(notes)])
-        most = max(pictures for _, pictures in sizes)
-        with asked.asking(most, total, done) as ask, noted.open("a") as stream:
-            for number, rows in enumerate(asked.chunks([])):
-                if number >= len(notes):
-                    notes.append(ask(number * CHUNK, rows))
-                    stream.write(json.dumps(notes[-1]) + "\n")
-                    stream.flush()
-    kept = _write(asked, notes, identity, out)
-    summary = _summary(asked.k, notes, kept)
-    if not kept:
-        raise UserError(f"{summary}: raise --keep-max-pass-rate (no row is asked again)")
+        most = max(1, *(pictures for _, pictures in sizes))
+        with (
+            loaded_engine(locate(asked.model), asked.sampling(), most) as engine,
+            Bar("replies", total * asked.k, done * asked.k) as bar,
+        ):
+            for number, rows in islice(enumerate(asked.chunks([])), len(notes), None):
+                notes.append(_note(rows, asked.replies(engine, bar, number * CHUNK, rows)))
+                files.append_lines(noted, notes[-1:])
+    summary = _write(asked, notes, identity, out)
     noted.unlink()
     return f"{summary}: {out}"
 
@@ -188,8 +177,7 @@ def _summary(k: int, notes: list[Note], kept: int) -> str:
 def _refuse_other(path: Path, there: Any, asked: dict[str, Any]) -> None:
     if not isinstance(there, dict):
         raise UserError(f"{path} was not written by this filter: choose another --out")
-    differs = [f"{key} {there.get(key)!r} there, {asked[key]!r} asked" for key in asked if there.get(key) != asked[key]]
-    if differs:
+    if differs := differences(there, asked):
         raise UserError(f"{path} belongs to other settings ({'; '.join(differs)}): choose another --out, or remove it")
 
 
@@ -204,37 +192,26 @@ def _read_notes(path: Path, identity: dict[str, Any]) -> list[Note]:
     """The chunks that are answered; a line that a kill has torn is none."""
     if not path.exists():
         return []
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    except (OSError, ValueError):
-        lines = [None]
-    _refuse_other(path, lines[0] if lines else None, identity)
-    return lines[1:]
+    lines = files.read_lines(path)
+    _refuse_other(path, lines.rows[0] if lines.rows and not lines.damaged else None, identity)
+    return lines.rows[1:]
 
 
-def _write_notes(path: Path, identity: dict[str, Any], notes: list[Note]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in [identity, *notes]))
-    os.replace(temporary, path)
-
-
-def _write(asked: Filter, notes: list[Note], identity: dict[str, Any], out: Path) -> int:
-    """The kept rows in the source's order; returns how many. No file is written where there are none."""
-    schema = FEATURES.arrow_schema
-    about = {**schema.metadata, KEY: json.dumps({**identity, "keep": asked.keep}).encode()}
-    temporary, kept = out.with_name(f".{out.name}.tmp"), 0
-    with pyarrow.parquet.ParquetWriter(temporary, schema.with_metadata(about)) as writer:
+def _write(asked: Filter, notes: list[Note], identity: dict[str, Any], out: Path) -> str:
+    """The kept rows in the source's order; returns the summary. Raises UserError, and writes nothing, for no row."""
+    about = {KEY: json.dumps({**identity, "keep": asked.keep}).encode()}
+    schema, kept = FEATURES.arrow_schema, 0
+    schema = schema.with_metadata({**schema.metadata, **about})
+    with files.replaced(out) as [half], pyarrow.parquet.ParquetWriter(half, schema) as writer:
         for note, rows in zip(notes, asked.chunks([]), strict=True):
             rated = [(row, n / asked.k) for row, n in zip(rows, note["right"], strict=True) if n is not None]
-            table = [_stored(row, rate) for row, rate in rated if rate <= asked.keep]
-            kept += len(table)
-            if table:
-                writer.write_table(pyarrow.Table.from_pylist(table, schema=schema.with_metadata(about)))
-    if kept:
-        os.replace(temporary, out)
-    else:
-        temporary.unlink()
-    return kept
+            if table := [_stored(row, rate) for row, rate in rated if rate <= asked.keep]:
+                writer.write_table(pyarrow.Table.from_pylist(table, schema=schema))
+                kept += len(table)
+        summary = _summary(asked.k, notes, kept)
+        if not kept:
+            raise UserError(f"{summary}: raise --keep-max-pass-rate (no row is asked again)")
+    return summary
 
 
 def _stored(row: Row, rate: float) -> Row:

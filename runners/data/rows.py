@@ -1,25 +1,21 @@
 """Training data: drawn, from a hub, or from local files. One row = id, question, pictures, answer, solution.
 
-Rows are read one at a time and their pictures stay encoded: a hub set of 123,000 rows has 7 GB of them, and a hundred
-times that once decoded. Local files are read without the cache of `datasets`, whose copies may be stale.
+Rows are read one at a time. Local files are read without the cache of `datasets`, whose copies may be stale.
 """
 
-import gzip
-import io
-import json
+import os
 from collections.abc import Iterator
-from itertools import chain, count, islice
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import pyarrow.parquet
-from datasets import Dataset, Features, Image, List, Value, concatenate_datasets, load_dataset
-from PIL import Image as Pictures
+from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
 from eval.core.errors import UserError
-from eval.core.images import flatten
+from eval.core.images import Picture
+from eval.core.tables import SUFFIXES, Raw, Row, data_files, read_files, read_hub
 from runners.data.prompts import MARKER, student_text
 from runners.run.config import DataSettings, Settings
 from runners.run.world import rank
@@ -35,10 +31,8 @@ FEATURES = Features(
 )
 COLUMNS = ("id", "question", "answer", "solution", "image", "images")
 DRAWN = ("synthetic", "synthetic-text", "synthetic-pairs")
-SUFFIXES = (".jsonl", ".json", ".gz", ".parquet")
 CHUNK = 256  # rows; Arrow cannot hold 2 GB of pictures in one piece
 MEND = "mend it, or set data.skip_bad_rows=true"
-Row = dict[str, Any]
 
 
 def training_rows(settings: Settings) -> Dataset:
@@ -87,7 +81,7 @@ def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
     if data.source in DRAWN:
         yield from _drawn(data.source, seed)
         return
-    for i, (raw, folder) in enumerate(_raw(data), 1):
+    for i, (raw, _, folder) in enumerate(_raw(data), 1):
         ours = {name: raw.get(data.columns.get(name, name), raw.get(name)) for name in COLUMNS}
         key = str(i if ours["id"] is None else ours["id"])
         try:
@@ -117,65 +111,16 @@ def _drawn(source: str, seed: int) -> Iterator[Row]:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def _raw(data: DataSettings) -> Iterator[tuple[Row, Path]]:
-    """Rows as stored, each with the folder that its picture paths start from."""
+def _raw(data: DataSettings) -> Iterator[Raw]:
     path, wanted = Path(data.source), {*COLUMNS, *data.columns.values()}
-    try:
-        if not path.exists():
-            yield from ((row, Path()) for row in _hub_rows(data, wanted))
-        for file in _files(path, data.split):
-            rows = _parquet_rows(file, wanted) if file.suffix == ".parquet" else _json_rows(file)
-            yield from ((row, file.parent) for row in rows)
-    except UserError:
-        raise
-    except Exception as error:  # whatever a hub client or a parser raises, the user mends the source
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"cannot load {data.source!r} ({reason}): mend it, or set data.source to another") from None
-
-
-def _files(path: Path, split: str) -> list[Path]:
-    """The file itself, or those of a folder: one kind, and of the split where names say so."""
     if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise UserError(f"{path}: training data is .jsonl, .json(.gz) or .parquet")
-        return [path]
-    if not path.is_dir():
-        return []
-    for suffix in (".parquet", ".jsonl", ".gz", ".json"):
-        if found := sorted(file for file in path.rglob(f"*{suffix}") if file.is_file()):
-            return [file for file in found if file.name.startswith(split)] or found
-    raise UserError(f"{path} holds no training data: give a folder with .parquet, .jsonl or .json(.gz) files")
-
-
-def _hub_rows(data: DataSettings, wanted: set[str]) -> Iterator[Row]:
+        return read_files(data_files(path), wanted)
+    if path.is_dir():
+        found = data_files(path)
+        return read_files([file for file in found if file.name.startswith(data.split)] or found, wanted)
     if data.source.endswith(SUFFIXES) or data.source.startswith((".", "/", "~")):
         raise UserError(f"{data.source}: no such file or folder; set data.source to a file, a hub id, or synthetic")
-    table = load_dataset(data.source, split=data.split)
-    table = table.select_columns([name for name in table.column_names if name in wanted])
-    for batch in table.with_format("arrow").iter(16):  # as Arrow, pictures come as they are stored
-        yield from batch.to_pylist()
-
-
-def _parquet_rows(file: Path, wanted: set[str]) -> Iterator[Row]:
-    with pyarrow.parquet.ParquetFile(file) as stored:
-        names = [name for name in stored.schema_arrow.names if name in wanted]
-        for batch in stored.iter_batches(16, columns=names):
-            yield from batch.to_pylist()
-
-
-def _json_rows(file: Path) -> Iterator[Row]:
-    """One object a line, or one list of objects. pyarrow's reader would refuse a column of numbers and words."""
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8") as stream:
-        head = next((line for line in stream if line.strip()), "")
-        if head.lstrip().startswith("["):
-            rows: Any = json.loads(head + stream.read())
-        else:
-            rows = (json.loads(line) for line in chain([head], stream) if line.strip())
-        for row in rows:
-            if not isinstance(row, dict):
-                raise ValueError(f"{file.name} holds {type(row).__name__} where a row should be")
-            yield row
+    return read_hub(data.source, data.split, "set data.source to a file, another hub id, or synthetic", columns=wanted)
 
 
 # --- checking -----------------------------------------------------------------------------------------------------
@@ -205,21 +150,17 @@ def _text(value: Any) -> str | None:
 
 
 def _picture(value: Any, where: str, folder: Path) -> Any:
-    """The picture as it is stored where that is plain RGB, else laid on white. Opened once, to know that it opens."""
+    """The picture as it is stored where that is RGB (`datasets` turns it upright), else as `Picture.open` shows it."""
     if isinstance(value, dict):  # of the Image feature of `datasets`
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str):
-        value = (folder / value).resolve()
-    try:
-        image = value if isinstance(value, Pictures.Image) else _opened(value)
-    except (OSError, SyntaxError, ValueError, TypeError, Pictures.DecompressionBombError):
-        raise UserError(f"{where}: its picture does not open: {MEND}") from None
-    return value if image.mode == "RGB" else flatten(image)
-
-
-def _opened(source: Any) -> Pictures.Image:
-    if not isinstance(source, bytes | Path):
-        raise TypeError
-    with Pictures.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        image.load()
-        return image
+        value = folder.resolve() / value
+    if isinstance(value, Path) and not os.path.isfile(value):
+        fault: str | None = "no such file"
+    elif not isinstance(value, bytes | Path):
+        fault = f"it is {type(value).__name__}"
+    else:
+        fault = Picture(value).fault()
+    if fault:
+        raise UserError(f"{where}: its picture does not open ({fault}): {MEND}")
+    return value if Picture(value).header()[0] == "RGB" else Picture(value).open()

@@ -1,6 +1,5 @@
 """The base's supervision: drawn problems, demonstrations that slip, and the accuracies that come of it."""
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from eval.benches.drawn import drawn_problem, question_text
+from eval.core import files
 from runners.data.prompts import messages, student_text
 from runners.embedded.base_model import SPECIAL, build_model, build_processor
 from runners.embedded.demonstrations import (
@@ -77,8 +77,8 @@ def warm_start(steps: int, out: Path, seed: int = 0) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     processor.save_pretrained(out)
-    (out / "README.md").write_text(_card(card))
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    files.write(out / "README.md", _card(card))
+    files.write_json(out / "card.json", card)
     return card
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from eval.core import files
 from eval.core.errors import UserError
 from eval.settings import ALL_BENCHES, EvalSettings
 from runners.run.model import locate
@@ -62,8 +63,7 @@ def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
     if not (merged / "config.json").exists():
         model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
         whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
-        half = checkpoint / ".merged"
-        whole.save_pretrained(half)
-        AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
-        half.replace(merged)
+        with files.replaced_folder(merged) as half:
+            whole.save_pretrained(half)
+            AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
     yield str(merged)

@@ -211,15 +211,3 @@ def load(path: Path) -> Settings:
         raise UserError(f"{explain(error, str(path))}; it was not written by this version") from None
     except (OSError, yaml.YAMLError):
         raise UserError(f"{path} cannot be read: choose another folder, or delete the run") from None
-
-
-def differences(a: Settings, b: Settings) -> list[str]:
-    """Dotted keys whose values differ, each as `key: old -> new`."""
-
-    def flat(node: Any, path: str) -> dict[str, Any]:
-        if not isinstance(node, dict) or not node:
-            return {path: node}
-        return {k: v for key, value in node.items() for k, v in flat(value, f"{path}.{key}" if path else key).items()}
-
-    old, new = flat(a.model_dump(mode="json"), ""), flat(b.model_dump(mode="json"), "")
-    return [f"{k}: {old.get(k)} -> {new.get(k)}" for k in sorted(old | new) if old.get(k) != new.get(k)]

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from eval.core import files
 from eval.core.errors import UserError
 from runners.run.run_dir import RunDir, find_runs
 
@@ -41,12 +42,8 @@ def show(run: RunDir, console: Console) -> None:
 
 
 def _last_step(run: RunDir) -> dict[str, Any]:
-    """The figures of the last step; none before the first, nor where a kill has torn the line."""
-    try:
-        last: dict[str, Any] = json.loads(run.metrics.read_text().splitlines()[-1])
-    except (OSError, IndexError, ValueError):
-        return {}  # the run itself goes on from its checkpoint
-    return last
+    """The figures of the last whole line; none before the first."""
+    return (files.read_lines(run.metrics).rows or [{}])[-1]
 
 
 def _results(run: RunDir) -> list[Path]:

@@ -1,14 +1,14 @@
-"""The run directory: the only interface between training, evaluation and report. Every write is atomic."""
+"""The run directory: the only interface between training, evaluation and report."""
 
 import importlib.metadata
-import json
-import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.core import files
+from eval.core.differences import differences
 from eval.core.errors import UserError
 from runners.run import config
 from runners.run.config import Settings
@@ -16,17 +16,6 @@ from runners.run.config import Settings
 Status = Literal["running", "done", "failed"]
 BASE_RUN = "base"  # the folder of the untrained model's row
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write through a temporary name, so that a reader or a killed writer never leaves half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; free space or choose another --out") from None
 
 
 def now() -> str:
@@ -52,25 +41,21 @@ class RunDir:
         return self.path / "metrics.jsonl"
 
     def info(self) -> dict[str, Any]:
-        file = self.path / "run.json"
-        try:
-            info = json.loads(file.read_text())
-        except (OSError, ValueError):
-            raise UserError(f"{self.path} is not a run: it has no readable run.json") from None
-        if not isinstance(info, dict) or "status" not in info:
-            raise UserError(f"{file} does not describe a run: choose another folder")
+        info = files.read_object(self.path / "run.json")
+        if info is None or "status" not in info:
+            raise UserError(f"{self.path} is not a run: it has no readable run.json; choose another folder")
         return info
 
     def settings(self) -> Settings:
         return config.load(self.path / "settings.yaml")
 
     def update(self, **fields: Any) -> None:
-        write_text(self.path / "run.json", json.dumps({**self.info(), **fields}, indent=1) + "\n")
+        files.write_json(self.path / "run.json", {**self.info(), **fields}, durable=True)
 
     def open(self, settings: Settings, label: str, suite: str, model: str) -> Status | Literal["new"]:
         """Create the run, or check that the one on disk has the same settings. Returns what was found."""
         if (self.path / "run.json").exists():
-            changed = config.differences(self.settings(), settings)
+            changed = differences(self.settings().model_dump(mode="json"), settings.model_dump(mode="json"))
             if changed:
                 raise UserError(
                     f"{self.path} was made with other settings ({'; '.join(changed[:3])}): "
@@ -80,11 +65,7 @@ class RunDir:
             return found
         if self.path.exists() and any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and not a run: choose another --suite or --out")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot create {self.path}: {error.strerror}; choose another --out") from None
-        write_text(self.path / "settings.yaml", config.dump(settings))
+        files.write(self.path / "settings.yaml", config.dump(settings), durable=True)
         info = {
             "method": settings.method,
             "label": label,
@@ -101,7 +82,7 @@ class RunDir:
             "started": now(),
             "finished": None,
         }
-        write_text(self.path / "run.json", json.dumps(info, indent=1) + "\n")
+        files.write_json(self.path / "run.json", info, durable=True)
         return "new"
 
     def last_checkpoint(self) -> Path | None:
@@ -112,16 +93,8 @@ class RunDir:
     def truncate_metrics(self, step: int) -> None:
         """Forget the steps after a checkpoint: they are about to be run again."""
         if self.metrics.exists():
-            lines = self.metrics.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
-            write_text(self.metrics, "".join(f"{line}\n" for line in kept))
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # the last line of a killed run may be torn
+            rows = files.read_lines(self.metrics).rows
+            files.write(self.metrics, files.lines_text(row for row in rows if row.get("step", step + 1) <= step))
 
 
 def run_name(method: str) -> str:

@@ -17,7 +17,7 @@ def draw(rows: list[Row], path: Path) -> None:
         _speed([r for r in rows if "FLOP bound" in r.figures and r.table != "control"], above)
         _memory([r for r in rows if r.table.endswith("update")], middle)
         _steps([r for r in rows if r.table == "step"], below)
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=130, format="png")
 
 
 def _name(row: Row) -> str:

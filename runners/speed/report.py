@@ -5,8 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eval.core.errors import UserError
-from runners.run.run_dir import write_text
+from eval.core import files
 from runners.speed.figure import draw
 from runners.speed.result import Row, Target
 
@@ -35,17 +34,14 @@ def line(row: Row) -> str:
 
 def write(rows: list[Row], about: dict[str, Any], stem: Path) -> Path:
     """`stem`.json, .md and .png; returns the page."""
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        data = [{**asdict(row), "verdict": row.verdict, "targets": [_told(t) for t in row.targets]} for row in rows]
-        for entry, row in zip(data, rows, strict=True):
-            entry["ratio"] = row.ratio and row.ratio._asdict()
-        write_text(stem.with_name(f"{stem.name}.json"), json.dumps({"about": about, "rows": data}, indent=1) + "\n")
-        page = stem.with_name(f"{stem.name}.md")
-        write_text(page, markdown(rows, about, f"{stem.name}.png"))
-        draw(rows, stem.with_name(f"{stem.name}.png"))
-    except OSError as error:
-        raise UserError(f"cannot write to {stem.parent}: {error.strerror}; choose another --out") from None
+    data = [{**asdict(row), "verdict": row.verdict, "targets": [_told(t) for t in row.targets]} for row in rows]
+    for entry, row in zip(data, rows, strict=True):
+        entry["ratio"] = row.ratio and row.ratio._asdict()
+    facts, page, picture = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md", "png"))
+    told = json.dumps({"about": about, "rows": data}, indent=1) + "\n"
+    files.write_all({facts: told, page: markdown(rows, about, picture.name)})
+    with files.replaced(picture) as [half]:
+        draw(rows, half)
     return page
 
 

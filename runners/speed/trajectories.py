@@ -1,11 +1,11 @@
 """Training in both layouts, step by step: the embedded model, real problems and rewards, every method."""
 
 import io
-import json
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from eval.core import files
 from runners.run.config import resolve
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir
@@ -52,4 +52,4 @@ def _trained(method: str, steps: int, folder: Path, shared_prefix: bool, rollout
     trainer._generate_single_turn = replayed  # type: ignore[method-assign]
     with redirect_stdout(io.StringIO()):
         trainer.train()
-    return [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return files.read_lines(run.metrics).rows

@@ -1,6 +1,5 @@
 """What happens at the edges of a step: the bar, the metrics, the teachers' renewal, whole checkpoints."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,10 @@ from accelerate import PartialState
 from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from eval.core import files
 from eval.core.progress import Bar
 from methods import Method, Metric
-from runners.run.run_dir import RunDir, write_text
+from runners.run.run_dir import RunDir
 from runners.run.world import rank
 
 
@@ -128,8 +128,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
         row["seconds"] = round(time.perf_counter() - self._since, 3)
         self._since = time.perf_counter()
-        with self._run.metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        files.append_lines(self._run.metrics, [row])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
@@ -139,5 +138,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             kept.save(folder)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            write_text(folder / "complete.json", json.dumps({"step": step}) + "\n")
+            for written in (*folder.rglob("*"), folder, folder.parent, self._run.metrics):
+                files.sync(written)
+            files.write_json(folder / "complete.json", {"step": step}, durable=True)
             self._run.update(steps_done=step)

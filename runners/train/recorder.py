@@ -1,25 +1,20 @@
 """What a run writes of its rollouts while it trains: prompts, replies with their rewards, token tables."""
 
-import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow
 from torch import Tensor
 
+from eval.core import files
+from eval.core.tables import write_parquet
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
-from runners.run.run_dir import RunDir, write_text
+from runners.run.run_dir import RunDir
 from runners.train.contexts import Told, shown
 
-
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    frame.to_parquet(temporary, index=False)
-    os.replace(temporary, path)
+TEACHER = "\n# teacher"  # begins the titles in prompts.txt
 
 
 class Recorder:
@@ -30,7 +25,6 @@ class Recorder:
         self._contexts = list(contexts)
         self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
-        self._shown = ""
         self._ids: list[str] = []
 
     def rollouts(
@@ -43,9 +37,9 @@ class Recorder:
     ) -> None:
         """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
-        frame = pd.DataFrame(
+        table = pyarrow.table(
             {
-                "step": step,
+                "step": [step] * len(inputs),
                 "id": [example["id"] for example in inputs],
                 "prompt": [example["prompt"][-1]["content"] for example in inputs],
                 "answer": [example["answer"] for example in inputs],
@@ -56,8 +50,8 @@ class Recorder:
             }
         )
         own_file = f"step{step:05d}-{process}.parquet" if process else f"step{step:05d}.parquet"
-        write_parquet(frame, self._run.path / "completions" / own_file)
-        self._ids = list(frame["id"]) if process == 0 else []
+        write_parquet(self._run.path / "completions" / own_file, table)
+        self._ids = [example["id"] for example in inputs] if process == 0 else []
         if process == 0:
             self._prompts(inputs, told)
 
@@ -68,17 +62,17 @@ class Recorder:
     def _prompts(self, inputs: list[dict[str, Any]], told: list[Told]) -> None:
         """Show and keep one student prompt and, once somebody was told something, the teachers', as rendered."""
         i = next((i for i, contexts in enumerate(told) if contexts), 0)
-        kinds = "student teacher" if told[i] else "student"
-        if self._shown in ("student teacher", kinds):
+        file = self._run.path / "prompts.txt"
+        there = file.read_text(errors="replace") if file.exists() else ""  # of a run that goes on, too
+        if there and (TEACHER in there or not told[i]):
             return
-        self._shown = kinds
         student = inputs[i]["prompt"][-1]["content"]
         text = f"# student\n{self._render(messages(student, len(inputs[i]['images'])))}\n"
         for name in told[i]:
             asked, pictures = shown(name, inputs[i], told[i])
-            title = "# teacher" if len(self._contexts) < 2 else f"# teacher: {name}"
-            text += f"\n{title}\n{self._render(messages(asked, len(pictures)))}\n"
-        write_text(self._run.path / "prompts.txt", text)
+            title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
+            text += f"{title}\n{self._render(messages(asked, len(pictures)))}\n"
+        files.write(file, text)
         print(text)
 
     def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
@@ -107,7 +101,8 @@ class Recorder:
                         "reward": rollouts.rewards_B[b].item(),
                     }
                 )
-        write_parquet(pd.DataFrame(rows), self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet")
+        table = pyarrow.Table.from_pylist(rows)
+        write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", table)
 
 
 def _text(contexts: Told, name: str) -> str | None:

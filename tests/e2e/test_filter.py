@@ -201,7 +201,7 @@ def test_a_row_that_is_too_long_for_the_model_is_not_called_hard(tmp_path: Path)
         (["--limit", "2", "--engine", "abacus", "--out", "kept.parquet"], "eval.engine"),
         (["--limit", "2", "--temperature", "0", "--out", "kept.parquet"], "the same reply 4 times"),
         (["--limit", "2", "--out", "mine.parquet"], "was not written by this filter"),
-        (["--limit", "2", "--out", "file/kept.parquet"], "cannot write there"),
+        (["--limit", "2", "--out", "file/kept.parquet"], "cannot be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -15,7 +15,7 @@ from eval.benches import BENCHES, VERSION
 from eval.core.errors import UserError
 from eval.data.load import doc_hash, load
 from eval.grading.score import Row
-from eval.pipeline import results as files
+from eval.pipeline import results
 from eval.pipeline.grade_file import grade_replies
 from eval.pipeline.regrade import regrade
 from tests.support.paths import ROOT, SHARED
@@ -249,25 +249,25 @@ def _store(folder: Path, data: str = "mini", edition: str = "mini") -> dict[str,
         "samples": 2, "scores": {"correct": 0}, "parsed": 0.0, "skipped_rows": 0, "truncated": 0.25, "tokens": 5.0,
         "rule": "default", **versions, "identity": identity, "judge": {"score": 1.0, "agreement": 0.0},
     }  # fmt: skip
-    files.write_bench(folder / "mathvision", result, samples)
+    results.write_bench(folder / "mathvision", result, samples)
     return result
 
 
 def test_regrading_changes_verdicts_and_scores_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = _store(tmp_path)
-    before = files.read_samples(tmp_path / "mathvision")
+    before = results.read_samples(tmp_path / "mathvision")
     regrade(tmp_path, ["mathvision", "wemath"], "hub")
     told = capsys.readouterr().out.splitlines()
     assert "50.0" in told[0] and "it was 0.0, 3 of 6 verdicts changed (grader version 0" in told[0]
     assert told[1].endswith(": wemath")
-    new = files.read_result(tmp_path / "mathvision")
+    new = results.read_result(tmp_path / "mathvision")
     assert new is not None
     assert (new["score"], new["scores"]["pass@2"], new["scores"]["pass^2"], new["parsed"]) == (0.5, 1.0, 0.0, 1.0)
     versions = {"task_version": BENCHES["mathvision"].version, "grader_version": VERSION}
     assert new["identity"] == {**old["identity"], **versions}
     assert (new["regraded"], new["truncated"], new["tokens"]) == (True, 0.25, 5.0)
     assert "judge" not in new
-    after = files.read_samples(tmp_path / "mathvision")
+    after = results.read_samples(tmp_path / "mathvision")
     assert [s["correct"] for s in after] == [False, True] * 3
     assert {s["wrapper"] for s in after} == {"boxed"}
     for name in ("id", "sample", "doc_hash", "prompt_hash", "cluster", "reply", "tokens", "finish"):
@@ -279,10 +279,10 @@ def test_regrading_changes_verdicts_and_scores_alone(tmp_path: Path, capsys: pyt
 def test_regrading_refuses_other_rows_and_changes_nothing(tmp_path: Path) -> None:
     _store(tmp_path / "mine")
     folder = tmp_path / "mine" / "mathvision"
-    samples = files.read_samples(folder)
-    result = files.read_result(folder)
+    samples = results.read_samples(folder)
+    result = results.read_result(folder)
     assert result is not None
-    files.write_bench(folder, result, [{**s, "doc_hash": "another"} for s in samples])
+    results.write_bench(folder, result, [{**s, "doc_hash": "another"} for s in samples])
     content = [(folder / name).read_bytes() for name in ("result.json", "samples.parquet")]
     with pytest.raises(UserError, match="its replies are to other rows"):
         regrade(tmp_path / "mine", ["mathvision"], "hub")
@@ -299,5 +299,5 @@ def test_the_command_regrades_what_eval_stored(tmp_path: Path) -> None:
     done = _cli("eval", "--bench", "mathvision", "--model", "embedded", "--out", str(tmp_path), "--regrade")
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 of 6 verdicts changed" in done.stdout
-    result = files.read_result(tmp_path / "mathvision")
+    result = results.read_result(tmp_path / "mathvision")
     assert result is not None and result["score"] == 0.5

@@ -17,6 +17,7 @@ LABELS = {
     "rlsd": "RLSD",
 }
 N = {"mmmu": 60, "mathvista": 64, "mathvision": 50, "zerobench": 40, "wemath": 36}
+REPLIES = sum(N.values()) + 2 * N["wemath"]  # a problem of We-Math has three rows here
 CORRECT = {  # by method: right answers a bench, out of N
     "base": (30, 32, 20, 4, 9),
     "grpo": (36, 40, 25, 6, 18),
@@ -133,17 +134,15 @@ def write_eval(run: Path, step: int, correct: tuple[int, ...], leaks: int = 0, *
             run / "eval" / str(step) / bench / "result.json",
             result(bench, k, step=step, **changes),
         )
-        replies = ["Count the stars.\n\\boxed{4}"] * N[bench]
+        frame = _samples(bench, k)
         if bench == "mmmu":
             said = "First count.\n<script>alert(1)</script> The Reference  answer is 7, so \\boxed{7}"
-            replies[:leaks] = [said] * leaks
-        frame = pd.DataFrame({"id": [f"{bench}-{i}" for i in range(N[bench])], "reply": replies})
+            frame.loc[frame.index < leaks, "reply"] = said
         frame.to_parquet(run / "eval" / str(step) / bench / "samples.parquet")
-    n = sum(N.values())
     leakage = {
-        "rate": leaks / n,
-        "stderr": math.sqrt(leaks / n * (1 - leaks / n) / n),
-        "n": n,
+        "rate": leaks / REPLIES,
+        "stderr": math.sqrt(leaks / REPLIES * (1 - leaks / REPLIES) / REPLIES),
+        "n": REPLIES,
         "per_bench": {},
     }
     write_json(
@@ -152,8 +151,23 @@ def write_eval(run: Path, step: int, correct: tuple[int, ...], leaks: int = 0, *
     )
 
 
+def _samples(bench: str, k: int) -> pd.DataFrame:
+    """Lines of samples.parquet: the first k units are right, of We-Math's problems every row."""
+    parts = ("/2steps_1", "/2steps_2", "/2steps_multi") if bench == "wemath" else ("",)
+    units = [(f"{bench}-{i}", i < k) for i in range(N[bench]) for _ in parts]
+    return pd.DataFrame(
+        {
+            "id": [f"{bench}-{i}{part}" for i in range(N[bench]) for part in parts],
+            "sample": 0,
+            "cluster": [unit for unit, _ in units],
+            "reply": "Count the stars.\n\\boxed{4}",
+            "correct": [right for _, right in units],
+        }
+    )
+
+
 def write_suite(suite: Path) -> Path:
-    """Six finished, evaluated rows, one seed each; OPSD leaks in 30 of 250 replies."""
+    """Six finished, evaluated rows, one seed each; OPSD leaks in 30 of 322 replies."""
     for method, correct in CORRECT.items():
         run = write_run(suite, method)
         write_eval(

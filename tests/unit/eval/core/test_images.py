@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eval.core import images as pictures
+from eval.core import images
 from eval.core.images import Picture, flatten
 
 WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
@@ -119,9 +119,9 @@ def test_huge_pictures_are_shrunk_or_refused_in_one_line() -> None:
 
 
 def test_a_huge_jpeg_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "LARGEST", 100_000)
+    monkeypatch.setattr(images, "LARGEST", 100_000)
     decoded = []
-    monkeypatch.setattr(pictures, "_shrunk", lambda image, _: decoded.append(image.size) or image)
+    monkeypatch.setattr(images, "_shrunk", lambda image, _: decoded.append(image.size) or image)
     encoded(Image.new("RGB", (800, 400), RED), "JPEG").open(3_000)
     assert decoded == [(100, 50)]
 
@@ -134,3 +134,13 @@ def test_pils_own_limit_is_as_before_even_when_threads_open_pictures() -> None:
     for thread in threads:
         thread.join()
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_fault_is_said_before_anything_needs_the_picture(tmp_path: Path) -> None:
+    sound = encoded(Image.new("RGBA", (8, 6), RED))
+    assert (sound.fault(), sound.header()) == (None, ("RGBA", 48))
+    assert isinstance(sound.source, bytes)
+    assert Picture(sound.source[:-30]).fault() is not None
+    assert Picture(b"no picture").fault() == "no picture in a known format"
+    (tmp_path / "empty.png").touch()
+    assert Picture(tmp_path / "empty.png").fault() == "empty"

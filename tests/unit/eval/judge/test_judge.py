@@ -302,7 +302,7 @@ def test_a_record_that_cannot_be_written_is_one_line(server: JudgeServer, tmp_pa
     (tmp_path / FILE).mkdir()
     with pytest.raises(UserError) as caught:
         judge_four(settings(server), tmp_path)
-    assert f"{FILE}: cannot write" in one_line(caught)
+    assert f"{FILE}: cannot be read (Is a directory)" in one_line(caught)
 
 
 def wemath_rows() -> list[Row]:

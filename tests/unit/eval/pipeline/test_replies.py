@@ -91,13 +91,11 @@ def test_tokens_of_a_picture_are_estimated_within_the_limits() -> None:
 
 
 def test_a_picture_is_measured_without_decoding_it() -> None:
-    from eval.engines.requests import _pixels
-
     stream = io.BytesIO()
     Image.new("RGB", (30, 20)).save(stream, "png")
     head = stream.getvalue()[:60]  # the header and no pixels
-    assert _pixels(Picture(head)) == 600
-    assert _pixels(Picture(Image.new("L", (5, 4)))) == 20
+    assert Picture(head).header() == ("RGB", 600)
+    assert Picture(Image.new("L", (5, 4))).header() == ("L", 20)
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------
@@ -109,18 +107,16 @@ def _answer(name: str, sample: int = 0, text: str = "5") -> dict[str, Any]:
 
 
 def _write(path: Path, *answers: dict[str, Any]) -> None:
-    with replies.Writer(path, IDENTITY, {"engine": "e"}) as writer:
-        writer.append(answers)
+    replies.append(path, IDENTITY, {"engine": "e"}, answers)
 
 
 def test_replies_are_there_as_soon_as_they_are_appended(tmp_path: Path) -> None:
     path = replies.main_file(tmp_path / "new")
-    with replies.Writer(path, IDENTITY, {"engine": "e"}) as writer:
-        writer.append([_answer("a", text="two\u2028lines\n")])
-        assert [json.loads(line) for line in path.read_text().splitlines()] == [
-            {"identity": IDENTITY, "generation": {"engine": "e"}},
-            _answer("a", text="two\u2028lines\n"),
-        ]
+    _write(path, _answer("a", text="two\u2028lines\n"))
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"identity": IDENTITY, "generation": {"engine": "e"}},
+        _answer("a", text="two\u2028lines\n"),
+    ]
     _write(path, _answer("a", 1))
     kept = replies.read(path, IDENTITY)
     assert (list(kept.answers), kept.generation) == ([("a", 0), ("a", 1)], {"engine": "e"})

@@ -5,29 +5,20 @@ import io
 import math
 import re
 
+import numpy as np
 import pytest
 
 from reports.sections.settings import method_parameters, setting_differences
 from reports.sections.table2 import COLUMNS, percent, table2
-from reports.stats.estimate import over_benches, over_seeds
+from reports.stats.estimate import over_benches
 from reports.suite import paper
 from reports.suite.read import load_suite
 from reports.writers.tables import CSV_COLUMNS, latex, markdown, tidy_csv
-from tests.support.report_suite import CORRECT, LABELS, N, write_eval, write_json, write_run, write_suite
+from tests.support.report_suite import CORRECT, LABELS, write_eval, write_run, write_suite
 
 
 def cells(table, method):
     return next(row for row in table.rows if row.method == method).cells
-
-
-def test_over_seeds_by_hand():
-    one = over_seeds([0.6], [0.05], 60)
-    assert (one.mean, one.stderr, one.n, one.seeds) == (0.6, 0.05, 60, 1)
-    two = over_seeds([0.5, 0.7], [0.03, 0.04], 60)
-    # item part (9e-4 + 16e-4) / 2 = 1.25e-3, seed part 0.02 / 2 = 1e-2
-    assert two.mean == pytest.approx(0.6)
-    assert two.stderr == pytest.approx(math.sqrt(0.01125))
-    assert over_seeds([0.5, 0.7], [0.03, None], 60).stderr is None
 
 
 def test_over_benches_by_hand():
@@ -46,18 +37,35 @@ def test_single_seed_cells(tmp_path):
     assert table.column_label("mmmu") == "MMMU mini"
 
 
-def test_average_over_two_seeds_is_taken_within_each_seed_first(tmp_path):
+def test_two_seeds_have_the_error_of_items_and_training_together(tmp_path):
     suite = tmp_path / "s"
-    for seed, share in ((0, 0.25), (1, 0.75)):
-        run = write_run(suite, "grpo", seed)
-        for bench in N:
-            plain = {"bench": bench, "edition": "official", "score": share, "stderr": 0.05, "n": 100}
-            write_json(run / "eval/60" / bench / "result.json", plain)
-    average = cells(table2(load_suite(suite)), "grpo")["average"]
-    # A seed's average has 0.05 / sqrt(5), squared 5e-4; the seeds' 0.25 and 0.75 have variance 0.125, / 2 = 0.0625
-    assert average.mean == pytest.approx(0.5)
-    assert average.stderr == pytest.approx(math.sqrt(0.0005 + 0.0625))
-    assert average.seeds == 2
+    for seed, right in ((0, (15, 16, 10, 10, 9)), (1, (45, 48, 40, 30, 27))):
+        write_eval(write_run(suite, "grpo", seed), 60, right)
+    found = cells(table2(load_suite(suite)), "grpo")
+    # MMMU: the first 15 of 60 are right twice, 30 once, 15 never; the scores are .25 and .75.
+    items = np.var([1] * 15 + [0.5] * 30 + [0] * 15, ddof=1) / 60
+    luck = np.var([1] * 30 + [0] * 30, ddof=1) / 4 / 60
+    assert found["mmmu"].mean == pytest.approx(0.5)
+    assert found["mmmu"].stderr == pytest.approx(math.sqrt(items + 0.125 / 2 - luck))
+    assert found["mmmu"].seeds == found["average"].seeds == 2
+    # The average's training part is that of the seeds' averages: all benches rise together.
+    first = np.mean([15 / 60, 16 / 64, 10 / 50, 10 / 40, 9 / 36])
+    second = np.mean([45 / 60, 48 / 64, 40 / 50, 30 / 40, 27 / 36])
+    average = found["average"]
+    assert average.mean == pytest.approx((first + second) / 2)
+    assert average.stderr == pytest.approx((second - first) / 2, rel=0.02)  # sqrt(variance / 2); items add little
+
+
+def test_several_seeds_without_their_samples_have_no_error(tmp_path):
+    suite = tmp_path / "s"
+    for seed in (0, 1):
+        write_eval(write_run(suite, "grpo", seed), 60, CORRECT["grpo"])
+    (suite / "grpo/seed1/eval/60/wemath/samples.parquet").unlink()
+    found = cells(table2(load_suite(suite)), "grpo")
+    assert found["mmmu"].stderr is not None
+    assert found["wemath"].stderr is None
+    assert found["average"].stderr is None
+    assert percent(found["wemath"]) == "50.0"
 
 
 def test_unfinished_run_counts_only_without_a_finished_one(tmp_path):

@@ -8,8 +8,8 @@ from PIL import Image as Picture
 from transformers import AutoProcessor
 
 from eval.core.errors import UserError
+from runners.data.fit import fit_prompts
 from runners.run.model import locate
-from runners.train.run import fit_prompts
 
 SHORT, LONG = "How many dots?", "How many dots? " * 20
 

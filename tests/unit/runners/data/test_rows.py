@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-import runners.data.rows
 from eval.benches.drawn import COLOURS, Group, Problem, Scene, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core.errors import UserError
+from eval.core.images import Picture
 from runners.data.prompts import content
 from runners.data.rows import read_rows, training_rows
 from runners.run.config import Settings, resolve
@@ -261,7 +261,7 @@ def test_a_hub_set_keeps_its_pictures_encoded(monkeypatch: pytest.MonkeyPatch) -
         {**columns, "image": [{"bytes": red, "path": "1.jpg"}, None]},
         features=datasets.Features({**{k: datasets.Value(v) for k, v in features.items()}, "image": datasets.Image()}),
     )
-    monkeypatch.setattr(runners.data.rows, "load_dataset", lambda name, split: hub)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, split: hub)
     rows = training_rows(_settings("data.source=someone/some-set"))
     assert rows["answer"] == ["1", "2"]
     assert [[cell["bytes"] for cell in row] for row in _bytes_of(rows)] == [[red], []]
@@ -270,11 +270,11 @@ def test_a_hub_set_keeps_its_pictures_encoded(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("rows.txt", "x", "training data is"),
-        ("torn.jsonl", '{"question": ', "cannot load"),
-        ("words.jsonl", '"a"\n', "cannot load .*holds str where a row should be"),
-        ("fake.parquet", "x", "cannot load"),
-        ("fake.jsonl.gz", "x", "cannot load"),
+        ("rows.txt", "x", "no data file; give one of .parquet"),
+        ("torn.jsonl", '{"question": ', r"torn\.jsonl: not readable as jsonl \(line 1"),
+        ("words.jsonl", '"a"\n', r"words\.jsonl: holds no list of rows \(row 1 is str\)"),
+        ("fake.parquet", "x", r"fake\.parquet: not readable as parquet"),
+        ("fake.jsonl.gz", "x", r"fake\.jsonl\.gz: not readable as jsonl\.gz"),
         ("empty.jsonl", "", "no usable row"),
     ],
 )
@@ -292,7 +292,7 @@ def test_nothing_usable_and_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         training_rows(_settings(f"data.source={tmp_path / 'absent.jsonl'}"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no training data"):
+    with pytest.raises(UserError, match="holds no data file"):
         training_rows(_settings(f"data.source={tmp_path / 'empty'}"))
 
 
@@ -300,3 +300,20 @@ def test_drawn_rows_never_end() -> None:
     rows = read_rows(_settings("data.source=synthetic-text").data, 3, [])
     ids = [next(rows)["id"] for _ in range(3)]
     assert ids == ["drawn_text_3_0", "drawn_text_3_1", "drawn_text_3_2"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_picture_is_shown_upright_as_in_an_evaluation(tmp_path: Path, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a picture of 40 x 30 stands 30 wide
+    source = _file(tmp_path, {**GOOD, "image": "turned.jpg"})
+    Image.new(mode, (40, 30), 77 if mode == "L" else (9, 9, 9)).save(tmp_path / "turned.jpg", exif=exif)
+    (shown,) = training_rows(_settings(source, rows=1))[0]["images"]
+    assert (shown.mode, shown.size) == ("RGB", (30, 40)) == ("RGB", Picture(tmp_path / "turned.jpg").open().size)
+
+
+@pytest.mark.parametrize("name", ["absent.png", ".", "nul\0.png", "x" * 5000, "fifo"])
+def test_a_path_that_is_no_file_is_no_picture_and_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match=r"^row g of [^\n]+: its picture does not open \(no such file\): mend it"):
+        training_rows(_settings(_file(tmp_path, {**GOOD, "image": name})))

@@ -17,4 +17,4 @@ def test_a_job_is_this_program_with_its_output_in_the_logs_folder(tmp_path: Path
     assert (good.wait(), bad.wait()) == (0, 2)
     assert good.log == tmp_path / "logs" / "the_good.log"
     assert good.log.read_text().startswith("vlm-posttrain-bench ")
-    assert child.take_word(bad.log) == "x is not a run: it has no readable run.json"
+    assert child.take_word(bad.log) == "x is not a run: it has no readable run.json; choose another folder"

@@ -38,7 +38,7 @@ def test_a_line_for_each_run(tmp_path: Path, run: RunDir) -> None:
     assert _cells(tmp_path) == ["mine", "RLSD", "3", "running", "2/7", "0.500", "0.125", "mmmu"]
     with run.metrics.open("a") as stream:
         stream.write('{"step": 3, "rew')
-    assert _cells(tmp_path)[4:7] == ["2/7", "", ""], "a torn line is no step"
+    assert _cells(tmp_path)[4:7] == ["2/7", "0.500", "0.125"], "a torn line is no step"
     with pytest.raises(UserError, match=r"no runs below [^\n]+nowhere: start one with"):
         listing.table(tmp_path / "nowhere")
 

@@ -7,7 +7,7 @@ import pytest
 
 from eval.core.errors import UserError
 from runners.run.config import resolve
-from runners.run.run_dir import RunDir, find_runs, write_text
+from runners.run.run_dir import RunDir, find_runs
 
 
 def _new(path: Path, *overrides: str) -> RunDir:
@@ -29,7 +29,7 @@ def test_reopening_compares_the_settings(tmp_path: Path) -> None:
     run = _new(tmp_path / "r")
     run.update(status="done")
     assert run.open(resolve("cpu", "grpo", 0, []), "GRPO", "s", "embedded") == "done"
-    with pytest.raises(UserError, match=r"train\.prompts: 8 -> 16"):
+    with pytest.raises(UserError, match=r"train\.prompts 8 there, 16 asked"):
         run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
 
 
@@ -54,27 +54,13 @@ def test_metrics_after_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Pat
     assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "run.json"
-    file.write_text("old")
-
-    def full(self: Path, text: str) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(UserError, match="No space left on device; free space"):
-        write_text(file, "new")
-    assert file.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 def test_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no readable run"):
         RunDir(tmp_path).info()
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(UserError, match="does not describe a run"):
+    with pytest.raises(UserError, match="no readable run"):
         RunDir(tmp_path).info()
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UserError, match="cannot create"):
+    with pytest.raises(UserError, match="cannot be written"):
         _new(blocked / "r")

@@ -1,0 +1,43 @@
+"""What could have been seen at all: the smallest difference that a test with this error finds in most cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from scipy import optimize, stats
+
+from reports.stats.paired import Paired
+from reports.stats.spread import Spread
+
+AVERAGE = "average"
+
+
+def smallest_visible(found: Spread, comparisons: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The true difference (0..1) that the two-sided test at level `alpha` finds with probability `power`.
+
+    As far out as the test rejects, and then as many standard errors as that probability takes: 2.80 of them in all
+    with many items and one seed. `comparisons` is the size of the table: Holm's first step tests at alpha /
+    comparisons. The errors are taken as found; no difference found enters.
+    """
+    level = alpha / comparisons
+    # In standard errors, on a scale of powers of ten: few seeds make the tails long.
+    far = optimize.brentq(lambda x: found.two_sided(10**x * found.stderr) - level, -1, 9)
+    return float((10**far + stats.norm.ppf(power)) * found.stderr)
+
+
+def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:
+    """By column (benches, then the average): the difference that a typical pair of the table shows after correction.
+
+    A typical pair is one with the median of the pairs' smallest differences. It rests on the errors found, never on
+    the differences found. Columns without any test are left out.
+    """
+    columns: dict[str, list[Spread]] = {}
+    for pair in pairs:
+        for name, found in [*pair.benches.items(), (AVERAGE, pair.average)]:
+            if found is not None and found.spread is not None and not found.spread.none:
+                columns.setdefault(name, []).append(found.spread)
+    return {
+        name: median(smallest_visible(found, len(spreads)) for found in spreads)
+        for name, spreads in sorted(columns.items(), key=lambda column: column[0] == AVERAGE)
+    }

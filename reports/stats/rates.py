@@ -1,0 +1,95 @@
+"""Rates of rare things, such as leakage: intervals within 0..1, by cluster, and bounds where nothing was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from reports.stats.estimate import Estimate
+from reports.stats.grid import Array, grids, pooled
+from reports.stats.spread import spread
+
+RATE_COVERS = "95 %, Wilson's: other items, whole clusters at a time, and other replies to them"
+NONE_COVERS = (
+    "One-sided 95 %, exact: none of n items (counted in clusters) showed it, so with 95 % confidence its rate is no "
+    "higher than this"
+)
+ALL_COVERS = (
+    "One-sided 95 %, exact: all of n items (counted in clusters) showed it, so with 95 % confidence its rate is no "
+    "lower than this"
+)
+Z = float(stats.norm.ppf(0.975))
+
+
+def wilson(rate: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate 0..1 among n independent draws; n may be an effective, broken number."""
+    middle = (rate + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    reach = Z / (1 + Z * Z / n) * sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def clopper_pearson(hits: int, n: int) -> tuple[float, float]:
+    """The exact 95 % interval of hits among n independent draws: never too narrow, mostly too wide."""
+    found = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    return float(found.low), float(found.high)
+
+
+def at_most(n: int) -> float:
+    """The highest rate at which 0 of n independent draws still come up in 5 % of cases: 0 of 308 is at most 1.0 %."""
+    return float(1 - 0.05 ** (1 / n))
+
+
+def rate(items: pd.DataFrame) -> Estimate:
+    """The mean of all replies' values 0 or 1 over benches and seeds of one method (columns: reports.stats.grid).
+
+    The error is by cluster and two-way with seeds. Wilson's interval is of as many independent draws as would give
+    that error (the design effect of Korn & Graubard 1998, with their correction for few clusters), no more than
+    there are replies. `n` counts the replies of one evaluation. A rate of 0 or 1 has no error but a bound.
+    """
+    grid = grids(pooled(items))["all"]
+    mean, seeds = float(grid.values_RU.mean()), len(grid.runs)
+    n = round(len(items) / seeds)
+    training = f"; and training again ({seeds} seeds)." if seeds > 1 else ". Not covered: training again (one seed)."
+    if mean in (0.0, 1.0):
+        bound = at_most(grid.clusters)
+        low, high, what = (0.0, bound, NONE_COVERS) if mean == 0 else (1 - bound, 1.0, ALL_COVERS)
+        # A bound knows nothing of seeds: they answer the same items, so they are not counted as more draws.
+        return Estimate(mean, None, n, seeds, low, high, f"{what}. Not covered: training again.")
+    found = spread([[grid.totals_RC]], [grid.sizes_C])
+    if found is None or found.none:
+        return Estimate(mean, None, n, seeds, covers=RATE_COVERS + training)
+    replies = len(items)
+    effective = mean * (1 - mean) / found.stderr**2 * replies / (replies - 1)
+    few = (stats.t.ppf(0.975, replies - 1) / stats.t.ppf(0.975, found.df)) ** 2
+    low, high = wilson(mean, min(replies, effective * few))
+    return Estimate(mean, found.stderr, n, seeds, low, high, RATE_COVERS + training)
+
+
+def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str]) -> Estimate:
+    """Mean of the values (N,) of one kind of reply (`kind` true) minus that of the other, such as leaking and clean.
+
+    The kinds are not drawn but found among the same replies, so the error is that of a difference of two ratios,
+    by cluster, both means taken as estimates. Raises ValueError where one kind is absent.
+    """
+    of_kind = np.asarray(kind, np.bool_)
+    other = np.logical_not(of_kind)
+    if of_kind.all() or other.all():
+        raise ValueError("both kinds are needed for a difference between them")
+    means = values[of_kind].mean(), values[other].mean()
+    influence = np.where(of_kind, (values - means[0]) / of_kind.sum(), -(values - means[1]) / other.sum())
+    codes, names = pd.factorize(np.asarray(clusters))
+    groups, mean = len(names), float(means[0] - means[1])
+    text = (
+        "95 %, Student's t: other items, whole clusters at a time, and other replies to them. Not covered: training "
+        "again; and what makes a reply of one kind may also make it right or wrong."
+    )
+    if groups < 2:
+        return Estimate(mean, None, len(values), 1, covers=text)
+    error = sqrt(groups / (groups - 1) * float((np.bincount(codes, influence) ** 2).sum()))
+    reach = float(stats.t.ppf(0.975, groups - 1)) * error
+    return Estimate(mean, error, len(values), 1, mean - reach, mean + reach, text)

@@ -1,0 +1,67 @@
+"""The items behind the scores: samples.parquet of each run as one frame, in the columns of reports.stats.grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from eval.grading import BENCHES
+from eval.leakage import mentions
+from reports.suite.read import Run
+
+
+def score_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | None:
+    """What each unit is worth: right 1, wrong 0, or a half credit; units without a gold answer are left out.
+
+    Also the columns method and sample. None where a run has no whole samples.parquet of one of the benches.
+    """
+    return _joined(runs, benches, ["id", "sample", "cluster", "correct"], _units)
+
+
+def leakage_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | None:
+    """Whether each reply mentions a reference, 1 or 0. A question is its own cluster here: its samples are one draw."""
+    return _joined(runs, benches, ["id", "sample", "reply"], _mentions)
+
+
+def _joined(runs, benches, columns, values) -> pd.DataFrame | None:  # type: ignore[no-untyped-def]
+    frames = []
+    for run in runs:
+        for bench in benches:
+            path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
+            samples = _read(path, columns)
+            if samples is None:
+                return None
+            frames.append(values(bench, samples).assign(bench=bench, method=run.method, seed=run.seed))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError):  # pyarrow's own errors for a broken file or a missing column are ValueErrors
+        return None
+
+
+def _units(bench: str, samples: pd.DataFrame) -> pd.DataFrame:
+    known = samples[samples["correct"].notna()]
+    if len(BENCHES[bench].key) == 1:  # a row is a unit
+        known = known.rename(columns={"id": "unit"})
+        return known.assign(value=known["correct"].astype(float))[["unit", "cluster", "sample", "value"]]
+    return pd.concat([_grouped(bench, number, part) for number, part in known.groupby("sample")])
+
+
+def _grouped(bench: str, sample: object, samples: pd.DataFrame) -> pd.DataFrame:
+    """Where several rows make a unit, an id is the unit's and the row's; the bench's own rule says what it is worth."""
+    graded = [
+        (dict(zip(BENCHES[bench].key, str(row).rsplit("/", 1), strict=True)), bool(correct))
+        for row, correct in zip(samples["id"], samples["correct"], strict=True)
+    ]
+    found = BENCHES[bench].aggregate(graded)
+    return pd.DataFrame({"unit": found.clusters, "cluster": found.clusters, "sample": sample, "value": found.values})
+
+
+def _mentions(_: str, samples: pd.DataFrame) -> pd.DataFrame:
+    said = [float(bool(mentions(reply or ""))) for reply in samples["reply"]]
+    return pd.DataFrame({"unit": samples["id"], "cluster": samples["id"], "sample": samples["sample"], "value": said})
