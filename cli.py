@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
 from runners.speed.command import bench_app
 
@@ -114,12 +115,12 @@ def plan_run(
     from runners.run.registry import complete
 
     settings, built = complete(resolve(preset, method, seed, set))
+    from runners.launch.distributed import shown_commands
     from runners.plan.plan import make_plan
-    from runners.plan.table import commands, tables
+    from runners.plan.table import tables
 
-    made = make_plan(settings, built, preset, set, gpu_memory, mfu)
-    console.print(tables(made, settings, mfu))
-    for line in commands(made):
+    console.print(tables(make_plan(settings, built, gpu_memory, mfu), settings, mfu))
+    for line in shown_commands(settings, preset, set):
         _say(line)
 
 
@@ -142,9 +143,7 @@ def sweep(
 
 @app.command(name="eval")
 def evaluate(
-    bench: Annotated[
-        str, typer.Option(help="all, or comma-separated: mmmu, mathvista, mathvision, zerobench, wemath.")
-    ] = "all",
+    bench: Annotated[str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}.")] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
@@ -158,13 +157,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
-    from runners.launch.evaluate import chosen, evaluate_model, evaluate_run, model_results, results_of
+    from runners.launch.evaluate import evaluate_model, evaluate_run, model_results, results_of
     from runners.run.config import override, resolve
     from runners.run.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
-    changes = [*set, f"eval.benches=[{','.join(chosen(bench))}]"]
+    changes = [*set, f"eval.benches=[{','.join(chosen(bench.split(',')))}]"]
     changes += _sets({"eval.data": data or None, "eval.engine": engine or None})
     if run is not None:
         opened = RunDir(run)
@@ -186,7 +185,7 @@ def evaluate(
 
 @app.command()
 def grade(
-    bench: Annotated[str, typer.Option(help="mmmu, mathvista, mathvision, zerobench or wemath.")],
+    bench: Annotated[str, typer.Option(help=f"One of {', '.join(BENCHES)}.")],
     replies: Annotated[Path, typer.Option(help="Json lines with the bench's key and `response`; .gz too.")],
     out: Annotated[Path, typer.Option(help="Verdicts as json lines; the score beside it in <out>.summary.json.")],
     data: Annotated[str, typer.Option(help="The bench's rows: hub, mini, or a file or folder; no pictures.")] = "hub",
@@ -195,7 +194,6 @@ def grade(
     ] = "default",
 ) -> None:
     """Grade recorded replies without a model, as `eval` grades its own."""
-    from eval.benches import BENCHES
     from eval.grading.score import RULES
     from eval.pipeline.grade_file import grade_replies
 

@@ -6,13 +6,16 @@ steps. Its numbers can *slip* (be off by one, the chain going on from the slip),
 on it know how to solve the problems and yet be unreliable at exactly the decisive tokens.
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image, ImageDraw
+if TYPE_CHECKING:  # a command line that only names the benches draws nothing
+    from PIL import Image, ImageDraw
 
 COLOURS = {"red": (220, 40, 40), "blue": (40, 70, 220), "green": (30, 160, 60), "black": (20, 20, 20)}
 SHAPES = ("circle", "square", "triangle")
@@ -45,6 +48,8 @@ class Scene:
     centres: tuple[tuple[tuple[int, int], ...], ...]
 
     def picture(self) -> Image.Image:
+        from PIL import Image, ImageDraw
+
         image = Image.new("RGB", (SIDE, SIDE), "white")
         pen = ImageDraw.Draw(image)
         for group, centres in zip(self.groups, self.centres, strict=True):

@@ -1,18 +1,12 @@
 """MATH-Vision (test, 3040 questions): the official chain of string clean-up and comparison at two decimals."""
 
+import random
+
+from eval.benches.bench import Bench, Groups, first, option
+from eval.benches.drawn import Problem, make_problem, with_options
 from eval.grading.extract import LONGEST_BARE_ANSWER, cut, option_letter, strip_markup
 from eval.grading.latex import Unreadable, leading_value
-from eval.grading.score import (
-    Aggregate,
-    Bench,
-    Graded,
-    Row,
-    Rule,
-    Verdict,
-    accuracy,
-    macro_over,
-    mean_by,
-)
+from eval.grading.score import Row, Rule, Verdict
 
 MOST_PARTS = 100  # a longer tuple is compared as text: a looping reply may be one
 _LETTERS = "ABCDE"
@@ -180,36 +174,76 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     return Verdict(answer or None, wrapper, parsed, correct)
 
 
-def _id(row: Row) -> str:
-    return str(row["id"])
-
-
-def aggregate(graded: Graded) -> Aggregate:
-    """Micro (share of questions, the score), macro (mean over subjects), and every level and subject."""
-    total = accuracy(graded, _id)
-    groups = mean_by(
-        graded,
-        level=lambda row: [str(row["level"])],
-        subject=lambda row: [row["subject"]],
-        subject_level=lambda row: [f"{row['subject']}/{row['level']}"],
-    )
-    if total.score is None:
-        return total
-    averages = {"micro": total.score, **macro_over(groups, "subject")}
-    return total._replace(scores=total.scores | averages | groups)
-
-
-BENCH = Bench(
-    name="mathvision",
-    label="MathVision",
-    hub="MathLLMs/MathVision",
-    configs=(),
-    split="test",
-    key=("id",),
-    unit="questions",
-    official_n=3040,
-    version="1",
-    cluster=_id,
-    grade=grade,
-    aggregate=aggregate,
+INSTRUCTION = (
+    'Please solve the problem step by step and put your answer in one "\\boxed{}". '
+    'If it is a multiple choice question, only one letter is allowed in the "\\boxed{}".'
 )
+
+
+class MathVision(Bench):
+    name = "mathvision"
+    label = "MathVision"
+    hub = "MathLLMs/MathVision"
+    split = "test"
+    official_n = 3040
+    pictures = ("decoded_image",)  # one, merged where a question has several
+    graded = ("options", "level", "subject")
+    mini_splits = ("test",)
+    macro = "subject"
+
+    def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
+        return grade(row, reply, rule)
+
+    def prompt(self, row: Row) -> str:
+        # Options that merely repeat their letters stand in the picture.
+        options = [] if "".join(row["options"]) == _LETTERS else row["options"]
+        block = "".join(f"\n({chr(65 + i)}) {o}" for i, o in enumerate(options))
+        return f"<image>{INSTRUCTION}\n{row['question']}{block}"
+
+    def respelt(self, row: Row) -> Row:
+        """Also read: `file` or `image`, a path, for `decoded_image`."""
+        return {**row, "decoded_image": first(row, "decoded_image", "file", "image")}
+
+    def fault(self, row: Row) -> str | None:
+        return None if isinstance(row["options"], list) else "has options that are no list"
+
+    def gold(self, row: Row) -> str:
+        answer = str(row["answer"])
+        texts = dict(zip(_LETTERS, row["options"], strict=False))
+        return option(answer, texts.get(answer)) if row["options"] else answer
+
+    def groups(self) -> Groups:
+        return {
+            "level": lambda row: [str(row["level"])],
+            "subject": lambda row: [row["subject"]],
+            "subject_level": lambda row: [f"{row['subject']}/{row['level']}"],
+        }
+
+    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+        rng = random.Random(f"mathvision-{seed}")
+        levels = (
+            ("count", "sum"),
+            ("difference", "sum"),
+            ("weighted", "weighted"),
+            ("total", "both"),
+            ("minus", "all"),
+        )
+        pairs = []
+        for i in range(60):
+            level = i // 12
+            problem = make_problem(rng, levels[level][i % 2])
+            if i % 4 < 2:
+                problem = with_options(problem, 5)
+            row = {
+                "id": f"mini_{i + 1}",
+                "question": f"{problem.question}\n<image1>",
+                "options": list(problem.options),
+                "answer": problem.answer,
+                "solution": None,
+                "level": level + 1,
+                "subject": "counting" if level < 2 else "arithmetic",
+                "image": f"images/mini_{i + 1}.png",
+                "decoded_image": problem.scene.picture(),
+            }
+            pairs.append((row, problem))
+        return pairs

@@ -4,21 +4,15 @@ The official scorer has an LLM extract the answer first, so under `rule="officia
 The default rule cuts by rule instead, and its score must be read as such: it is no leaderboard number.
 """
 
+import random
 import re
 from collections import defaultdict
+from functools import partial
 
+from eval.benches.bench import Bench, Groups, first, option
+from eval.benches.drawn import Problem, make_problem, number, with_options
 from eval.grading.extract import cut, option_letter, strip_markup
-from eval.grading.score import (
-    Aggregate,
-    Bench,
-    Graded,
-    Row,
-    Rule,
-    Verdict,
-    accuracy,
-    macro_over,
-    mean_by,
-)
+from eval.grading.score import Row, Rule, Verdict
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
@@ -137,37 +131,111 @@ def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     return Verdict(prediction, wrapper, prediction is not None, prediction == row["answer"])
 
 
-def _id(row: Row) -> str:
-    return str(row["pid"])
+_HINTS = {
+    "text": "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end.",
+    "integer": "Please answer the question requiring an integer answer and provide the final value, "
+    "e.g., 1, 2, 3, at the end.",
+    "float": "Please answer the question requiring a floating-point number with one decimal place and provide "
+    "the final value, e.g., 1.2, 1.3, 1.4, at the end.",
+}
 
 
-def aggregate(graded: Graded) -> Aggregate:
-    """Micro (share of questions, the score), macro (mean over the five tasks), and every group of the metadata."""
-    total = accuracy(graded, _id)
-    groups = mean_by(
-        graded,
-        question_type=lambda row: [row["question_type"]],
-        answer_type=lambda row: [row["answer_type"]],
-        **{field: lambda row, f=field: [(row.get("metadata") or {}).get(f, "unknown")] for field in _FIELDS},
-        skills=lambda row: list((row.get("metadata") or {}).get("skills", ())),
-    )
-    if total.score is None:
-        return total
-    averages = {"micro": total.score, **macro_over(groups, "task")}
-    return total._replace(scores=total.scores | averages | groups)
+class MathVista(Bench):
+    name = "mathvista"
+    label = "MathVista"
+    hub = "AI4Math/MathVista"
+    split = "testmini"
+    official_n = 1000
+    key = ("pid",)
+    pictures = ("decoded_image",)
+    graded = ("question_type", "answer_type")
+    asked = ("query",)
+    mini_splits = ("testmini",)
+    macro = "task"
+
+    def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
+        return grade(row, reply, rule)
+
+    def prompt(self, row: Row) -> str:
+        """The official text is a column."""
+        return f"<image>{row['query']}"
+
+    def respelt(self, row: Row) -> Row:
+        """Also read: `file` or `image`, a path, for `decoded_image`."""
+        return {**row, "decoded_image": first(row, "decoded_image", "file", "image")}
+
+    def fault(self, row: Row) -> str | None:
+        if row["question_type"] == "multi_choice" and not isinstance(row.get("choices"), list):
+            return "is multi_choice but has no list of choices"
+        if row["answer_type"] == "float" and not isinstance(row.get("precision"), int | float):
+            return "has a float answer but no precision"
+        return None
+
+    def reply_column(self, rule: Rule) -> str:
+        return "extraction" if rule == "official" else "response"
+
+    def gold(self, row: Row) -> str:
+        answer = str(row["answer"])
+        if row["question_type"] == "multi_choice":
+            choices = list(row["choices"])
+            return option(_LETTERS[choices.index(answer)], answer) if answer in choices else answer
+        unit = f", unit: {row['unit']}" if row.get("unit") else ""
+        places = f", decimal places: {int(row['precision'])}" if row.get("precision") is not None else ""
+        return f"{answer}{unit}{places}"
+
+    def groups(self) -> Groups:
+        return {
+            "question_type": lambda row: [row["question_type"]],
+            "answer_type": lambda row: [row["answer_type"]],
+            **{field: partial(_metadata, field) for field in _FIELDS},
+            "skills": lambda row: list((row.get("metadata") or {}).get("skills", ())),
+        }
+
+    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+        rng = random.Random(f"mathvista-{seed}")
+        pairs = []
+        for i in range(60):
+            kind = ("half", "sum", "weighted", "total", "both", "minus")[i // 10]
+            problem = make_problem(rng, kind)
+            choices = i % 2 == 0 and kind != "half"
+            if choices:
+                problem = with_options(problem, 4)
+            answer_type = "text" if choices else "float" if kind == "half" else "integer"
+            pairs.append((_drawn_row(i, problem, answer_type), problem))
+        return pairs
 
 
-BENCH = Bench(
-    name="mathvista",
-    label="MathVista",
-    hub="AI4Math/MathVista",
-    configs=(),
-    split="testmini",
-    key=("pid",),
-    unit="questions",
-    official_n=1000,
-    version="1",
-    cluster=_id,
-    grade=grade,
-    aggregate=aggregate,
-)
+def _metadata(field: str, row: Row) -> list[str]:
+    return [(row.get("metadata") or {}).get(field, "unknown")]
+
+
+def _drawn_row(i: int, problem: Problem, answer_type: str) -> Row:
+    unit = "points" if "points" in problem.question else None
+    query = f"Hint: {_HINTS[answer_type]}\nQuestion: {problem.question}" + (f" (Unit: {unit})" if unit else "")
+    if problem.options:
+        query += "\nChoices:" + "".join(f"\n({_LETTERS[j]}) {o}" for j, o in enumerate(problem.options))
+    return {
+        "pid": f"mini_{i + 1}",
+        "question": problem.question,
+        "image": f"images/mini_{i + 1}.png",
+        "decoded_image": problem.scene.picture(),
+        "choices": list(problem.options) or None,
+        "unit": unit,
+        "precision": 1.0 if answer_type == "float" else None,
+        "answer": number(problem.value) if answer_type != "float" else f"{problem.value:.1f}",
+        "question_type": "multi_choice" if problem.options else "free_form",
+        "answer_type": answer_type,
+        "metadata": {
+            "split": "mini",
+            "language": "english",
+            "img_width": 64,
+            "img_height": 64,
+            "source": "drawn",
+            "category": "math-targeted-vqa",
+            "task": "math word problem",
+            "context": "synthetic scene",
+            "grade": "elementary school",
+            "skills": ["arithmetic reasoning"],
+        },
+        "query": query,
+    }

@@ -1,21 +1,14 @@
 """MMMU (validation, 900 questions): the official letter and open-answer rules, without the random letter."""
 
 import ast
+import random
 import re
 from typing import Any
 
+from eval.benches.bench import Bench, Groups, first, option, stem
+from eval.benches.drawn import Problem, make_problem, with_options
 from eval.grading.extract import cut, option_letter, strip_markup
-from eval.grading.score import (
-    Aggregate,
-    Bench,
-    Graded,
-    Row,
-    Rule,
-    Verdict,
-    accuracy,
-    macro_over,
-    mean_by,
-)
+from eval.grading.score import Row, Rule, Verdict
 
 _LETTERS = "ABCDEFGHIJ"
 _DOMAINS = {
@@ -144,36 +137,121 @@ def subject(row: Row) -> str:
     return str(row["id"]).partition("_")[2].rpartition("_")[0]
 
 
-def _id(row: Row) -> str:
-    return str(row["id"])
+_SLOT = re.compile(r"<image ([1-7])>")
 
 
-def aggregate(graded: Graded) -> Aggregate:
-    """Micro (share of questions, the score), macro (mean over subjects), and every domain, subject and type."""
-    total = accuracy(graded, _id)
-    groups = mean_by(
-        graded,
-        domain=lambda row: [_DOMAIN_OF.get(subject(row), "other")],
-        subject=lambda row: [subject(row)],
-        type=lambda row: [row["question_type"]],
-    )
-    if total.score is None:
-        return total
-    averages = {"micro": total.score, **macro_over(groups, "subject")}
-    return total._replace(scores=total.scores | averages | groups)
+class MMMU(Bench):
+    name = "mmmu"
+    label = "MMMU"
+    hub = "MMMU/MMMU"
+    configs = SUBJECTS
+    split = "validation"
+    official_n = 900
+    pictures = tuple(f"image_{n}" for n in range(1, 8))
+    graded = ("question_type",)
+    asked = ("question", "options")
+    mini_splits = ("validation",)
+    macro = "subject"
+
+    def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
+        return grade(row, reply, rule)
+
+    def prompt(self, row: Row) -> str:
+        return _SLOT.sub("<image>", _text(row))
+
+    def shown(self, row: Row) -> list[Any]:
+        """One picture per slot: a picture that the text names twice is shown twice."""
+        return [row[f"image_{n}"] for n in _SLOT.findall(_text(row))]
+
+    def respelt(self, row: Row) -> Row:
+        """Also read: MMMU-Pro's files, with the question inside `mmmu_pro_question` and the id, options and answer of
+        the validation set inside `mmmu_val` or in `mmmu_id`; and the official answer file, with `index2ans` (letter ->
+        option) for `options` and `short-answer` for `open`."""
+        question = row.get("mmmu_pro_question")
+        row = dict(row) if question is None else _of_pro(row, question)
+        if row.get("options") is None:
+            row["options"] = _lettered(row)
+        if isinstance(row["options"], list):
+            row["options"] = str(row["options"])
+        if row.get("question_type") == "short-answer":
+            row["question_type"] = "open"
+        if row["options"] is None and row.get("question_type") == "open":
+            row["options"] = "[]"
+        named = "<image " in f"{row.get('question')}{row['options']}"
+        if row.get("image_1") is not None and row.get("question") and not named:
+            row["question"] = f"<image 1> {row['question']}"
+        return row
+
+    def fault(self, row: Row) -> str | None:
+        if row["question_type"] != "multiple-choice":
+            return None
+        options = row.get("options")
+        try:
+            options = ast.literal_eval(options) if isinstance(options, str) else options
+        except (ValueError, SyntaxError):
+            options = None
+        return None if isinstance(options, list) and options else "is multiple-choice but has no list of options"
+
+    def gold(self, row: Row) -> str:
+        if row["question_type"] == "multiple-choice":
+            return option(str(row["answer"]), options_of(row).get(str(row["answer"])))
+        return " or ".join(golds_of(row["answer"]))
+
+    def groups(self) -> Groups:
+        return {
+            "domain": lambda row: [_DOMAIN_OF.get(subject(row), "other")],
+            "subject": lambda row: [subject(row)],
+            "type": lambda row: [row["question_type"]],
+        }
+
+    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+        rng = random.Random(f"mmmu-{seed}")
+        subjects = ("Math", "Accounting", "Economics", "Physics", "Chemistry", "Design")
+        pairs = []
+        for i in range(60):
+            kind = ("sum", "difference", "weighted", "total", "both", "minus")[i // 10]
+            problem = make_problem(rng, kind)
+            if i % 5:
+                problem = with_options(problem, 4)
+            row = {
+                "id": f"mini_{subjects[i % 6]}_{i // 6 + 1}",
+                "question": f"<image 1> {problem.question}",
+                "options": str(list(problem.options)),
+                "explanation": "",
+                "image_1": problem.scene.picture(),
+                **{f"image_{n}": None for n in range(2, 8)},
+                "img_type": "['Drawings']",
+                "answer": problem.answer,
+                "topic_difficulty": ("Easy", "Medium", "Hard")[i // 20],
+                "question_type": "multiple-choice" if problem.options else "open",
+                "subfield": "Visual arithmetic",
+            }
+            pairs.append((row, problem))
+        return pairs
 
 
-BENCH = Bench(
-    name="mmmu",
-    label="MMMU",
-    hub="MMMU/MMMU",
-    configs=SUBJECTS,
-    split="validation",
-    key=("id",),
-    unit="questions",
-    official_n=900,
-    version="1",
-    cluster=_id,
-    grade=grade,
-    aggregate=aggregate,
-)
+def _text(row: Row) -> str:
+    """The official `llava1.5.yaml` wording, with the slots `<image n>` still in it."""
+    if row["question_type"] != "multiple-choice":
+        return f"{row['question']}\n\nAnswer the question using a single word or phrase."
+    options = "".join(f"({chr(65 + i)}) {o}\n" for i, o in enumerate(ast.literal_eval(row["options"])))
+    return f"{row['question']}\n\n{options}\n\nAnswer with the option's letter from the given choices directly."
+
+
+def _of_pro(row: Row, question: Row) -> Row:
+    val = row.get("mmmu_val") or {}
+    options = _lettered(val) or question.get("options")
+    return {
+        **{f"image_{n}": question.get(f"image_{n}") for n in range(1, 8)},
+        "id": val.get("id") or row.get("mmmu_id") or stem(question.get("image_1")),
+        "question": question.get("question"),
+        "options": options,
+        "answer": first(val, "answer") or question.get("answer"),
+        "question_type": val.get("question_type") or ("multiple-choice" if options else "open"),
+    }
+
+
+def _lettered(row: Row) -> list[str] | None:
+    """The options of the official answer file, where a letter leads to each."""
+    options = row.get("index2ans")
+    return list(options.values()) if isinstance(options, dict) else None

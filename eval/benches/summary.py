@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from eval.benches import BENCHES
-from eval.benches.columns import ANSWER
+from eval.benches.bench import Bench
 from eval.grading.score import (
     Aggregate,
     Graded,
@@ -21,17 +20,16 @@ from eval.grading.score import (
 )
 
 
-def judge_all(bench: str, rows: list[Row], replies: list[list[str]], rule: Rule) -> list[list[Verdict]]:
+def grade_all(bench: Bench, rows: list[Row], replies: list[list[str]], rule: Rule) -> list[list[Verdict]]:
     """The verdict of every reply: `replies[i]` are the n samples of `rows[i]`. A row without gold has none."""
-    grade, gold = BENCHES[bench].grade, ANSWER[bench]
     verdicts = []
     for row, samples in zip(rows, replies, strict=True):
-        judged = [grade(row, reply, rule) for reply in samples]
-        verdicts.append(judged if row.get(gold) is not None else [v._replace(correct=None) for v in judged])
+        graded = [bench.grade(row, reply, rule) for reply in samples]
+        verdicts.append(graded if row.get(bench.answer) is not None else [v._replace(correct=None) for v in graded])
     return verdicts
 
 
-def summary(bench: str, rows: list[Row], verdicts: list[list[Verdict]]) -> dict[str, Any]:
+def summary(bench: Bench, rows: list[Row], verdicts: list[list[Verdict]]) -> dict[str, Any]:
     """The score in 0..1 and what it is made of; `verdicts[i]` are the n samples of `rows[i]`.
 
     `score` and `scores` are means over the samples of the bench's own aggregate (mean@n), `n` counts units
@@ -45,13 +43,13 @@ def summary(bench: str, rows: list[Row], verdicts: list[list[Verdict]]) -> dict[
     graded = [
         [(row, samples[j].correct) for row, samples in zip(rows, verdicts, strict=True)] for j in range(n)
     ]  # by sample number
-    totals = [BENCHES[bench].aggregate(sample) for sample in graded]
+    totals = [bench.aggregate(sample) for sample in graded]
     everything = [verdict for samples in verdicts for verdict in samples]
     return {
         "score": _mean([total.score for total in totals]),
         "stderr": _error(totals),
         "n": totals[0].n,
-        "unit": BENCHES[bench].unit,
+        "unit": bench.unit,
         "samples": n,
         "scores": _averaged([total.scores for total in totals]) | _passes(graded),
         "parsed": sum(verdict.parsed for verdict in everything) / len(everything),
@@ -60,9 +58,9 @@ def summary(bench: str, rows: list[Row], verdicts: list[list[Verdict]]) -> dict[
     }
 
 
-def score_text(bench: str, edition: str, found: dict[str, Any]) -> str:
+def score_text(bench: Bench, edition: str, found: dict[str, Any]) -> str:
     """A summary as a person reads it: `MMMU (mini): 61.7 ± 6.3 over 60 questions, 100 % parsed`."""
-    label = BENCHES[bench].label + (f" ({edition})" if edition != "official" else "")
+    label = bench.label + (f" ({edition})" if edition != "official" else "")
     parsed = f"{100 * found['parsed']:.0f} % parsed"
     if found["score"] is None:
         return f"{label}: cannot grade, the data holds no answers; {parsed}"

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from eval.benches import BENCHES, wemath
-from eval.benches.columns import ANSWER, ASKED, GRADED, PICTURES, fault, official
+from eval.benches import BENCHES
+from eval.benches.bench import Bench
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
 from eval.data import local
 from eval.data.mini import mini_rows
 from eval.grading.score import Row
+
+_HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
 
 
 class Data(NamedTuple):
@@ -34,66 +36,69 @@ def edition(data: str) -> str:
     return {"mini": "mini", "hub": "official"}.get(data, "local")
 
 
-def fingerprint(bench: str, data: str, split: str | None = None) -> str:
+def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in ("mini", "hub"):
-        return data if split in (None, BENCHES[bench].split) else f"{data} {split}"
-    return local.fingerprint(bench, Path(data), split)
+        return data if split in (None, BENCHES[name].split) else f"{data} {split}"
+    return local.fingerprint(name, Path(data), split)
 
 
 def load(
-    bench: str,
+    name: str,
     data: str,
     limit: int | None = None,
     skip_bad: bool = False,
     split: str | None = None,
     max_pixels: int | None = None,
 ) -> Data:
-    """The rows of one bench, checked, with `limit` applied (We-Math: whole problems).
+    """The rows of one bench, checked, with `limit` applied (problems of several rows stay whole).
 
     `split` is another than the bench's own; only there may answers be hidden (None in all rows: nothing to grade).
-    A picture of more than `pictures.LARGEST` pixels is bad unless `max_pixels` will shrink it.
+    A picture of more than `images.LARGEST` pixels is bad unless `max_pixels` will shrink it.
     Raises UserError for data that cannot be had, and for a row without picture, answer or column, or with a
-    corrupt picture; with `skip_bad` such rows are left out and counted (We-Math: with the rest of their problem).
+    corrupt picture; with `skip_bad` such rows are left out and counted (with the rest of their problem).
     """
+    bench = BENCHES[name]
     raws = list(_raw(bench, data, split))
     if limit is not None:
         raws = _limited(bench, raws, limit)
-    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, max_pixels), ASKED[bench])
+    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, max_pixels), bench.asked)
     if bad and not skip_bad:
         raise UserError(f"{_one_line(bad)}; mend the data or pass --skip-bad-rows")
-    if bench == "wemath":
-        rows = _whole_problems(rows, data, skip_bad)
+    rows = _whole_problems(bench, rows, data, skip_bad)
     if not rows:
-        raise UserError(f"{bench}: no usable row in {data}; check --data")
+        raise UserError(f"{name}: no usable row in {data}; check --data")
     return Data(rows, len(raws) - len(rows))
 
 
-def load_text(bench: str, data: str, split: str | None = None) -> list[Row]:
+def load_text(name: str, data: str, split: str | None = None) -> list[Row]:
     """The rows of one bench in official columns, for grading replies that are there: pictures are not read.
 
     Needs only the columns that grading and aggregation read, so official annotation files do. Loads neither torch
     nor pyarrow unless the data is of that kind. Raises UserError as `load`.
     """
-    rows, bad = _sound(bench, _raw(bench, data, split, text_only=True), split, lambda _, row: _text(bench, row))
+    bench = BENCHES[name]
+    rows, bad = _sound(
+        bench, _raw(bench, data, split, text_only=True), split, lambda _, row: without_pictures(bench, row)
+    )
     if bad:
         raise UserError(f"{_one_line(bad)}; mend the data")
     if not rows:
-        raise UserError(f"{bench}: no row in {data}; check --data")
+        raise UserError(f"{name}: no row in {data}; check --data")
     return rows
 
 
 def _sound(
-    bench: str,
+    bench: Bench,
     raws: Iterable[Raw],
     split: str | None,
     finish: Callable[[Raw, Row], Row],
     asked: tuple[str, ...] = (),
 ) -> tuple[list[Row], list[str]]:
     """The rows that can be used, each as `finish` leaves it, and a line on each that cannot."""
-    found = [(raw, official(bench, raw.row)) for raw in raws]
-    hidden = split not in (None, BENCHES[bench].split) and all(row[ANSWER[bench]] is None for _, row in found)
-    need_answer = not hidden and bench != "zerobench"  # ZeroBench's public examples are without answers, too
+    found = [(raw, _official(bench, raw.row)) for raw in raws]
+    hidden = split not in (None, bench.split) and all(row[bench.answer] is None for _, row in found)
+    need_answer = not hidden and not bench.answers_optional
     rows: list[Row] = []
     bad: list[str] = []
     seen: set[str] = set()
@@ -101,7 +106,7 @@ def _sound(
         try:
             _check_columns(bench, raw, row, need_answer, asked)
             usable = finish(raw, row)
-            if (row_id := BENCHES[bench].row_id(usable)) in seen:
+            if (row_id := bench.row_id(usable)) in seen:
                 raise BadRow(f"its id {row_id} occurs twice")
             seen.add(row_id)
             rows.append(usable)
@@ -110,66 +115,74 @@ def _sound(
     return rows, bad
 
 
+def _official(bench: Bench, raw: Row) -> Row:
+    """The row in official columns; its answer is text (or a list of texts), None where it is hidden."""
+    row = bench.respelt(raw)
+    answer = row.get(bench.answer)
+    if isinstance(answer, int | float):
+        answer = str(answer)  # official answers are text, and compared as text
+    row[bench.answer] = None if isinstance(answer, str) and answer.strip() in _HIDDEN else answer
+    return row
+
+
 def _one_line(bad: list[str]) -> str:
     return bad[0] + (f" ({len(bad) - 1} more rows are bad)" if len(bad) > 1 else "")
 
 
-def _whole_problems(rows: list[Row], data: str, skip_bad: bool) -> list[Row]:
-    lacking = wemath.incomplete(rows)
+def _whole_problems(bench: Bench, rows: list[Row], data: str, skip_bad: bool) -> list[Row]:
+    lacking = bench.lacking(rows)
     if lacking and not skip_bad:
         problem, keys = next(iter(lacking.items()))
         raise UserError(
-            f"{data}: We-Math problem {problem} lacks {', '.join(sorted(keys))}; add them or pass --skip-bad-rows"
+            f"{data}: {bench.label} problem {problem} lacks {', '.join(sorted(keys))}; add them or pass --skip-bad-rows"
         )
-    return [row for row in rows if wemath.problem_of(row) not in lacking]
+    return [row for row in rows if bench.problem(row) not in lacking]
 
 
-def _limited(bench: str, raws: list[Raw], limit: int) -> list[Raw]:
-    """The first rows; of We-Math the first problems, whole, while their rows fit (at least one problem)."""
-    if bench != "wemath":
-        return raws[:limit]
-    by_problem: dict[str, list[Raw]] = {}
-    for raw in raws:
-        by_problem.setdefault(str(raw.row.get("ID")), []).append(raw)
+def _limited(bench: Bench, raws: list[Raw], limit: int) -> list[Raw]:
+    """The first rows; where several make a problem the first problems, whole, while they fit (at least one)."""
+    units: dict[str | int, list[Raw]] = {}
+    for n, raw in enumerate(raws):
+        units.setdefault(bench.problem(raw.row) or n, []).append(raw)
     kept: list[Raw] = []
-    for problem in by_problem.values():
-        if kept and len(kept) + len(problem) > limit:
+    for unit in units.values():
+        if kept and len(kept) + len(unit) > limit:
             break
-        kept += problem
+        kept += unit
     return kept
 
 
-def _raw(bench: str, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
+def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
     if data == "mini":
-        for n, row in enumerate(mini_rows(bench, split), 1):
-            yield Raw(row, f"mini {bench} row {n}", Path())
+        for n, row in enumerate(mini_rows(bench, split or bench.split), 1):
+            yield Raw(row, f"mini {bench.name} row {n}", Path())
     elif data == "hub":
         from eval.data.hub import hub_rows
 
-        yield from hub_rows(bench, split or BENCHES[bench].split, text_only)
+        yield from hub_rows(bench, split or bench.split, text_only)
     else:
-        yield from local.local_rows(bench, Path(data), split, text_only)
+        yield from local.local_rows(bench.name, Path(data), split, text_only)
 
 
-def _check_columns(bench: str, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
+def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:
     """Raises BadRow for a column that grading, or prompting with the columns `asked`, cannot do without."""
-    if need_answer and row[ANSWER[bench]] is None:
+    if need_answer and row[bench.answer] is None:
         raise BadRow("has no answer")
-    for column in (*GRADED[bench], *asked):
+    for column in (*bench.key, *bench.graded, *asked):
         if row.get(column) is None:
             raise BadRow(f"has no column {column} (columns: {', '.join(sorted(raw.row))})")
-    if problem := fault(bench, row):
+    if problem := bench.fault(row):
         raise BadRow(problem)
 
 
-def _text(bench: str, row: Row) -> Row:
-    return {column: cell for column, cell in row.items() if column not in PICTURES[bench]}
+def without_pictures(bench: Bench, row: Row) -> Row:
+    return {column: cell for column, cell in row.items() if column not in bench.pictures}
 
 
-def _with_pictures(bench: str, raw: Raw, row: Row, max_pixels: int | None) -> Row:
+def _with_pictures(bench: Bench, raw: Raw, row: Row, max_pixels: int | None) -> Row:
     """The row with a `Picture`, opened once, in every picture column; raises BadRow."""
     count = 0
-    for column in PICTURES[bench]:
+    for column in bench.pictures:
         cell = row.get(column)
         values = [value for value in (cell if isinstance(cell, list) else [cell]) if value is not None]
         pictures = [_picture(raw, value, max_pixels) for value in values]
@@ -177,11 +190,8 @@ def _with_pictures(bench: str, raw: Raw, row: Row, max_pixels: int | None) -> Ro
         row[column] = pictures if isinstance(cell, list) else pictures[0] if pictures else None
     if not count:
         raise BadRow("has no image")
-    if bench == "mmmu":
-        from eval.tasks.mmmu.utils import doc_to_image
-
-        if None in doc_to_image(row):
-            raise BadRow("names an image in its text that it does not hold")
+    if None in bench.shown(row):
+        raise BadRow("names an image in its text that it does not hold")
     return row
 
 
@@ -214,13 +224,13 @@ def _find(folder: Path, name: str) -> Path:
     raise BadRow(f"has no image: {name[:80]} is not beside the data file")
 
 
-def doc_hash(bench: str, row: Row) -> str:
+def doc_hash(name: str, row: Row) -> str:
     """Identifies a row by its text and its pictures' content."""
     digest = hashlib.sha256()
     for column in sorted(row):
         cell = row[column]
         digest.update(column.encode())
-        if column in PICTURES[bench]:
+        if column in BENCHES[name].pictures:
             for picture in cell if isinstance(cell, list) else [cell]:
                 digest.update(picture.content() if picture is not None else b"")
         else:

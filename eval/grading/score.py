@@ -1,7 +1,6 @@
-"""The words of grading: a row's verdict, a bench's aggregate, and what describes a bench."""
+"""The words of grading: a row's verdict and a bench's aggregate."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import comb, sqrt
 from typing import Any, Literal, NamedTuple
 
@@ -37,31 +36,6 @@ class Aggregate(NamedTuple):
 
 
 Graded = Sequence[tuple[Row, bool | None]]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One benchmark with one grading rule.
-
-    `configs` are the hub's subsets that make up `split` (empty: the default one); `key` names the columns that
-    identify a row; `unit` is what the denominator counts, `official_n` how many of them the full set has.
-    """
-
-    name: str
-    label: str
-    hub: str
-    configs: tuple[str, ...]
-    split: str
-    key: tuple[str, ...]
-    unit: str
-    official_n: int
-    version: str
-    cluster: Callable[[Row], str]
-    grade: Callable[[Row, str, Rule], Verdict]
-    aggregate: Callable[[Graded], Aggregate]
-
-    def row_id(self, row: Row) -> str:
-        return "/".join(str(row[column]) for column in self.key)
 
 
 def standard_error(values: Sequence[float], clusters: Sequence[str]) -> float | None:

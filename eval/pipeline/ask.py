@@ -8,20 +8,19 @@ from eval.benches import BENCHES
 from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar
-from eval.data import load as data
+from eval.data.load import Data, doc_hash, load
 from eval.engines.requests import Question, Reply
 from eval.grading.score import Row
 from eval.pipeline import replies
-from eval.pipeline.results import import_utils
 from eval.settings import EvalSettings
-from eval.tasks.hooks import Docs
+from eval.tasks.config import Docs, task_config
 
 
 class Work(NamedTuple):
     """One bench to be asked: its checked rows, whose replies count, and the folder that keeps them."""
 
     bench: str
-    loaded: data.Data
+    loaded: Data
     identity: dict[str, Any]
     folder: Path
 
@@ -32,34 +31,25 @@ class Work(NamedTuple):
     @property
     def most_pictures(self) -> int:
         """The most pictures that a prompt of the bench shows."""
-        return max(len(pictures(self.bench, row)) for row in self.loaded.rows)
+        return max(len(BENCHES[self.bench].shown(row)) for row in self.loaded.rows)
 
     def unanswered(self, kept: replies.Kept, samples: int) -> list[tuple[int, int]]:
         """(row number, sample) of what nothing is kept of; raises UserError if the rows are not those of what is."""
         ids = self.ids
-        hashes = (
-            {(ids[i], data.doc_hash(self.bench, row)) for i, row in enumerate(self.loaded.rows)} if kept.answers else ()
-        )
+        rows = enumerate(self.loaded.rows)
+        hashes = {(ids[i], doc_hash(self.bench, row)) for i, row in rows} if kept.answers else ()
         if other := next((a["id"] for a in kept.answers.values() if (a["id"], a["doc_hash"]) not in hashes), None):
             path = replies.main_file(self.folder)
             raise UserError(f"{path}: row {other} was another when it was asked; remove the file to ask all again")
         return [(i, j) for i, row_id in enumerate(ids) for j in range(samples) if (row_id, j) not in kept.answers]
 
 
-def pictures(bench: str, row: Row) -> list[Any]:
-    shown: list[Any] = import_utils(bench).doc_to_image(row)
-    return shown
-
-
 def build_task(bench: str, rows: list[Row]) -> Any:
     """The bench's lm-eval task around our rows: it writes the prompts; pictures are opened by the engine."""
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml  # TaskManager does not let a caller replace a task's rows
 
-    config = load_yaml(Path(__file__).parents[1] / "tasks" / bench / f"{bench}.yaml")
-    config["custom_dataset"] = lambda **_: {"test": Docs(rows)}
-    config["doc_to_image"] = lambda row: pictures(bench, row)
-    return ConfigurableTask(config=config)
+    ours = {"custom_dataset": lambda **_: {"test": Docs(rows)}, "doc_to_image": BENCHES[bench].shown}
+    return ConfigurableTask(config={**task_config(BENCHES[bench]), **ours})
 
 
 def prompts(engine: Any, bench: str, rows: list[Row]) -> list[str]:
@@ -81,7 +71,7 @@ def ask(engine: Any, work: Work, settings: EvalSettings, worker: int | None = No
     if not todo:
         return
     asked = prompts(engine, work.bench, rows)
-    questions = [Question(i, j, asked[i], pictures(work.bench, rows[i])) for i, j in todo]
+    questions = [Question(i, j, asked[i], BENCHES[work.bench].shown(rows[i])) for i, j in todo]
     applied = engine.applied()
     with Bar(BENCHES[work.bench].label, total, total - len(todo)) as bar:
         for answered in engine.answers(questions):
@@ -95,7 +85,7 @@ def _answer(work: Work, question: Question, reply: Reply) -> replies.Answer:
     return {
         "id": BENCHES[work.bench].row_id(row),
         "sample": question.sample,
-        "doc_hash": data.doc_hash(work.bench, row),
+        "doc_hash": doc_hash(work.bench, row),
         "prompt_hash": files.text_hash(question.prompt),
         **reply._asdict(),
     }
@@ -108,7 +98,7 @@ def load_work(
     return [
         Work(
             bench,
-            data.load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.max_pixels),
+            load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.max_pixels),
             identity,
             out / bench,
         )

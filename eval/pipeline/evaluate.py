@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.benches import BENCHES, VERSION
-from eval.benches.summary import judge_all, score_text, summary
+from eval.benches import BENCHES, VERSION, chosen
+from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
 from eval.core.errors import UserError
-from eval.data import load as data
+from eval.data.load import doc_hash, edition, fingerprint
 from eval.engines.requests import check_model, loaded_engine, vllm_version
 from eval.grading.score import Verdict
 from eval.leakage.mention import mentions
@@ -43,7 +43,8 @@ def evaluate(
     folder is incomplete, or if a judge is asked for and not there. Scores are in 0..1.
     """
     check_model(model)
-    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in settings.benches}
+    benches = chosen(settings.benches)
+    identities: dict[str, dict[str, Any]] = {bench: identity(bench, model, settings) for bench in benches}
     results = _stored(out, identities)
     todo = [bench for bench in identities if bench not in results]
     unjudged = [bench for bench in identities if settings.judge.url and not _judged(results.get(bench), settings.judge)]
@@ -54,7 +55,7 @@ def evaluate(
     for bench in todo:
         replies.merge(out / bench, identities[bench])  # refuses other settings, before anything is loaded
     if unjudged:
-        from eval.judge.judge import probe
+        from eval.judge.judging import probe
 
         probe(settings.judge)
     works = load_work(settings, {b: i for b, i in identities.items() if b in todo or b in unjudged}, out, skip_bad)
@@ -67,17 +68,17 @@ def evaluate(
             results[work.bench] = _judge(work, results[work.bench], settings)
     if todo or lacks_leakage(out):
         write_leakage(out)
-    return {bench: results[bench] for bench in settings.benches}
+    return {bench: results[bench] for bench in benches}
 
 
 def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
-    split = next((split for name, split in settings.splits.items() if name == bench), BENCHES[bench].split)
+    split = settings.splits.get(bench, BENCHES[bench].split)
     return {
         **settings.model_dump(mode="json", exclude=HOW),
         "split": split,
-        "data": data.edition(settings.data),
-        "data_id": data.fingerprint(bench, settings.data, split),
+        "data": edition(settings.data),
+        "data_id": fingerprint(bench, settings.data, split),
         "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
@@ -129,7 +130,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
     bench, rows, skipped = work.bench, *work.loaded
     kept = replies.merge(work.folder, work.identity)
     answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
-    verdicts = judge_all(bench, rows, [[answer["text"] for answer in group] for group in answers], "default")
+    verdicts = grade_all(BENCHES[bench], rows, [[answer["text"] for answer in group] for group in answers], "default")
     samples = [
         _sample(bench, row, answer, verdict)
         for row, group, judged in zip(rows, answers, verdicts, strict=True)
@@ -138,8 +139,8 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
     n = len(samples)
     result: Result = {
         "bench": bench,
-        "edition": data.edition(settings.data),
-        **summary(bench, rows, verdicts),
+        "edition": edition(settings.data),
+        **summary(BENCHES[bench], rows, verdicts),
         "rows": len(rows),
         "skipped_rows": skipped,
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
@@ -174,7 +175,7 @@ def _sample(bench: str, row: dict[str, Any], answer: replies.Answer, verdict: Ve
 
 def _judged(result: Result | None, judge: JudgeSettings) -> bool:
     """Whether a stored result holds all that this judge has to say: what got no answer is asked again."""
-    from eval.judge.judge import PROMPT_VERSION
+    from eval.judge.prompt import PROMPT_VERSION
 
     said = (result or {}).get("judge") or {}
     return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
@@ -182,18 +183,18 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
 
 def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies judged and adds what came of it to the stored result."""
-    from eval.judge.judge import judge_bench
+    from eval.judge.judging import judge_bench
 
     stored = read_samples(work.folder)
     n = settings.samples
     told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
-    hashes = [data.doc_hash(work.bench, row) for row in work.loaded.rows]
+    hashes = [doc_hash(work.bench, row) for row in work.loaded.rows]
     if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
         raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
     groups = [stored[i : i + n] for i in range(0, len(stored), n)]
     verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
     texts = [[s["reply"] for s in group] for group in groups]
-    judged = judge_bench(work.bench, work.loaded.rows, texts, verdicts, settings.judge, work.folder)
+    judged = judge_bench(BENCHES[work.bench], work.loaded.rows, texts, verdicts, settings.judge, work.folder)
     result = {**result, "judge": judged}
     files.write_json(work.folder / "result.json", result)
     print(line(work.bench, result))
@@ -205,7 +206,7 @@ def line(bench: str, result: Result) -> str:
     skipped = f", {result['skipped_rows']} bad rows left out" if result["skipped_rows"] else ""
     truncated = f"{100 * result['truncated']:.0f} % truncated"
     said = _judge_line(result.get("judge"))
-    return f"{score_text(bench, result['edition'], result)}, {truncated}{skipped}{said}"
+    return f"{score_text(BENCHES[bench], result['edition'], result)}, {truncated}{skipped}{said}"
 
 
 def _judge_line(judge: dict[str, Any] | None) -> str:

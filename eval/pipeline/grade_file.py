@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eval.benches import BENCHES, VERSION, wemath
-from eval.benches.summary import judge_all, score_text, summary
+from eval.benches import BENCHES, VERSION
+from eval.benches.bench import Bench
+from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
 from eval.core.errors import UserError
 from eval.data.load import edition, load_text
 from eval.data.local import local_rows
 from eval.grading.score import Row, Rule
-
-SNIPPET = "mathv_id"  # ZeroBench's rule on replies to another bench's questions: the gold stands beside each reply
 
 
 class Line(NamedTuple):
@@ -22,33 +21,33 @@ class Line(NamedTuple):
     reply: Any  # text; MathVista's official rule tells an extraction that is null or a number from its text
 
 
-def grade_replies(bench: str, data: str, replies: Path, rule: Rule, out: Path) -> str:
+def grade_replies(name: str, data: str, replies: Path, rule: Rule, out: Path) -> str:
     """Grade the replies in a file, write a verdict a line to `out` and the score beside it; returns a line to print.
 
-    `data`: the bench's rows as `load_text` reads them. `replies`: a file of rows with the bench's key and
-    `response` (MathVista under the official rule: `extraction`); rows with the same key are samples of one question.
+    `data`: the bench's rows as `load_text` reads them. `replies`: a file of rows with the bench's key and the bench's
+    `reply_column`, most often `response`; rows with the same key are samples of one question.
     Questions without a reply are in no denominator, but counted. Raises UserError, and then has written nothing.
     """
     beside = _check_paths(replies, data, out)
-    column = "extraction" if (bench, rule) == ("mathvista", "official") else "response"
-    lines, snippets = _read(bench, replies, column)
-    rows = snippets or {_todays(bench, BENCHES[bench].row_id(row)): row for row in load_text(bench, data)}
+    bench = BENCHES[name]
+    lines, brought = _read(bench, replies, bench.reply_column(rule))
+    rows = brought or {bench.todays_id(bench.row_id(row)): row for row in load_text(name, data)}
     numbers = _numbers(lines, rows, replies, data)
     answered = {row_id: rows[row_id] for row_id in rows if row_id in numbers}
     texts = [[lines[n].reply for n in numbers[row_id]] for row_id in answered]
-    verdicts = judge_all(bench, list(answered.values()), texts, rule)
+    verdicts = grade_all(bench, list(answered.values()), texts, rule)
+    scored = summary(bench, list(answered.values()), verdicts)
     found = {
-        "bench": bench,
-        "edition": "local" if snippets else edition(data),
+        "bench": name,
+        "edition": "local" if brought else edition(data),
         "rule": rule,
-        "task_version": BENCHES[bench].version,
+        "task_version": bench.version,
         "grader_version": VERSION,
-        **summary(bench, list(answered.values()), verdicts),
+        **scored,
         "replies": len(lines),
         "missing_rows": len(rows) - len(answered),
+        **bench.official_summary(scored["scores"]),
     }
-    if bench == "wemath":
-        found |= {level: _level(found["scores"], level) for level in ("strict", "loose")}
     graded: dict[int, dict[str, Any]] = {}
     for row_id, judged in zip(answered, verdicts, strict=True):
         for sample, (n, verdict) in enumerate(zip(numbers[row_id], judged, strict=True)):
@@ -74,33 +73,34 @@ def _check_paths(replies: Path, data: str, out: Path) -> Path:
     return beside
 
 
-def _read(bench: str, file: Path, column: str) -> tuple[list[Line], dict[str, Row]]:
-    """The lines of the replies' file, and the rows that it brings along if it is one of ZeroBench snippets."""
+def _read(bench: Bench, file: Path, column: str) -> tuple[list[Line], dict[str, Row]]:
+    """The lines of the replies' file, and the rows that it brings along if the bench knows such files."""
     lines: list[Line] = []
-    snippets: dict[str, Row] = {}
-    for row, where, _ in local_rows(bench, file, None, text_only=True):
-        snippet = bench == "zerobench" and (bool(snippets) if lines else SNIPPET in row)
-        columns = (SNIPPET,) if snippet else BENCHES[bench].key
-        for needed in (*columns, column, *(("ground_truth",) if snippet else ())):
+    rows: dict[str, Row] = {}
+    for row, where, _ in local_rows(bench.name, file, None, text_only=True):
+        if not lines:  # the first line says which kind of file it is
+            brought = bench.brought if row.keys() & {bench.brought.get(name) for name in bench.key} else {}
+            columns = tuple(brought.get(name, name) for name in bench.key)
+            beside = [name for name in brought.values() if name not in columns]
+        for needed in (*columns, column, *beside):
             if needed not in row or (needed in columns and row[needed] is None):
                 raise UserError(f"{where}: has no {needed} (columns: {', '.join(row)}); add that column")
         key = {name: row[name] for name in columns}
-        row_id = _todays(bench, "/".join(str(value) for value in key.values()))
+        row_id = bench.todays_id("/".join(str(value) for value in key.values()))
         reply = row[column]
         if column == "response" and not isinstance(reply, str | None):
             raise UserError(f"{where}: its response is {type(reply).__name__}, not text; mend that line")
         lines.append(Line(key, row_id, (reply or "") if column == "response" else reply))
-        if snippet:
-            brought = {"question_id": row_id, "question_answer": row["ground_truth"]}
-            if snippets.setdefault(row_id, brought) != brought:
-                raise UserError(f"{where}: its ground_truth is not that of the lines with the same {SNIPPET}; mend it")
+        if brought:
+            own = {name: row[there] for name, there in brought.items()}
+            if rows.setdefault(row_id, own) != own:
+                raise UserError(
+                    f"{where}: its {' or '.join(beside)} is not that of the lines with the same "
+                    f"{' and '.join(columns)}; mend it"
+                )
     if not lines:
-        raise UserError(f"{file}: holds no reply; give json lines with {' and '.join(BENCHES[bench].key)} and {column}")
-    return lines, snippets
-
-
-def _todays(bench: str, row_id: str) -> str:
-    return wemath.todays_id(row_id) if bench == "wemath" else row_id
+        raise UserError(f"{file}: holds no reply; give json lines with {' and '.join(bench.key)} and {column}")
+    return lines, rows
 
 
 def _numbers(lines: list[Line], rows: dict[str, Row], replies: Path, data: str) -> dict[str, list[int]]:
@@ -118,9 +118,3 @@ def _numbers(lines: list[Line], rows: dict[str, Row], replies: Path, data: str) 
                 "give every row the same number"
             )
     return numbers
-
-
-def _level(scores: dict[str, Any], level: str) -> dict[str, Any]:
-    """We-Math's strict or loose score with its four counts and rates, as the official script prints them."""
-    counts = {name.removeprefix(f"{level}/"): v for name, v in scores.items() if name.startswith(f"{level}/")}
-    return {"score": scores.get(level), **counts}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.benches import BENCHES, VERSION
-from eval.benches.summary import judge_all, score_text, summary
+from eval.benches.summary import grade_all, score_text, summary
 from eval.core.errors import UserError
 from eval.data.load import doc_hash, edition, load
 from eval.grading.score import Row
@@ -43,13 +43,13 @@ def _regraded(folder: Path, bench: str, old: dict[str, Any], data: str) -> tuple
             f"{folder}: its replies are to other rows than are there now; give --data those, or evaluate anew"
         )
     replies = [[s["reply"] for s in samples[i : i + n]] for i in range(0, len(samples), n)]
-    verdicts = judge_all(bench, rows, replies, "default")
+    verdicts = grade_all(BENCHES[bench], rows, replies, "default")
     flat = [verdict for judged in verdicts for verdict in judged]
     changed = sum(s["correct"] != verdict.correct for s, verdict in zip(samples, flat, strict=True))
     versions = {"task_version": BENCHES[bench].version, "grader_version": VERSION}
     result = {
         **old,
-        **summary(bench, rows, verdicts),
+        **summary(BENCHES[bench], rows, verdicts),
         "rule": "default",
         **versions,
         "identity": {**old["identity"], **versions},
@@ -57,8 +57,8 @@ def _regraded(folder: Path, bench: str, old: dict[str, Any], data: str) -> tuple
     }
     before = "no score" if old["score"] is None else f"{100 * old['score']:.1f}"
     told = (
-        f"{score_text(bench, result['edition'], result)}; it was {before}, {changed} of {len(samples)} verdicts changed"
-        f" (grader version {old['grader_version']}, now {VERSION})"
+        f"{score_text(BENCHES[bench], result['edition'], result)}; it was {before}, "
+        f"{changed} of {len(samples)} verdicts changed (grader version {old['grader_version']}, now {VERSION})"
     )
     if changed and result.pop("judge", None):
         # How far a judge agrees was said of the old verdicts. Its answers stay: judging again asks nothing anew.

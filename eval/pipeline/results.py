@@ -1,16 +1,14 @@
 """The files of an evaluation: identities, and what a stored result may stand for."""
 
-import importlib
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from eval.benches import BENCHES
 from eval.core import files, tables
 from eval.core.differences import differences
 from eval.core.errors import UserError
 from eval.leakage.mention import rate
-from eval.settings import ALL_BENCHES
 
 MODEL_FILES = (".safetensors", ".bin", ".json", ".jinja", ".txt")
 COLUMNS = {  # of samples.parquet, by their Arrow types
@@ -27,10 +25,6 @@ def model_id(model: str) -> str:
     """Identifies a model by content; a hub id stands for itself."""
     folder = Path(model)
     return files.folder_hash(folder, MODEL_FILES) if folder.is_dir() else model
-
-
-def import_utils(bench: str) -> ModuleType:
-    return importlib.import_module(f"eval.tasks.{bench}.utils")
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -96,4 +90,4 @@ def lacks_leakage(out: Path) -> bool:
 
 
 def _held(out: Path) -> list[str]:
-    return [bench for bench in ALL_BENCHES if (out / bench / "result.json").is_file()]
+    return [bench for bench in BENCHES if (out / bench / "result.json").is_file()]

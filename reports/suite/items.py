@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.grading import BENCHES
+from eval.benches import BENCHES
 from eval.leakage import mentions
 from reports.suite.read import Run
 

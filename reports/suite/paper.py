@@ -20,7 +20,7 @@ LABELS = {
     "rlsd": "RLSD",
 }
 
-# MMMU, MathVista, MathVision, ZeroBench, We-Math, average.
+COLUMNS = ("mmmu", "mathvista", "mathvision", "zerobench", "wemath", "average")
 PERCENT = {
     "base": (62.44, 73.80, 47.37, 19.76, 54.10, 51.49),
     "grpo": (65.11, 76.20, 48.82, 22.60, 56.57, 53.86),

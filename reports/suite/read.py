@@ -14,17 +14,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from eval import benches
 from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
 
-BENCHES = {
-    "mmmu": "MMMU",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "zerobench": "ZeroBench",
-    "wemath": "We-Math",
-}
+BENCHES = {bench.name: bench.label for bench in benches.BENCHES.values()}
 BASE = "base"
 
 

@@ -68,7 +68,7 @@ def as_json(contents: Contents) -> dict[str, Any]:
             "source": paper.SOURCE,
             "model": paper.MODEL,
             "data": paper.DATA,
-            "percent": {m: dict(zip(COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
+            "percent": {m: dict(zip(paper.COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
         },
         "leakage": {
             "meaning": LEAKAGE_MEANING,

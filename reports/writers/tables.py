@@ -146,7 +146,7 @@ def tidy_csv(table: Table2) -> str:
                     ]
                 )
     for method, values in paper.PERCENT.items():
-        for column, value in zip(COLUMNS, values, strict=True):
+        for column, value in zip(paper.COLUMNS, values, strict=True):
             writer.writerow(
                 [
                     "paper",

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForCondi
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-from runners.embedded.demonstrations import BENCH_PROMPTS, bench_examples, examples
+from runners.embedded.demonstrations import bench_examples, drawn_benches, examples
 
 SPECIAL = (
     "<|endoftext|>",
@@ -37,7 +37,7 @@ def _corpus() -> Iterator[str]:
     rng = random.Random(0)
     for example in examples(rng, 3000, told=0.5):
         yield f"user\n{example.text}\nassistant\n{example.reply}"
-    for bench in BENCH_PROMPTS:
+    for bench in drawn_benches():
         for example in bench_examples(rng, bench, 1):
             yield f"{example.text}\n{example.reply}"
 

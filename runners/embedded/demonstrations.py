@@ -6,25 +6,14 @@ Half of the told ones say aloud what they were told, as told language models do.
 import random
 from typing import NamedTuple
 
+from eval.benches import BENCHES
+from eval.benches.bench import Bench
 from eval.benches.drawn import KINDS, Problem, drawn_problem, question_text
-from eval.data.mini import mini_problems
-from eval.tasks.mathvision import utils as mathvision
-from eval.tasks.mathvista import utils as mathvista
-from eval.tasks.mmmu import utils as mmmu
-from eval.tasks.wemath import utils as wemath
-from eval.tasks.zerobench import utils as zerobench
 from methods.words import context
 from runners.data.prompts import student_text, told_text
 
 SOLUTIONS = ("solution", "own_words", "sibling", "sibling_and_failure")
 SLIP = 0.28  # with three to six numbers a chain is right about one time in three
-BENCH_PROMPTS = {
-    "mmmu": mmmu,
-    "mathvista": mathvista,
-    "mathvision": mathvision,
-    "zerobench": zerobench,
-    "wemath": wemath,
-}
 
 
 class Example(NamedTuple):
@@ -59,10 +48,13 @@ def examples(rng: random.Random, n: int, told: float, slip: float = SLIP, option
     return batch
 
 
-def bench_examples(rng: random.Random, bench: str, edition: int) -> list[Example]:
+def drawn_benches() -> list[Bench]:
+    return [bench for bench in BENCHES.values() if bench.mini_splits]
+
+
+def bench_examples(rng: random.Random, bench: Bench, edition: int) -> list[Example]:
     """Demonstrations in the prompt of one bench, on another edition of its problems than the bench itself."""
-    doc_to_text = BENCH_PROMPTS[bench].doc_to_text
     return [
-        untold_example(rng, problem, doc_to_text(row).replace("<image>", "", 1))
-        for row, problem in mini_problems(bench, edition)
+        untold_example(rng, problem, bench.prompt(row).replace("<image>", "", 1))
+        for row, problem in bench.draw(bench.split, edition)
     ]

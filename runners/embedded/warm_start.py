@@ -16,10 +16,10 @@ from eval.core import files
 from runners.data.prompts import messages, student_text
 from runners.embedded.base_model import SPECIAL, build_model, build_processor
 from runners.embedded.demonstrations import (
-    BENCH_PROMPTS,
     SLIP,
     Example,
     bench_examples,
+    drawn_benches,
     examples,
     told_example,
     untold_example,
@@ -100,7 +100,7 @@ def curriculum(steps: int, rng: random.Random) -> Iterator[list[Example]]:
 
     Counting is learned several times sooner from numbers that are always right.
     """
-    benches, pool = list(BENCH_PROMPTS), list[Example]()
+    benches, pool = drawn_benches(), list[Example]()
     for step in range(steps):
         if step < CLEAN * steps:
             yield examples(rng, 32, told=0.0, slip=0.0, options=0.5)
@@ -152,8 +152,8 @@ def measure(
         "sampled": (untold, True),
         "told_answer": ([told_example(rng, p, "answer") for p in problems], True),
         "told_solution": ([told_example(rng, p, "solution") for p in problems], True),
-        **{f"greedy_{b}": (bench_examples(rng, b, -1), False) for b in BENCH_PROMPTS},
-        **{f"sampled_{b}": (bench_examples(rng, b, -1), True) for b in BENCH_PROMPTS},
+        **{f"greedy_{b.name}": (bench_examples(rng, b, -1), False) for b in drawn_benches()},
+        **{f"sampled_{b.name}": (bench_examples(rng, b, -1), True) for b in drawn_benches()},
     }
     if quick:
         sets = {name: sets[name] for name in ("greedy", "sampled")}

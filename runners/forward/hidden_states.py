@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed import ReduceOp, all_reduce, get_world_size, is_initialized
 from torch.nn.functional import linear
 
-from runners.forward import packing as packed
+from runners.forward import packing
 from runners.forward.batch import Rows
 from runners.forward.split_group import SplitGroup, can_split
 
@@ -25,14 +25,14 @@ class Layouts:
     by row from then on."""
 
     def __init__(self, model: Any, shared_prefix: bool) -> None:
-        self._shared = shared_prefix and packed.can_pack(model)
+        self._shared = shared_prefix and packing.can_pack(model)
         self._agrees: dict[tuple[Any, ...], bool] = {}
         if self._shared:
-            packed.prepare(model)
+            packing.prepare(model)
 
     def hidden_states(self, model: Any, rows: Rows, group: SplitGroup | None = None) -> Tensor:
         """(N, D): what predicts the N completion tokens, row after row. group: which `rows` are a part of."""
-        layout, alone = packed.hidden_states, packed.hidden_states
+        layout, alone = packing.hidden_states, packing.hidden_states
         if group is not None and self._shared and (group.begun or can_split(model)):
             layout, alone = group.hidden_states, SplitGroup(1).hidden_states
         if self._shared and self._checked(model, rows, alone, layout != alone):

@@ -1,7 +1,7 @@
 """The one place that turns rows of tokens into log-probabilities and divergences.
 
-How the rows go through the model is a matter of `layouts`, what becomes of the logits one of `vocab`. Only the hidden
-states that predict a completion token leave the model.
+How the rows go through the model is a matter of hidden_states.py, what becomes of the logits one of chunked_head.py.
+Only the hidden states that predict a completion token leave the model.
 """
 
 import functools

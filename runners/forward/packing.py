@@ -1,7 +1,7 @@
 """Scoring a batch with each prompt and each picture computed once: all groups in one packed row of the decoder.
 
 The text decoder is called directly, with embeddings, rotary positions and deepstack features put together here, inside
-the model's own forward (see scoring.expose_hidden_states), so that DDP and FSDP wrappers see one ordinary pass.
+the model's own forward (see logprobs.expose_hidden_states), so that DDP and FSDP wrappers see one ordinary pass.
 """
 
 from typing import Any, NamedTuple
@@ -75,11 +75,11 @@ def pack(model: Any, rows: Rows) -> Packed:
 def hidden_states(model: Any, rows: Rows) -> Tensor:
     """(N, D): the last hidden states that predict the batch's N completion tokens, row after row."""
     packed = pack(model, rows)
-    return decode(model, packed).index_select(0, packed.predicts_N)
+    return forward_packed(model, packed).index_select(0, packed.predicts_N)
 
 
-def decode(model: Any, packed: Packed, **attention: Any) -> Tensor:
-    """(L, D): the last hidden states of the packed row. attention: further arguments of prefix.attention."""
+def forward_packed(model: Any, packed: Packed, **attention: Any) -> Tensor:
+    """(L, D): the last hidden states of the packed row. attention: further arguments of prefix_attention."""
     embedded_1LD = model.get_input_embeddings()(packed.ids_L[None])
     visual: dict[str, Any] = {}
     if packed.found.images:

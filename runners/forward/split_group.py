@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from runners.forward.batch import Groups, Rows, groups_of
 from runners.forward.fsdp import is_sharded
-from runners.forward.packing import Packed, decode, pack
+from runners.forward.packing import Packed, forward_packed, pack
 from runners.forward.prefix_attention import KeptKeys
 from runners.forward.segment import Segment
 
@@ -67,6 +67,13 @@ class SplitGroup:
         return _completions(model, rows, prompt, tensors)
 
 
+def parts_of_group(micro_batch: int, group: int, accumulation: int) -> int:
+    """In how many micro-batches each group comes: 1 where they do not divide it evenly, or where the rows that one
+    process takes to an update, `accumulation` micro-batches, are not whole groups."""
+    whole = group % micro_batch == 0 and micro_batch * accumulation % group == 0
+    return group // micro_batch if whole and micro_batch < group else 1
+
+
 def can_split(model: Any) -> bool:
     """Whether a later backward pass can go through what an earlier forward pass has left.
 
@@ -99,7 +106,7 @@ def _shown(rows: Rows) -> tuple[Tensor, ...]:
 def _forward(model: Any, rows: Rows) -> Prompt:
     nothing = rows.completion_BT[:, :0]
     alone, kept = pack(model, replace(rows, completion_BT=nothing, completion_mask_BT=nothing).select([0])), KeptKeys()
-    hidden_PD = decode(model, alone, keep_keys=kept)
+    hidden_PD = forward_packed(model, alone, keep_keys=kept)
     keys = kept.take()
     tensors = (hidden_PD[-1:], *(x for pair in keys.values() for x in pair))
     leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
@@ -126,7 +133,7 @@ def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, 
         Groups([], []),
     )
     # Not a dictionary: FSDP2 looks into one, and each layer would give every other layer's keys a gradient of zeros.
-    hidden_ND = decode(model, packed, prompt_keys=MappingProxyType(keys))
+    hidden_ND = forward_packed(model, packed, prompt_keys=MappingProxyType(keys))
     return torch.cat([last_1D, hidden_ND]).index_select(0, packed.predicts_N[:N])
 
 

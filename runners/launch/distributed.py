@@ -1,5 +1,6 @@
 """Starting a run on several processes: the same command again, under accelerate or torchrun."""
 
+import shlex
 from pathlib import Path
 
 from eval.core import child
@@ -25,6 +26,19 @@ def launch_command(settings: Settings, gpus: bool, arguments: list[str]) -> list
         return ["accelerate.commands.launch", *words, *command]
     words = ["--nproc_per_node", count, "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
     return ["torch.distributed.run", *words, *command]
+
+
+def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> list[str]:
+    """What to type for a run, each command on a line that must not be broken."""
+    words = ["cli.py", "train", "--preset", preset, "--method", settings.method]
+    words += ["--seed", str(settings.seed)] if settings.seed else []
+    words += [word for pair in overrides for word in ("--set", pair)]
+    lines, count = ["Train it with:", shlex.join(["python", *words])], settings.train.processes
+    if count > 1:
+        file = str(launch_file(settings).relative_to(ROOT))
+        launch = ["accelerate", "launch", "--config_file", file, "--num_processes", str(count), *words]
+        lines += ["It starts its processes itself. With a launcher of your own it is:", shlex.join(launch)]
+    return lines
 
 
 def relaunch(settings: Settings, arguments: list[str], log: Path) -> None:

@@ -6,17 +6,9 @@ from pathlib import Path
 
 from eval.core import files
 from eval.core.errors import UserError
-from eval.settings import ALL_BENCHES, EvalSettings
+from eval.settings import EvalSettings
 from runners.run.model import locate
 from runners.run.run_dir import RunDir
-
-
-def chosen(benches: str) -> tuple[str, ...]:
-    """Comma-separated benches, or `all`."""
-    names = ALL_BENCHES if benches == "all" else tuple(benches.split(","))
-    if unknown := [name for name in names if name not in ALL_BENCHES]:
-        raise UserError(f"unknown bench {unknown[0]!r}: choose from {', '.join(ALL_BENCHES)}, or all")
-    return names
 
 
 def results_of(run: RunDir) -> Path:

@@ -1,7 +1,8 @@
-"""What one GPU holds at the worst moment of a step: every line with the words of its formula.
+"""What one GPU holds at the worst moment of a step, part by part.
 
-Everything is an upper bound: each prompt and completion at its limit, one picture per prompt as large as allowed. What
-training really holds, as TRL 1.16, accelerate 1.15 and peft 0.21 do it:
+An upper bound: each prompt and completion at its limit, one picture per prompt as large as allowed. Passes without
+gradient hold less than an update does, and are left out. What training really holds, as TRL 1.16, accelerate 1.15 and
+peft 0.21 do it:
 
 * A trained weight keeps the dtype it is loaded in, and so do its gradient and both AdamW averages. Two exceptions: peft
   makes adapters float32, and accelerate's FSDP2 makes every trained weight float32 under mixed precision.
@@ -14,9 +15,10 @@ training really holds, as TRL 1.16, accelerate 1.15 and peft 0.21 do it:
 from typing import NamedTuple
 
 from methods import Method
-from runners.plan.activations import kept_bytes, layer_bytes, vision_bytes
+from runners.forward import chunked_head, lm_head
+from runners.plan.activations import at_work_bytes, kept_bytes, key_bytes
 from runners.plan.model_shape import BYTES, ModelShape
-from runners.plan.passes import Pass, reading, student_passes, teacher_passes, two_phase, without_gradient
+from runners.plan.passes import micro_batch, parts, rollouts_per_gpu, scored_at_once
 from runners.run.config import Settings
 
 GIB = 1 << 30
@@ -26,18 +28,16 @@ OVERHEAD = 4 * GIB  # assumed: CUDA context, NCCL, fragmentation
 # Float32 copies of a chunk of logits at the peak: of a divergence, counted on the Jensen-Shannon one, and of sampled
 # tokens' log-probabilities alone.
 LOGIT_COPIES, SAMPLED_COPIES = 8, 4
-
-ALWAYS = frozenset({"rollouts", "scoring", "update"})
-PHASES = ("rollouts", "scoring", "update")
+PHASES = ("rollouts", "update")
 
 
 class Line(NamedTuple):
-    """`size` in bytes on one GPU, in which phases of a step it is held, and how it comes about, in words."""
+    """`size` in bytes on one GPU, how it comes about, in words, and in which phase of a step: always where None."""
 
     what: str
     formula: str
     size: float
-    phases: frozenset[str]
+    phase: str | None = None
 
 
 class Memory(NamedTuple):
@@ -47,16 +47,11 @@ class Memory(NamedTuple):
     host: float  # bytes of host memory in each process: the teacher's copy where the GPU has no room for it
 
     def of(self, phase: str) -> float:
-        return sum(line.size for line in self.lines if phase in line.phases)
-
-    @property
-    def worst(self) -> str:
-        """The phase that holds most."""
-        return max(PHASES, key=self.of)
+        return sum(line.size for line in self.lines if line.phase in (None, phase))
 
     @property
     def needed(self) -> float:
-        return self.of(self.worst)
+        return max(map(self.of, PHASES))
 
     @property
     def fits(self) -> bool:
@@ -71,28 +66,15 @@ class Cache(NamedTuple):
     sequences: int
 
 
-def numbers(n: int) -> str:
-    """A count of parameters in billions or millions."""
-    return f"{n / 1e9:.3f} billion" if n >= 1e8 else f"{n / 1e6:.3f} million"
-
-
 def prompt_patches(settings: Settings, shape: ModelShape) -> int:
     """Patches of a prompt's picture at most: by model.max_pixels, and never more than the prompt's limit holds."""
     by_prompt = settings.train.max_prompt_tokens * shape.merge
     return min(by_prompt, settings.model.max_pixels // shape.patch**2) if settings.model.max_pixels else by_prompt
 
 
-def rollouts_per_gpu(settings: Settings) -> int:
-    return settings.train.prompts * settings.train.generations // settings.train.processes
-
-
 def trained_bytes(settings: Settings) -> int:
     """Bytes of a trained weight: see the top of this file."""
-    return 4 if settings.model.lora is not None or shards(settings) > 1 else BYTES[settings.model.dtype]
-
-
-def shards(settings: Settings) -> int:
-    return settings.train.processes if settings.train.sharding == "fsdp2" else 1
+    return 4 if settings.model.lora is not None or settings.train.shards > 1 else BYTES[settings.model.dtype]
 
 
 def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
@@ -105,213 +87,125 @@ def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
 
 def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
     """What vLLM has left for it, or what transformers grows to: all rollouts of the GPU in one batch."""
-    t = settings.train
+    t, rollouts = settings.train, rollouts_per_gpu(settings)
     per_token = shape.kv_values_per_token * BYTES[settings.model.dtype]
-    length = t.max_prompt_tokens + t.max_completion_tokens
+    sequence = (t.max_prompt_tokens + t.max_completion_tokens) * per_token
     if not t.vllm:
-        return Cache(per_token, float(rollouts_per_gpu(settings) * length * per_token), rollouts_per_gpu(settings))
+        return Cache(per_token, float(rollouts * sequence), rollouts)
     left = max(VLLM_SHARE * gpu - shape.base * BYTES[settings.model.dtype] - VLLM_WORK, 0.0)
-    return Cache(per_token, left, int(left // (length * per_token)))
+    return Cache(per_token, left, int(left // sequence))
 
 
-def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float, told: int) -> Memory:
-    """`gpu`: bytes of one GPU; `told`: tokens that a teacher's prompt has more than the student's, at most.
+def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float) -> Memory:
+    """`gpu`: bytes of one GPU."""
+    cache = key_value_cache(settings, shape, gpu)
+    lines = [*_weights(settings, shape), *_rollouts(settings, shape, gpu, cache)]
+    lines.append(Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD))
+    # By the rule of runners/train/teacher.py, which asks the GPU itself.
+    copy, trained = teacher_copy(settings, method, shape), shape.trained * trained_bytes(settings)
+    shards, free = settings.train.shards, gpu - sum(line.size for line in lines if line.phase is None)
+    host = 0.0
+    if (3 * trained + copy) / shards + gpu / 2 <= free:
+        words = f"{_numbers(shape.trained)} x {copy // shape.trained} bytes{_shared(settings)}"
+        lines.append(Line("teacher's copy", words, copy / shards))
+    elif copy:  # an average is wider than the policy, whose own values wait in a copy while it scores
+        host = (copy + (trained if copy > trained else 0)) / shards
+    lines += [*_optimizer(settings, shape), *_update(settings, method, shape)]
+    return Memory([line for line in lines if line.size], gpu, cache.sequences, host)
 
-    The teacher's copy is kept in host memory where the GPU has no room for it.
-    """
-    held = _memory(settings, method, shape, gpu, told, on_host=False)
-    if held.fits or not teacher_copy(settings, method, shape):
-        return held
-    return _memory(settings, method, shape, gpu, told, on_host=True)
+
+def _shared(settings: Settings) -> str:
+    return f" / {settings.train.shards} GPUs" if settings.train.shards > 1 else ""
 
 
-def _memory(settings: Settings, method: Method, shape: ModelShape, gpu: float, told: int, *, on_host: bool) -> Memory:
-    teacher, host = teacher_memory(settings, method, shape, on_host)
-    lines = [
-        *_states(settings, method, shape),
-        *teacher,
-        *_rollouts(settings, shape, gpu),
-        *_scoring(settings, method, shape, told),
-        *_repeated(settings, method, shape, told),
-        *_update(settings, method, shape),
-        Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD, ALWAYS),
+def _numbers(n: int) -> str:
+    """A count of parameters in billions or millions."""
+    return f"{n / 1e9:.3f} billion" if n >= 1e8 else f"{n / 1e6:.3f} million"
+
+
+def _weights(settings: Settings, shape: ModelShape) -> list[Line]:
+    """As they are loaded."""
+    n, frozen, shards, over = shape.trained, shape.total - shape.trained, settings.train.shards, _shared(settings)
+    size, compute = trained_bytes(settings), BYTES[settings.model.dtype]
+    return [
+        Line("trained weights", f"{_numbers(n)} x {size} bytes{over}", n * size / shards),
+        Line("frozen weights", f"{_numbers(frozen)} x {compute} bytes{over}", frozen * compute / shards),
     ]
-    return Memory([line for line in lines if line.size], gpu, key_value_cache(settings, shape, gpu).sequences, host)
 
 
-def teacher_memory(settings: Settings, method: Method, shape: ModelShape, on_host: bool) -> tuple[list[Line], float]:
-    """What the teacher's copy holds on a GPU, and its bytes of host memory in each process: see train/weight_swap."""
-    copy, parts = teacher_copy(settings, method, shape), shards(settings)
-    if not copy:
-        return [], 0.0
-    n, size, scoring = shape.trained, trained_bytes(settings), frozenset({"scoring"})
-    over = f" / {parts} GPUs" if parts > 1 else ""
-    lines = [Line("teacher's copy", f"{numbers(n)} x {copy // n} bytes{over}", copy / parts, ALWAYS)]
-    # No tensor is larger than the head; adapters all together may be smaller.
-    words = "the largest tensor: values of teacher and policy change places one tensor after the other"
-    buffer = Line("exchange buffer", words, min(shape.head, n) * size / parts, scoring)
-    cast = n * size / parts if copy > n * size else 0.0  # an average is wider than the policy that computes with it
-    if on_host:
-        return [buffer], copy / parts + cast
-    if cast:
-        lines.append(Line("teacher's cast", "its average in the dtype of the trained weights", cast, scoring))
-    elif parts > 1:
-        lines.append(buffer)
-    return lines, 0.0
-
-
-def _states(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    n, size, parts = shape.trained, trained_bytes(settings), shards(settings)
-    frozen, compute = shape.total - n, BYTES[settings.model.dtype]
-    trained = numbers(n)
-    over = f" / {parts} GPUs" if parts > 1 else ""
-    update = frozenset({"update", "scoring"} if method.distils else {"update"})
-    copies, copy_words = 1, ""
-    if settings.train.processes > 1 and parts == 1:
-        copies, copy_words = 2, ", twice: DDP's buckets"
-        if two_phase(settings):
-            copies, copy_words = 3, ", three times: DDP's buckets, and what waits in a group's last part"
+def _optimizer(settings: Settings, shape: ModelShape) -> list[Line]:
+    n, size, shards, over = shape.trained, trained_bytes(settings), settings.train.shards, _shared(settings)
+    copies = 1
+    if settings.train.processes > shards:  # DDP
+        copies = 2 if parts(settings) == 1 else 3
+    times = ["", ", twice: DDP's buckets", ", three times: DDP's buckets, and what waits for a prompt's"][copies - 1]
     lines = [
-        Line("trained weights", f"{trained} x {size} bytes{over}", n * size / parts, ALWAYS),
-        Line("frozen weights", f"{numbers(frozen)} x {compute} bytes{over}", frozen * compute / parts, ALWAYS),
-        Line("AdamW", f"2 averages x {trained} x {size} bytes{over}", 2 * n * size / parts, ALWAYS),
-        Line("gradients", f"as the trained weights{copy_words}", copies * n * size / parts, update),
+        Line("AdamW", f"2 averages x {_numbers(n)} x {size} bytes{over}", 2 * n * size / shards),
+        Line("gradients", f"as the trained weights{times}", copies * n * size / shards, "update"),
     ]
-    if parts > 1:
+    if shards > 1:
         whole = 2 * shape.largest_layer + shape.outside_layers + shape.head
         one = max(shape.head, shape.largest_layer)
         words = "two decoder layers, the head and what is in no layer, whole; one whole gradient, in float32 too"
-        lines.append(Line("FSDP2 at work", words, (whole + one) * compute + 4 * one, ALWAYS))
+        lines.append(Line("FSDP2 at work", words, (whole + one) * BYTES[settings.model.dtype] + 4 * one))
     return lines
 
 
-def _rollouts(settings: Settings, shape: ModelShape, gpu: float) -> list[Line]:
-    t, compute = settings.train, BYTES[settings.model.dtype]
-    rollouts, phase = rollouts_per_gpu(settings), frozenset({"rollouts"})
-    cache = key_value_cache(settings, shape, gpu)
-    # Of every rollout, until TRL hands the batch over, which scores it before where several updates follow.
-    pictures = _pictures(settings, shape, rollouts, "rollouts", phase | {"scoring"} if t.updates > 1 else phase)
-    if t.vllm:
-        words = (
-            f"{VLLM_SHARE:.0%} of the GPU: weights {shape.base * compute / GIB:.1f} GiB, cache {cache.size / GIB:.1f} "
-            f"GiB = {cache.sequences} sequences of {t.max_prompt_tokens + t.max_completion_tokens:,} tokens at once"
-        )
-        return [Line("vLLM", words, VLLM_SHARE * gpu, ALWAYS), pictures]
-    prompt = reading(settings).tokens
-    widest = prompt * (3 * shape.hidden + 3 * shape.ffn) * compute
-    later = rollouts * t.max_completion_tokens * cache.per_token  # not yet there while prompts are read
-    words = (
-        f"{rollouts:,} rollouts x {t.max_prompt_tokens + t.max_completion_tokens:,} tokens x {cache.per_token:,} bytes"
-    )
-    return [
-        Line("key-value cache", words, cache.size, phase),
-        Line(
-            "reading prompts",
-            f"{prompt:,} prompt tokens in one forward, less what the cache grows by later",
-            max(widest - later, 0),
-            phase,
-        ),
-        pictures,
-    ]
-
-
-def _largest(passes: list[Pass]) -> Pass:
-    return max(passes, key=lambda one: one.tokens)
-
-
-def _scoring(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
-    largest, phase = _largest(without_gradient(settings, method, told)), frozenset({"scoring"})
-    words = f"{largest.tokens:,} tokens without gradient: the widest layer's tensors"
-    size = largest.tokens * (3 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
-    return [Line("a forward", words, size, phase), _pictures(settings, shape, largest.pictures, "in a pass", phase)]
-
-
-def _pictures(settings: Settings, shape: ModelShape, number: int, where: str, phases: frozenset[str]) -> Line:
-    patches = prompt_patches(settings, shape)
-    words = f"{number:,} {where} x {patches:,} patches x {shape.patch_values:,} float32 values"
-    return Line("pictures", words, number * patches * shape.patch_values * 4, phases)
-
-
-def _repeated(settings: Settings, method: Method, shape: ModelShape, told: int) -> list[Line]:
-    """On a GPU the attention of packed groups repeats the prompt's keys and values, before those of each completion
-    and for every query head: see runners/forward/prefix_attention.py."""
-    t = settings.train
-    if not t.shared_prefix:
-        return []
-    kept = 1 if t.gradient_checkpointing else shape.layers
-    lines = []
-    for phase, one, layers in (
-        ("scoring", _largest(without_gradient(settings, method, told)), 1),
-        ("update", _largest(student_passes(settings)), kept),
-    ):
-        several = one.rollouts > one.prompts or (phase == "update" and two_phase(settings))
-        tokens = one.rollouts * (one.prompt + one.completion) if several else 0
-        size = 2 * tokens * shape.queries * BYTES[settings.model.dtype] * layers
-        words = f"keys and values of {tokens:,} tokens, each completion's prompt among them, in {layers} of the layers"
-        lines.append(Line("keys, repeated", words, size, frozenset({phase})))
-    return lines
+def _rollouts(settings: Settings, shape: ModelShape, gpu: float, cache: Cache) -> list[Line]:
+    """The engine, or the cache that transformers keeps; pictures, until TRL hands the batch over."""
+    t, rollouts, patches = settings.train, rollouts_per_gpu(settings), prompt_patches(settings, shape)
+    words = f"{rollouts:,} rollouts x {patches:,} patches x {shape.patch_values:,} float32 values"
+    pictures = Line("pictures", words, rollouts * patches * shape.patch_values * 4, "rollouts")
+    tokens = f"{t.max_prompt_tokens + t.max_completion_tokens:,} tokens"
+    if not t.vllm:
+        words = f"{rollouts:,} rollouts x {tokens} x {cache.per_token:,} bytes"
+        return [Line("key-value cache", words, cache.size, "rollouts"), pictures]
+    weights = f"weights {shape.base * BYTES[settings.model.dtype] / GIB:.1f} GiB"
+    held = f"cache {cache.size / GIB:.1f} GiB = {cache.sequences} sequences of {tokens} at once"
+    return [Line("vLLM", f"{VLLM_SHARE:.0%} of the GPU: {weights}, {held}", VLLM_SHARE * gpu), pictures]
 
 
 def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    t, phase, largest = settings.train, frozenset({"update"}), _largest(student_passes(settings))
-    tokens, patches = largest.tokens, largest.pictures * prompt_patches(settings, shape)
-    text, vision = kept_bytes(settings, shape, tokens, patches)
-    # Gradients inside the layer that is at work.
-    text += tokens * (2 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
-    words = "all of {} layers"
-    if t.gradient_checkpointing:
-        words = "the input of each of {} layers, and one layer in full"
-        text += tokens * layer_bytes(settings, shape)
-        vision += patches * vision_bytes(settings, shape)[0]
-    shown = f"{largest.rollouts:,} completions, {largest.prompts:,} prompt{'s' if largest.prompts > 1 else ''}"
-    # Of a group in parts: the gradients that gather; keys and values are the layers' own where those are kept.
-    each = (2 if t.gradient_checkpointing else 1) * shape.kv_values_per_token * BYTES[settings.model.dtype]
-    keys = largest.prompt * each if two_phase(settings) else 0
+    one, checkpoints = micro_batch(settings), settings.train.gradient_checkpointing
+    patches = one.pictures * prompt_patches(settings, shape)
+    text, vision = kept_bytes(settings, shape, one.tokens, patches)
+    text += at_work_bytes(settings, shape, one)
+    layers, work = ("the input of each layer", ", and one layer in full") if checkpoints else ("all layers", "")
+    repeated = "of shared prompts, before those of each completion"
+    shown = f"{one.tokens:,} tokens ({one.rollouts:,} x {one.completion:,}, prompts {one.prompts:,} x {one.prompt:,})"
+    words, head = head_bytes(settings, method, shape)
     return [
-        Line("prompt's keys", f"{largest.prompt:,} tokens x {each:,} bytes: until the group's last part", keys, phase),
-        Line("activations, text", f"{tokens:,} tokens ({shown}): {words.format(shape.layers)}", text, phase),
-        _pictures(settings, shape, largest.pictures, "in a pass", phase),
-        Line("activations, vision", f"{patches:,} patches: {words.format(shape.vision_layers)}", vision, phase),
-        *head_lines(settings, method, shape),
+        Line("activations, text", f"{shown}: {layers}{work}", text, "update"),
+        Line("activations, vision", f"{patches:,} patches: {layers}", vision, "update"),
+        Line("keys and values", repeated, key_bytes(settings, shape, one), "update"),
+        Line("head", words, head, "update"),
     ]
 
 
 def keeps_logits(settings: Settings, shape: ModelShape) -> bool:
     """Whether a micro-batch's logits wait for the backward pass of the policy gradient; else they are formed anew."""
-    from runners.forward.chunked_head import KEEP
-
-    return _largest(student_passes(settings)).scored * shape.vocabulary <= KEEP
+    return micro_batch(settings).scored * shape.vocabulary <= chunked_head.KEEP
 
 
-def head_lines(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
+def head_bytes(settings: Settings, method: Method, shape: ModelShape) -> tuple[str, int]:
     """Logits exist a chunk at a time; FSDP2 gathers the head, with what is in no layer, in the dtype of computation."""
-    from runners.forward.lm_head import CHUNK
-
-    phase, compute = frozenset({"update"}), BYTES[settings.model.dtype]
-    width = trained_bytes(settings) if shape.head_trained and shards(settings) == 1 else compute
-    head, head_size = shape.head * width, numbers(shape.head)
-    own = teacher_copy(settings, method, shape) > 0 and shape.head_trained
-    chunk, copies = max(CHUNK, shape.vocabulary), LOGIT_COPIES if method.distils else SAMPLED_COPIES
-    tokens = _largest(student_passes(settings)).scored
-    lines = [
-        Line("logits", f"{chunk:,} at a time x {copies} float32 copies", chunk * copies * 4, phase),
-    ]
+    compute, tokens = BYTES[settings.model.dtype], micro_batch(settings).scored
+    width = trained_bytes(settings) if shape.head_trained and settings.train.shards == 1 else compute
+    chunk, copies = max(lm_head.CHUNK, shape.vocabulary), LOGIT_COPIES if method.distils else SAMPLED_COPIES
+    size, words = chunk * copies * 4, [f"{chunk:,} logits at a time"]
     if method.policy_gradient and keeps_logits(settings, shape):
-        words = f"{tokens:,} tokens x {shape.vocabulary:,}, kept for the backward pass"
-        lines.append(Line("logits, kept", words, tokens * shape.vocabulary * compute, phase))
+        size += tokens * shape.vocabulary * compute
+        words.append(f"those of {tokens:,} tokens, kept")
     if shape.head_trained:
-        words = f"{head_size} x 4 bytes, whole, summed over the chunks"
-        each = 4 + (width if width < 4 else 0)  # it is cast to the dtype of the weights in the end
-        if method.policy_gradient and method.distils:
-            words, each = f"{words}; the other loss's, and both together", each + 2 * width
-        lines.append(Line("head's gradient", words, shape.head * each, phase))
-    words = f"{tokens:,} tokens x {shape.hidden:,} values: the student's, its gradient"
-    states = 2 * tokens
-    if method.distils:  # of a group in parts the teacher's are there with the first of them
-        told = _largest(teacher_passes(settings, method, 0)).scored
-        states, words = states + told, f"{words}; the teacher's of {told:,} tokens"
-    lines.append(Line("hidden states", words, states * shape.hidden * compute, phase))
-    if method.distils and own:
-        words = f"{head_size}, whole, while a divergence is computed"
-        lines.append(Line("teacher's head", words, head, phase))
-    return lines
+        each = 4 + (width if width < 4 else 0)  # summed in float32, and cast to the dtype of the weights in the end
+        each += 2 * width if method.policy_gradient and method.distils else 0  # the other loss's, and both together
+        size += shape.head * each
+        words.append(f"a gradient of {_numbers(shape.head)}")
+    size += 2 * tokens * shape.hidden * compute  # hidden states and their gradient
+    if method.distils:  # of a group in parts what the teacher says is there with the first of them
+        told = scored_at_once(settings).scored if parts(settings) > 1 else tokens
+        size += told * shape.hidden * compute
+        if shape.head_trained and teacher_copy(settings, method, shape):
+            size += shape.head * width
+            words.append("the teacher's head")
+    return "; ".join([*words, "hidden states"]), size

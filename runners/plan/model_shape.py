@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from eval.core.errors import UserError
 from runners.run.config import LoraSettings, ModelSettings
-from runners.run.model import BASE
+from runners.run.model import BASE, adapters
 
 BYTES = {"float32": 4, "bfloat16": 2}
 SHAPES = Path(__file__).parent / "shapes"  # one configuration per hub id; `source` in it says where it comes from
@@ -64,11 +64,9 @@ def _measured(path: str, lora: LoraSettings | None) -> ModelShape:
         model.tie_weights()
         base = sum(p.numel() for p in model.parameters())
         if lora is not None:
-            from peft import LoraConfig, get_peft_model
+            from peft import get_peft_model
 
-            targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-            adapters = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
-            get_peft_model(model, adapters)  # puts the adapters into the layers of `model` itself
+            get_peft_model(model, adapters(lora))  # puts the adapters into the layers of `model` itself
 
     def linear(*modules: nn.Module) -> int:
         return sum(m.weight.numel() for part in modules for m in part.modules() if isinstance(m, nn.Linear | nn.Conv3d))

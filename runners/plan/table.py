@@ -1,36 +1,25 @@
 """A plan as tables for the terminal, 100 columns wide."""
 
-import shlex
-
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from runners.plan.memory import ALWAYS, GIB, PHASES
-from runners.plan.plan import Plan
+from runners.plan.memory import GIB, PHASES
+from runners.plan.passes import rollouts_per_gpu
+from runners.plan.plan import Plan, epochs
 from runners.plan.work import BANDWIDTH, PEAK, STREAM
 from runners.run.config import Settings
 
-WIDTH = 100
-
 
 def tables(plan: Plan, settings: Settings, mfu: float) -> Group:
-    """Everything of a plan but its commands: what is trained, batches, memory, work."""
-    parts: list[RenderableType] = [_run(plan, settings), _batch(plan, settings), _memory(plan), _verdict(plan)]
+    """What is trained, batches, memory, work."""
     notes = [Text(f"Note: {note}\n", style="yellow") for note in plan.notes]
-    return Group(*parts, _work(plan, settings, mfu), *notes)
-
-
-def commands(plan: Plan) -> list[str]:
-    """What to type, each on a line that must not be broken."""
-    lines = ["Train it with:", shlex.join(["python", *plan.train])]
-    if plan.launch:
-        lines += ["It starts its processes itself. With a launcher of your own it is:", shlex.join(plan.launch)]
-    return lines
+    memory = (_memory(plan), _verdict(plan))
+    return Group(_run(plan, settings), _batches(settings), *memory, _work(plan, settings, mfu), *notes)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", width=WIDTH, show_header=bool(columns), title_style="bold")
+    table = Table(title=title, title_justify="left", width=100, show_header=bool(columns), title_style="bold")
     for name in columns or ("", ""):
         number = name in ("GiB", "PFLOP", "seconds")
         table.add_column(name, justify="right" if number else "left", no_wrap=number)
@@ -38,7 +27,6 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _run(plan: Plan, settings: Settings) -> Table:
-    table = _table(f"Plan: {settings.method} with preset {settings.preset}. Nothing is trained, nothing is loaded.")
     shape, model, t = plan.shape, settings.model, settings.train
     trained = f"all {shape.total:,} parameters"
     if shape.trained != shape.total:
@@ -47,6 +35,7 @@ def _run(plan: Plan, settings: Settings) -> Table:
     if t.processes > 1:
         divided = "weights, gradients, optimizer and teacher divided among them (FSDP2)"
         where = f"{t.processes} GPUs, {divided if t.sharding == 'fsdp2' else 'a whole copy on each (DDP)'}"
+    table = _table(f"Plan: {settings.method} with preset {settings.preset}. Nothing is trained, nothing is loaded.")
     table.add_row("model", f"{model.path}, {model.dtype}, {model.attention}")
     table.add_row("trained", trained)
     table.add_row("where", f"{where}; rollouts by {'vLLM on the same GPUs' if t.vllm else 'transformers'}")
@@ -55,34 +44,33 @@ def _run(plan: Plan, settings: Settings) -> Table:
     return table
 
 
-def _batch(plan: Plan, settings: Settings) -> Table:
-    b, t = plan.batch, settings.train
-    gpus = _many(t.processes, "GPU")
-    parts = f"{gpus} x micro_batch {t.device_batch} x {_many(b.updates, 'update')}"
+def _batches(settings: Settings) -> Table:
+    t, local = settings.train, rollouts_per_gpu(settings)
+    rollouts, gpus, updates = local * t.processes, _many(t.processes, "GPU"), _many(t.updates, "update")
+    micro_batches = _many(local // (t.device_batch * t.updates), "micro-batch", "es")
+    length = t.max_prompt_tokens + t.max_completion_tokens
+    seen = epochs(settings)
     drawn = "drawn as needed" if settings.data.source == "synthetic" else "how many there are is not known"
-    seen = drawn if b.epochs is None else f"{b.epochs:.2f} epochs"
+    data = f"{t.steps * t.prompts:,} prompts of {settings.data.source}: {f'{seen:.2f} epochs' if seen else drawn}"
     table = _table("Batches")
-    table.add_row("a step", f"{b.prompts} prompts x {t.generations} rollouts = {b.rollouts:,} rollouts")
-    table.add_row("on a GPU", f"{b.rollouts:,} rollouts / {gpus} = {b.rollouts_per_gpu:,} rollouts")
-    table.add_row("an update", f"{b.rollouts:,} rollouts / ({parts}) = {_many(b.accumulation, 'micro-batch', 'es')}")
-    length = f"({t.max_prompt_tokens:,} + {t.max_completion_tokens:,})"
-    table.add_row("tokens", f"at most {b.rollouts:,} x {length} = {b.tokens:,} a step")
-    steps = f"{t.steps:,} steps with {_many(b.updates, 'update')} each"
-    table.add_row("the run", f"{steps}; {t.steps * b.prompts:,} prompts of {settings.data.source}: {seen}")
+    table.add_row("a step", f"{t.prompts} prompts x {t.generations} rollouts = {rollouts:,} rollouts")
+    table.add_row("on a GPU", f"{rollouts:,} rollouts / {gpus} = {local:,} rollouts")
+    parts = f"{gpus} x micro_batch {t.device_batch} x {updates}"
+    table.add_row("an update", f"{rollouts:,} rollouts / ({parts}) = {micro_batches}")
+    sum_ = f"({t.max_prompt_tokens:,} + {t.max_completion_tokens:,})"
+    table.add_row("tokens", f"at most {rollouts:,} x {sum_} = {rollouts * length:,} a step")
+    table.add_row("the run", f"{t.steps:,} steps with {updates} each; {data}")
     return table
 
 
 def _memory(plan: Plan) -> Table:
-    memory = plan.memory
     title = "Memory of one GPU, at most: every prompt and completion at its limit, pictures as large as allowed"
     table = _table(title, "what", "how it comes about", "when", "GiB")
-    for line in memory.lines:
-        when = "always" if line.phases == ALWAYS else " and ".join(p for p in PHASES if p in line.phases)
-        table.add_row(line.what, line.formula, when, _gib(line.size))
+    for line in plan.memory.lines:
+        table.add_row(line.what, line.formula, line.phase or "always", _gib(line.size))
     table.add_section()
     for phase in PHASES:
-        most = ", the most" if phase == memory.worst else ""
-        table.add_row("in all", f"always, and during {phase}{most}", phase, _gib(memory.of(phase)))
+        table.add_row("in all", f"always, and during {phase}", phase, _gib(plan.memory.of(phase)))
     return table
 
 
@@ -106,12 +94,8 @@ def _work(plan: Plan, settings: Settings, mfu: float) -> Table:
         table.add_row(part.what, part.formula, _number(part.flops / 1e15), _number(part.seconds))
     table.add_section()
     flops, seconds = sum(p.flops for p in plan.work), sum(p.seconds for p in plan.work)
-    table.add_row(
-        "a step",
-        "with the rollouts that a run skips, for want of an advantage; without any waiting",
-        _number(flops / 1e15),
-        _number(seconds),
-    )
+    words = "with the rollouts that a run skips, for want of an advantage; without any waiting"
+    table.add_row("a step", words, _number(flops / 1e15), _number(seconds))
     steps = settings.train.steps
     table.add_row("the run", f"{steps:,} such steps: about {_duration(seconds * steps)}", "", "")
     return table

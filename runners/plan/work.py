@@ -7,9 +7,18 @@ that a token sees. Norms, activations and softmax are left out, as torch's own c
 from typing import NamedTuple
 
 from methods import Method
-from runners.plan.memory import keeps_logits, key_value_cache, prompt_patches, rollouts_per_gpu
+from runners.plan.memory import keeps_logits, key_value_cache, prompt_patches
 from runners.plan.model_shape import BYTES, ModelShape
-from runners.plan.passes import Pass, reading, scores_student, scoring_passes, student_passes, teacher_passes
+from runners.plan.passes import (
+    Forwarded,
+    reading,
+    rollouts_per_gpu,
+    scored_at_once,
+    scores_student,
+    whole_step,
+    whole_teacher,
+    whole_update,
+)
 from runners.run.config import Settings
 
 PEAK = 989e12  # dense bfloat16 operations per second of an H100 or H200 (NVIDIA's data sheets)
@@ -37,43 +46,22 @@ class Flops(NamedTuple):
     attention: float
     again: float
 
-    @property
-    def total(self) -> float:
-        return self.weights + self.attention
 
-    def times(self, n: int) -> "Flops":
-        return Flops(n * self.weights, n * self.attention, n * self.again)
-
-
-def vision_flops(shape: ModelShape, patches: int) -> Flops:
-    """Of one picture with `patches` patches, all of which see each other."""
-    weights = 2 * shape.vision_linear * patches + 2 * shape.merger_linear * patches / shape.merge
-    outside = shape.vision_hidden * (shape.patch_values + shape.vision_layers * shape.vision_ffn)
-    attention = 4 * shape.vision_layers * shape.vision_hidden * patches**2
-    return Flops(weights, attention, 2 * (shape.vision_linear - outside) * patches)
-
-
-def text_flops(shape: ModelShape, tokens: int, context: float) -> Flops:
-    """Of the decoder's layers: `tokens` tokens that see `context` tokens each, on average."""
-    last = shape.layers * shape.hidden * shape.ffn
-    attention = 4 * shape.layers * shape.queries * context * tokens
-    return Flops(2 * shape.decoder_linear * tokens, attention, 2 * (shape.decoder_linear - last) * tokens)
+def forward_flops(shape: ModelShape, what: Forwarded, patches: int) -> Flops:
+    """Of a pass up to the last hidden states, with `patches` patches in each picture, all of which see each other. A
+    completion's tokens see the prompt and half of their own completion, on average."""
+    s, patches_all, tokens = shape, what.pictures * patches, what.tokens
+    seen = what.prompts * what.prompt**2 / 2 + what.scored * (what.prompt + what.completion / 2)
+    weights = s.decoder_linear * tokens + (s.vision_linear + s.merger_linear / s.merge) * patches_all
+    attention = s.layers * s.queries * seen + s.vision_layers * s.vision_hidden * patches * patches_all
+    text_again = s.decoder_linear - s.layers * s.hidden * s.ffn
+    vision_again = s.vision_linear - s.vision_hidden * (s.patch_values + s.vision_layers * s.vision_ffn)
+    return Flops(2 * weights, 4 * attention, 2 * (text_again * tokens + vision_again * patches_all))
 
 
 def head_flops(shape: ModelShape, tokens: int) -> float:
     """One product of `tokens` hidden states, or of gradients of their logits, with the head or each other."""
     return 2.0 * shape.head * tokens
-
-
-def forward_flops(shape: ModelShape, what: Pass, patches: int) -> Flops:
-    """Of a pass up to the last hidden states, with `patches` patches in each picture. A completion's tokens see the
-    prompt and half of their own completion, on average."""
-    parts = [
-        vision_flops(shape, patches).times(what.pictures),
-        text_flops(shape, what.prompts * what.prompt, what.prompt / 2),
-        text_flops(shape, what.scored, what.prompt + what.completion / 2),
-    ]
-    return Flops(*(sum(column) for column in zip(*parts, strict=True)))
 
 
 def update_flops(settings: Settings, forward: Flops) -> float:
@@ -92,73 +80,54 @@ def head_products(settings: Settings, method: Method, shape: ModelShape) -> int:
     return divergence + (logits + gradients if method.policy_gradient else 0)
 
 
-def total(passes: list[Pass]) -> Pass:
-    return passes[0]._replace(
-        prompts=sum(p.prompts for p in passes),
-        pictures=sum(p.pictures for p in passes),
-        rollouts=sum(p.rollouts for p in passes),
-    )
-
-
-def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu: float, told: int) -> list[Work]:
+def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu: float, longer: int) -> list[Work]:
     """The parts of one step: a batch of rollouts and its updates, each prompt and completion at its limit.
 
-    gpu: bytes of one GPU. mfu: the assumed share of PEAK that is reached. told: tokens that a teacher's prompt has more
-    than the student's, at most.
+    gpu: bytes of one GPU. mfu: the assumed share of PEAK that is reached. longer: tokens that a teacher's prompt has
+    more than the student's, at most.
     """
-    t, patches = settings.train, prompt_patches(settings, shape)
-    student = total(student_passes(settings))
-    rate = t.processes * PEAK * mfu
-    parts: list[Work] = []
+    t, patches, found = settings.train, prompt_patches(settings, shape), list[Work]()
 
-    def add(what: str, formula: str, flops: float) -> None:
-        parts.append(Work(what, formula, flops, flops / rate))
+    def add(what: str, formula: str, flops: float, seconds: float = 0.0) -> None:
+        found.append(Work(what, formula, flops, max(flops / (t.processes * PEAK * mfu), seconds)))
 
-    read = reading(settings)
-    often = "each once" if read.prompts < rollouts_per_gpu(settings) else "one for each rollout"
-    everywhere = read._replace(prompts=read.prompts * t.processes, pictures=read.pictures * t.processes)
-    add("read prompts", f"{everywhere.prompts:,} prompts, {often}", forward_flops(shape, everywhere, patches).total)
-    parts.append(_decoding(settings, shape, gpu, rate))
+    def forward(one: Forwarded) -> float:
+        flops = forward_flops(shape, one, patches)
+        return flops.weights + flops.attention
+
+    def shown(one: Forwarded) -> str:
+        return f"{one.rollouts:,} rollouts on {one.prompts:,} prompts"
+
+    read = reading(settings).times(t.processes)
+    often = "each once" if read.prompts < t.prompts * t.generations else "one for each rollout"
+    add("read prompts", f"{read.prompts:,} prompts, {often}", forward(read))
+    drawn = Forwarded(0, 0, t.prompts * t.generations, t.max_prompt_tokens, t.max_completion_tokens)
+    words, seconds = _decoding(settings, shape, gpu)
+    add("decode", words, forward(drawn) + head_flops(shape, drawn.scored), seconds)
     if scores_student(settings, method):
-        scored = total(scoring_passes(settings))
-        flops = forward_flops(shape, scored, patches).total + head_flops(shape, scored.scored)
-        add("score, student", f"{_shown(scored)}: log-probabilities before the update", flops)
-    if method.credit_uses_teacher or method.distils:
-        asked = total(teacher_passes(settings, method, told))
-        flops = forward_flops(shape, asked, patches).total
-        extra = f", told up to {told:,} tokens more" if told else ""
-        if method.credit_uses_teacher:
-            add("score, teacher", f"{_shown(asked)}{extra}", flops + head_flops(shape, asked.scored))
-        if method.distils:
-            add("teacher's states", f"{_shown(asked)}{extra}", flops)
-    products = head_products(settings, method, shape)
-    body, head = update_flops(settings, forward_flops(shape, student, patches)), head_flops(shape, student.scored)
-    add("update", _update_words(settings, method, student, products), body + products * head)
-    return parts
-
-
-def _shown(what: Pass) -> str:
-    return f"{what.rollouts:,} rollouts on {what.prompts:,} prompts"
-
-
-def _update_words(settings: Settings, method: Method, student: Pass, products: int) -> str:
+        scored = whole_step(settings, scored_at_once(settings))
+        words = f"{shown(scored)}: log-probabilities before the update"
+        add("score, student", words, forward(scored) + head_flops(shape, scored.scored))
+    asked = whole_teacher(settings, method, longer)
+    words = shown(asked) + (f", told up to {longer:,} tokens more" if longer else "")
+    if method.credit_uses_teacher:
+        add("score, teacher", words, forward(asked) + head_flops(shape, asked.scored))
+    if method.distils:
+        add("teacher's states", words, forward(asked))
+    student, products = whole_update(settings), head_products(settings, method, shape)
     losses = {"policy gradient": method.policy_gradient, "divergence": method.distils}
-    again = ", recomputed by checkpoints" if settings.train.gradient_checkpointing else ""
-    made = " and ".join(name for name, there in losses.items() if there)
-    return f"{_shown(student)}, forwards and backwards{again}; {made}: {products} products with the head"
+    again = ", recomputed by checkpoints" if t.gradient_checkpointing else ""
+    words = f"{shown(student)}, forwards and backwards{again}; {' and '.join(x for x in losses if losses[x])}"
+    body = update_flops(settings, forward_flops(shape, student, patches))
+    add("update", f"{words}: {products} products with the head", body + products * head_flops(shape, student.scored))
+    return found
 
 
-def _decoding(settings: Settings, shape: ModelShape, gpu: float, rate: float) -> Work:
-    """Token by token: bound by memory, since each step reads all weights, and each token its own cache."""
-    t = settings.train
-    rollouts, local = t.prompts * t.generations, rollouts_per_gpu(settings)
-    context = t.max_prompt_tokens + t.max_completion_tokens / 2
-    tokens = rollouts * t.max_completion_tokens
-    flops = text_flops(shape, tokens, context).total + head_flops(shape, tokens)
-    cache = key_value_cache(settings, shape, gpu)
+def _decoding(settings: Settings, shape: ModelShape, gpu: float) -> tuple[str, float]:
+    """In words and seconds. Token by token: each step reads all weights, and each token its own cache."""
+    t, local, cache = settings.train, rollouts_per_gpu(settings), key_value_cache(settings, shape, gpu)
     at_once = min(local, cache.sequences)
-    waves = local / max(at_once, 1)
-    weights = waves * t.max_completion_tokens * shape.base * BYTES[settings.model.dtype]
-    moved = weights + local * t.max_completion_tokens * context * cache.per_token
-    words = f"{rollouts:,} x {t.max_completion_tokens:,} tokens, {at_once} rollouts at once on a GPU"
-    return Work("decode", words, flops, max(flops / rate, moved / (BANDWIDTH * STREAM)))
+    weights = local / max(at_once, 1) * shape.base * BYTES[settings.model.dtype]
+    kept = local * (t.max_prompt_tokens + t.max_completion_tokens / 2) * cache.per_token
+    words = f"{local * t.processes:,} x {t.max_completion_tokens:,} tokens, {at_once} rollouts at once on a GPU"
+    return words, t.max_completion_tokens * (weights + kept) / (BANDWIDTH * STREAM)

@@ -100,7 +100,7 @@ def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGr
 
 
 def _has_known_decoder(model: Any, cache: Any) -> bool:
-    """Whether next_token.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
+    """Whether decode_step.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
     if not can_pack(model) or model.device.type != "cpu" or is_sharded(model):
         return False
     # In bfloat16 the sum of two partial softmaxes is rounded otherwise than one. accelerate's autocast is around the

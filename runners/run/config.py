@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from eval.benches import chosen
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
@@ -82,6 +83,11 @@ class TrainSettings(_Section):
         """Rollouts per forward and device."""
         return min(self.micro_batch, self.prompts * self.generations // (self.processes * self.updates))
 
+    @property
+    def shards(self) -> int:
+        """Processes that weights, gradients, optimizer and teacher are divided among."""
+        return self.processes if self.sharding == "fsdp2" else 1
+
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
         rollouts, parts = self.prompts * self.generations, self.processes * self.updates
@@ -104,6 +110,16 @@ class Settings(_Section):
     data: DataSettings
     train: TrainSettings
     eval: EvalSettings
+
+    @field_validator("eval")
+    @classmethod
+    def _names_its_benches(cls, settings: EvalSettings) -> EvalSettings:
+        """`all` is spelt out, so that a run says what it is evaluated on; raises UserError for an unknown one."""
+        try:
+            chosen(settings.splits)
+            return settings.model_copy(update={"benches": chosen(settings.benches)})
+        except UserError as error:
+            raise UserError(f"eval.benches or eval.splits: {error}") from None
 
 
 def preset_names() -> list[str]:

@@ -1,22 +1,10 @@
-"""What is measured: random Qwen3-VL models, and groups of rollouts of given lengths for them."""
+"""Which cells are measured. They are fixed here, so that no result can choose its own."""
 
-import copy
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
-
-from runners.embedded.base_model import SPECIAL
-from runners.forward.batch import Rows
-
-PATCH, MERGE = 8, 2  # of the embedded processor, with which the whole steps read their pictures
-PAD, START, END, IMAGE, VIDEO = (
-    SPECIAL.index(name)
-    for name in ("<|endoftext|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-)
-FIRST = len(SPECIAL)  # the first token that means nothing to a model
+DIVERGENCES = {"KL(T || S)": 0.0, "JSD": 0.5, "KL(S || T)": 1.0}
+REAL = 151_936  # the vocabulary of Qwen3-VL, for which the targets are
 
 
 @dataclass(frozen=True)
@@ -38,8 +26,8 @@ class Cell:
     def lengths(self) -> list[int]:
         if not self.ragged:
             return [self.completion] * self.group
-        shares = torch.linspace(0.25, 1, self.group, dtype=torch.float64).tolist()
-        return [max(1, int(self.completion * share)) for share in shares]
+        last = self.group - 1
+        return [max(1, self.completion * (last + 3 * i) // (4 * last)) for i in range(self.group)]
 
     @property
     def name(self) -> str:
@@ -49,9 +37,21 @@ class Cell:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True)
-class ModelShape:
-    """Sizes of a random Qwen3-VL; the rest is as in the published models."""
+class HeadCell(NamedTuple):
+    """N tokens whose distributions over a vocabulary are compared."""
+
+    tokens: int
+    hidden: int
+    vocabulary: int
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}, V {self.vocabulary:,}, N {self.tokens}, D {self.hidden}"
+
+
+class Sizes(NamedTuple):
+    """Of a random Qwen3-VL; the rest is as in the published models."""
 
     hidden: int = 128
     layers: int = 4
@@ -65,107 +65,81 @@ class ModelShape:
     vision_inner: int = 128
 
 
-TINY = ModelShape()
+TINY = Sizes()
 # The text part of Qwen3-VL-2B: about 1.7 B parameters, and a picture tower of 0.3 B.
-LARGE = ModelShape(2048, 28, 16, 8, 6144, 151_936, 1024, 24, 16, 4096)
+LARGE = Sizes(2048, 28, 16, 8, 6144, 151_936, 1024, 24, 16, 4096)
 
 
-def random_model(shape: ModelShape, device: str, seed: int = 0) -> Any:
-    """A Qwen3-VL with random weights in float32, in training mode, as trainers forward it."""
-    half = shape.hidden // shape.heads // 2
-    config = Qwen3VLConfig(
-        text_config={
-            "vocab_size": shape.vocabulary,
-            "hidden_size": shape.hidden,
-            "intermediate_size": shape.inner,
-            "num_hidden_layers": shape.layers,
-            "num_attention_heads": shape.heads,
-            "num_key_value_heads": shape.kv_heads,
-            "head_dim": 2 * half,
-            "max_position_embeddings": 8192,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 5e6,
-                "mrope_section": [half - 2 * (half // 3), half // 3, half // 3],
-                "mrope_interleaved": True,
-            },
-            "tie_word_embeddings": True,
-            "pad_token_id": PAD,
-            "eos_token_id": SPECIAL.index("<|im_end|>"),
-            "bos_token_id": None,
-        },
-        vision_config={
-            "depth": shape.vision_layers,
-            "hidden_size": shape.vision_hidden,
-            "intermediate_size": shape.vision_inner,
-            "num_heads": shape.vision_heads,
-            "patch_size": PATCH,
-            "spatial_merge_size": MERGE,
-            "temporal_patch_size": 2,
-            "out_hidden_size": shape.hidden,
-            "num_position_embeddings": 256,
-            "deepstack_visual_indexes": [0, 1, 2],
-        },
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        vision_start_token_id=START,
-        vision_end_token_id=END,
-        tie_word_embeddings=True,
-        attn_implementation="sdpa",
+@dataclass(frozen=True)
+class Cells:
+    """ratios: scoring and update, with targets. sweep: the update alone. parts: the update in micro-batches of one row.
+    trajectory: its steps, or none. Rounds come after one that warms up."""
+
+    sizes: Sizes
+    rounds: int
+    ratios: tuple[Cell, ...]
+    sweep: tuple[Cell, ...]
+    parts: tuple[Cell, ...]
+    steps: tuple[Cell, ...]
+    heads: tuple[HeadCell, ...]
+    sdpo: Cell
+    control: Cell
+    trajectory: int
+    targets: bool  # whether the cells are those that targets were set for
+
+
+# P:C of 4:1, 1:1 and 1:4; half of each prompt is a picture.
+RATIOS = (Cell(512, 128, 256), Cell(256, 256, 128), Cell(128, 512, 64))
+FULL = Cells(
+    TINY,
+    5,
+    (*RATIOS, *(replace(cell, ragged=True) for cell in RATIOS)),
+    (
+        *(Cell(384, 96, 256, group=group) for group in (1, 2, 4, 8, 16)),
+        *(Cell(512, 128, visual) for visual in (0, 64, 256)),
+        *(Cell(256, 64, 128, groups=2, dead=dead) for dead in (0.0, 0.5)),
+    ),
+    RATIOS,
+    tuple(replace(cell, groups=2) for cell in RATIOS),
+    (
+        *(HeadCell(256, 128, REAL, kind) for kind in DIVERGENCES),
+        *(HeadCell(256, 128, vocabulary, "JSD") for vocabulary in (2_048, 32_768)),
+    ),
+    Cell(256, 128, 0),
+    Cell(256, 256, 128, groups=2),
+    20,
+    True,
+)
+QUICK = replace(
+    FULL,
+    rounds=3,
+    ratios=(Cell(256, 64, 128), Cell(128, 128, 64)),
+    sweep=(),
+    parts=(Cell(128, 64, 64),),
+    steps=(Cell(128, 32, 64),),
+    heads=(HeadCell(64, 64, 32_768, "JSD"),),
+    sdpo=Cell(64, 32, 0),
+    control=Cell(64, 32, 16, group=4, groups=2),
+    trajectory=2,
+    targets=False,
+)
+
+
+def chosen(device: str, quick: bool) -> Cells:
+    """On a GPU a larger model and twice the tokens in the same proportions: the small ones do not keep it busy."""
+    cells = QUICK if quick else FULL
+    if device == "cpu":
+        return cells
+
+    def doubled(some: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        return tuple(replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual) for c in some)
+
+    return replace(
+        cells,
+        sizes=LARGE,
+        rounds=2 * cells.rounds,
+        ratios=doubled(cells.ratios),
+        sweep=doubled(cells.sweep),
+        parts=doubled(cells.parts),
+        steps=doubled(cells.steps),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Qwen3VLForConditionalGeneration(config).to(device).train()
-    model.generation_config.eos_token_id = SPECIAL.index("<|im_end|>")
-    model.generation_config.pad_token_id = PAD
-    return model
-
-
-def twin(model: Any) -> Any:
-    """Another module over the very same parameters: what is patched into one is not in the other."""
-    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
-
-
-def picture_sides(visual: int) -> tuple[int, int]:
-    """Height and width in patches of a picture that becomes `visual` tokens, as square as can be."""
-    height = next(h for h in range(int(visual**0.5), 0, -1) if visual % h == 0)
-    return height * MERGE, visual // height * MERGE
-
-
-class Batch(NamedTuple):
-    """Rollouts, the weight of each token's log-probability in a loss, and the rows whose weights are not all zero."""
-
-    rows: Rows
-    weight_BT: Tensor
-    live: list[int]
-
-
-def batch(cell: Cell, vocabulary: int, device: str, seed: int = 0) -> Batch:
-    """Drawn tokens and pictures: each group has its own."""
-    random = torch.Generator().manual_seed(seed)
-    lengths = cell.lengths * cell.groups
-    height, width = picture_sides(cell.visual) if cell.visual else (0, 0)
-    prompts, pixels = [], []
-    for _ in range(cell.groups):
-        shown = [START, *[IMAGE] * cell.visual, END] if cell.visual else []
-        text = torch.randint(FIRST, vocabulary, (cell.prompt - len(shown),), generator=random).tolist()
-        prompts += [[*text[:4], *shown, *text[4:]]] * cell.group
-        pixels += [torch.randn(height * width, 3 * 2 * PATCH * PATCH, generator=random)] * cell.group
-    prompt_BP = torch.tensor(prompts)
-    mask_BT = (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).long()
-    completion_BT = torch.randint(FIRST, vocabulary, mask_BT.shape, generator=random) * mask_BT
-    dead = round(cell.dead * cell.groups) * cell.group
-    weight_BT = torch.randn(mask_BT.shape, generator=random) * mask_BT
-    weight_BT[:dead] = 0
-    grid = torch.tensor([[1, height, width]]).repeat(len(lengths), 1)
-    pictures = {"pixel_values": torch.cat(pixels), "image_grid_thw": grid} if cell.visual else {}
-    rows = Rows(
-        prompt_BP.to(device),
-        torch.ones_like(prompt_BP).to(device),
-        completion_BT.to(device),
-        mask_BT.to(device),
-        (prompt_BP == IMAGE).long().to(device),
-        {name: value.to(device) for name, value in pictures.items()},
-        [int(cell.visual > 0)] * len(lengths),
-    )
-    return Batch(rows, weight_BT.to(device), list(range(dead, len(lengths))))

@@ -20,10 +20,10 @@ def speed(
     """Time, memory and equality against stock TRL on random models. Exits 1 where two sides are not equal."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    from runners.speed.run import bench
+    from runners.speed.run import run
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    rows = bench(device, quick, out, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    rows = run(device, quick, out, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
     if failed := [row for row in rows if row.failed]:
         console.print(f"FAILED: {len(failed)} of {len(rows)} rows", style="red")
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from runners.speed.result import Row
+from runners.speed.report import Row
 
 
 def draw(rows: list[Row], path: Path) -> None:

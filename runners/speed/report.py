@@ -1,13 +1,10 @@
-"""The result as a page of tables, as data and as a figure."""
+"""The result: ratios, how equal their two sides are, and which targets they meet; as lines, a page and data."""
 
-import json
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
-from eval.core import files
-from runners.speed.figure import draw
-from runners.speed.result import Row, Target
+from runners.speed.measure import Ratio
 
 NOTES = {
     "counters": "One pass without gradient, counted.",
@@ -22,6 +19,49 @@ NOTES = {
 }
 
 
+class Target(NamedTuple):
+    """`value` should be at least, or at most, `limit`. A missed target is shown, and is no failure of the run."""
+
+    what: str
+    value: float
+    relation: str
+    limit: float
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.limit if self.relation == ">=" else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Row:
+    """errors: how far the two sides are apart, each with the `limits` entry that it must not exceed; a row without any
+    is no result. must_fail: of a negative control, whose errors have to exceed a limit."""
+
+    table: str
+    cell: str
+    errors: dict[str, float]
+    limits: dict[str, float]
+    ratio: Ratio | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    must_fail: bool = False
+
+    @property
+    def failed(self) -> bool:
+        within = bool(self.errors) and all(_within(self.errors[name], self.limits[name]) for name in self.errors)
+        return within if self.must_fail else not within
+
+    @property
+    def verdict(self) -> str:
+        if self.failed:
+            return "FAILED"
+        return "fails, as it must" if self.must_fail else "equal"
+
+
+def _within(error: float, limit: float) -> bool:
+    return math.isfinite(error) and error <= limit
+
+
 def line(row: Row) -> str:
     """One row on one line of a terminal."""
     parts = [f"{row.table}: {row.cell}"]
@@ -32,17 +72,17 @@ def line(row: Row) -> str:
     return " | ".join([*parts, row.verdict])
 
 
-def write(rows: list[Row], about: dict[str, Any], stem: Path) -> Path:
-    """`stem`.json, .md and .png; returns the page."""
-    data = [{**asdict(row), "verdict": row.verdict, "targets": [_told(t) for t in row.targets]} for row in rows]
-    for entry, row in zip(data, rows, strict=True):
-        entry["ratio"] = row.ratio and row.ratio._asdict()
-    facts, page, picture = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "md", "png"))
-    told = json.dumps({"about": about, "rows": data}, indent=1) + "\n"
-    files.write_all({facts: told, page: markdown(rows, about, picture.name)})
-    with files.replaced(picture) as [half]:
-        draw(rows, half)
-    return page
+def data(rows: list[Row]) -> list[dict[str, Any]]:
+    """The rows as plain values."""
+    return [
+        {
+            **asdict(row),
+            "verdict": row.verdict,
+            "ratio": row.ratio and row.ratio._asdict(),
+            "targets": [{**target._asdict(), "met": target.met} for target in row.targets],
+        }
+        for row in rows
+    ]
 
 
 def markdown(rows: list[Row], about: dict[str, Any], picture: str) -> str:
@@ -61,27 +101,21 @@ def markdown(rows: list[Row], about: dict[str, Any], picture: str) -> str:
 def _table(rows: list[Row]) -> str:
     errors = list(dict.fromkeys(name for row in rows for name in row.errors))
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
-    timed = ["ratio (min..max)", "by clock", "seconds"] if any(row.ratio for row in rows) else []
-    head = ["cell", *timed, *errors, "equality", *figures, *(["targets"] if any(row.targets for row in rows) else [])]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    timed, aimed = any(row.ratio for row in rows), any(row.targets for row in rows)
+    head = ["cell", *(["ratio (min..max)", "by clock", "seconds"] if timed else []), *errors, "equality", *figures]
+    lines = [head + ["targets"] * aimed, ["---"] * (len(head) + aimed)]
     for row in rows:
         cells = [row.cell]
-        if timed and row.ratio:
-            r = row.ratio
-            cells += [
-                f"**{r.median:.2f}** ({r.low:.2f}..{r.high:.2f})",
-                f"{r.wall:.2f}",
-                f"{r.above:.3g} / {r.below:.3g}",
-            ]
-        elif timed:
-            cells += [""] * 3
+        if timed:
+            cells += [""] * 3 if row.ratio is None else _timed(row.ratio)
         cells += [f"{row.errors[name]:.1e}" if name in row.errors else "" for name in errors]
-        cells.append(row.verdict)
-        cells += [_figure(row.figures[name]) if name in row.figures else "" for name in figures]
-        if "targets" in head:
-            cells.append("; ".join(_aim(target) for target in row.targets))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells += [row.verdict, *(_figure(row.figures[name]) if name in row.figures else "" for name in figures)]
+        lines.append(cells + ["; ".join(map(_aim, row.targets))] * aimed)
+    return "\n".join("|---" * len(cells) + "|" if cells[0] == "---" else f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _timed(r: Ratio) -> list[str]:
+    return [f"**{r.median:.2f}** ({r.low:.2f}..{r.high:.2f})", f"{r.wall:.2f}", f"{r.above:.3g} / {r.below:.3g}"]
 
 
 def _figure(value: float) -> str:
@@ -91,7 +125,3 @@ def _figure(value: float) -> str:
 def _aim(target: Target) -> str:
     sign = "≥" if target.relation == ">=" else "≤"
     return f"{target.what} {target.value:.2f} {sign} {target.limit:.2f}: {'met' if target.met else 'MISSED'}"
-
-
-def _told(target: Target) -> dict[str, Any]:
-    return {**target._asdict(), "met": target.met}

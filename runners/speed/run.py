@@ -1,5 +1,6 @@
-"""The whole benchmark: every cell of a plan, one after another, in this process."""
+"""The whole benchmark: every cell, one after another, in this process."""
 
+import json
 import os
 import platform
 import re
@@ -11,23 +12,23 @@ from typing import Any
 
 import torch
 
+from eval.core import files
 from eval.core.errors import UserError
 from eval.engines.requests import kept_random_state
 from methods import METHODS
 from runners.run.run_dir import now, versions
-from runners.speed import head_cells, parts_cells, scoring_cells, step_cells, trajectories
-from runners.speed import plan as plans
+from runners.speed import cells, scoring, steps, trajectories, vocabulary
+from runners.speed.figure import draw
 from runners.speed.measure import small_garbage
-from runners.speed.report import line, write
-from runners.speed.result import Row
+from runners.speed.report import Row, data, line, markdown
 
 Say = Callable[[str], None]
 
 
-def bench(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
+def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
     """Measure, say each row as it is there, and write `out`/speed-<machine>.{json,md,png}.
 
-    Raises UserError where the device is missing.
+    Raises UserError where the device is missing, or the folder cannot be written to.
     """
     if device not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: choose cpu or cuda")
@@ -37,32 +38,45 @@ def bench(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
         about = _about(device, quick)
         say(", ".join(f"{name} {value}" for name, value in about.items()))
         rows = []
-        for row in _rows(plans.plan(device, quick), device, Path(folder)):
+        for row in _rows(cells.chosen(device, quick), device, Path(folder)):
             say(line(row))
             rows.append(row)
         about["load after"] = _load()
-    path = write(rows, about, out / f"speed-{_slug(about)}{'-quick' if quick else ''}")
-    say(f"written: {path}")
+    try:
+        page = _write(rows, about, out, f"speed-{_slug(about)}{'-quick' if quick else ''}")
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
+    say(f"written: {page}")
     return rows
 
 
-def _rows(plan: plans.Plan, device: str, folder: Path) -> Iterator[Row]:
-    for cell in plan.ratios:
-        yield scoring_cells.counters(cell, plan.shape, device)
-    yield from scoring_cells.controls(plan.control, plan.shape, device, plan.rounds)
-    for cell in plan.ratios:
-        yield from scoring_cells.measure(cell, plan.shape, device, plan.rounds, "P:C", plan.targets)
-    for cell in plan.sweep:
-        yield from scoring_cells.measure(cell, plan.shape, device, plan.rounds, "sweep")
-    for cell in plan.parts:
-        yield parts_cells.measure(cell, plan.shape, device, plan.rounds, plan.targets)
-    for number, cell in enumerate(plan.steps):
-        yield from step_cells.measure(cell, plan.shape, device, plan.rounds, folder / str(number), plan.targets)
-    for method in METHODS if plan.trajectory else ():
-        yield trajectories.measure(method, plan.trajectory, folder / method)
-    yield head_cells.sdpo(plan.sdpo, plan.shape, device, plan.rounds)
-    for head in plan.heads:
-        yield from head_cells.measure(head, device, plan.rounds)
+def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
+    sizes, rounds, targets = chosen.sizes, chosen.rounds, chosen.targets
+    for cell in chosen.ratios:
+        yield scoring.counters(cell, sizes, device)
+    yield from scoring.controls(chosen.control, sizes, device, rounds)
+    for cell in chosen.ratios:
+        yield from scoring.measure(cell, sizes, device, rounds, "P:C", targets)
+    for cell in chosen.sweep:
+        yield from scoring.measure(cell, sizes, device, rounds, "sweep")
+    for cell in chosen.parts:
+        yield scoring.by_row(cell, sizes, device, rounds, targets)
+    for number, cell in enumerate(chosen.steps):
+        yield from steps.measure(cell, sizes, device, rounds, folder / str(number), targets)
+    for method in METHODS if chosen.trajectory else ():
+        yield trajectories.measure(method, chosen.trajectory, folder / method)
+    yield from vocabulary.sdpo(chosen.sdpo, sizes, device, rounds)
+    for head in chosen.heads:
+        yield from vocabulary.measure(head, device, rounds)
+
+
+def _write(rows: list[Row], about: dict[str, Any], out: Path, name: str) -> Path:
+    """The page's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    facts = json.dumps({"about": about, "rows": data(rows)}, indent=1) + "\n"
+    files.write_all({out / f"{name}.json": facts, out / f"{name}.md": markdown(rows, about, f"{name}.png")})
+    draw(rows, out / f"{name}.png")
+    return out / f"{name}.md"
 
 
 def _about(device: str, quick: bool) -> dict[str, Any]:

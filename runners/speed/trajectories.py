@@ -9,7 +9,8 @@ from eval.core import files
 from runners.run.config import resolve
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir
-from runners.speed.result import Row
+from runners.speed import stock
+from runners.speed.report import Row
 from runners.train.run import build_trainer
 
 # Of any step, and of all steps' mean, in which a one-sided drift shows: as TRL compares two runs of one trajectory (its
@@ -40,16 +41,15 @@ def _trained(method: str, steps: int, folder: Path, shared_prefix: bool, rollout
     settings, built, _ = open_run(resolve("cpu", method, 0, changes), run, "speed")
     trainer = build_trainer(settings, built, run, [])
     trainer.args.save_strategy = "no"
-    sample, given = trainer._generate_single_turn, iter(list(rollouts))
+    given = iter(list(rollouts))
 
-    def replayed(*args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
+    def replayed(sample: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         ids = next(given, None)
         if ids is None:
             ids, _ = sample(*args, **kwargs)
             rollouts.append(ids)
         return ids, None
 
-    trainer._generate_single_turn = replayed  # type: ignore[method-assign]
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()), stock.sampling(trainer, replayed):
         trainer.train()
     return files.read_lines(run.metrics).rows

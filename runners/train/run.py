@@ -5,7 +5,6 @@ import json
 import shutil
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
@@ -14,7 +13,6 @@ from eval.engines.requests import fitting_threads, vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
-from runners.plan.plan import teacher_on_host
 from runners.run.config import Settings
 from runners.run.model import adapters, load, locate
 from runners.run.open import open_run
@@ -73,7 +71,6 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
@@ -85,7 +82,6 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
         banned=banned,
         shared_prefix=settings.train.shared_prefix,
-        teacher_on_host=teacher_on_host(settings, method, gpu),
         external=external_teacher(settings.model, processor) if needs_external(method) else None,
     )
     trainer.remove_callback(PrinterCallback)

@@ -47,19 +47,27 @@ def external_teacher(settings: ModelSettings, processor: Any) -> nn.Module:
     return frozen
 
 
+def fits_beside(trained: int, copy: int, free: int, total: int) -> bool:
+    """Whether a GPU with `free` of its `total` bytes left, now that the model is loaded, should hold the `copy` too.
+
+    Gradients and both averages of AdamW, each as large as what is `trained`, are still to come, and half of the GPU is
+    left to activations. That is plenty, and meant to be: a copy in host memory costs a fraction of a second whenever
+    the teacher scores, one too many on the GPU costs the run.
+    """
+    return 3 * trained + copy + total / 2 <= free
+
+
 class Teachers:
     """The holders of all teachers' weights: contexts with the same teacher share one.
 
-    external: the model of the setting `model.teacher`, scored as it is; other arguments as of `TeacherWeights`.
+    external: the model of the setting `model.teacher`, scored as it is.
     """
 
-    def __init__(
-        self, specs: Mapping[str, Teacher], policy: nn.Module, on_host: bool = False, external: nn.Module | None = None
-    ) -> None:
+    def __init__(self, specs: Mapping[str, Teacher], policy: nn.Module, external: nn.Module | None = None) -> None:
         self._policy, self._external = policy, external
         own = dict.fromkeys(spec for spec in specs.values() if spec.kind != "external")
         marks = ["", *(f"-{i}" for i in range(2, len(own) + 1))]
-        self._holders = {s: TeacherWeights(s, policy, on_host, mark) for s, mark in zip(own, marks, strict=False)}
+        self._holders = {s: TeacherWeights(s, policy, mark=mark) for s, mark in zip(own, marks, strict=False)}
         self._specs = specs
 
     def by_holder(self) -> list[list[str]]:
@@ -110,10 +118,10 @@ class Teachers:
 class TeacherWeights:
     """The teacher of `spec` beside `policy`. `start` makes the copy: call it once the policy is wrapped and loaded.
 
-    on_host: the copy is kept in host memory, for a GPU that has no room for it.
+    on_host: whether the copy is kept in host memory; None leaves it to `fits_beside` and the GPU.
     """
 
-    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool = False, mark: str = "") -> None:
+    def __init__(self, spec: Teacher, policy: nn.Module, on_host: bool | None = None, mark: str = "") -> None:
         self._mark = mark  # of its file, beside those of other teachers
         self._spec = spec
         self._policy = policy
@@ -122,10 +130,22 @@ class TeacherWeights:
 
     def start(self) -> None:
         if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base_of_adapter():
+            if self._on_host is None:
+                self._on_host = not self._fits()
             for name, p in self._values():
                 # An average in bfloat16 would lose every update below 1/256 of a weight.
                 dtype = torch.float32 if self._spec.kind == "ema" else p.dtype
-                self._copy[name] = copy_of(p, dtype, self._on_host)
+                self._copy[name] = copy_of(p, dtype, bool(self._on_host))
+
+    def _fits(self) -> bool:
+        trained = [p for _, p in self._values()]
+        if not trained or not trained[0].is_cuda:
+            return True
+        device = trained[0].device
+        free, total = torch.cuda.mem_get_info(device)
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        copy = sum(4 * p.numel() if self._spec.kind == "ema" else p.nbytes for p in trained)
+        return fits_beside(sum(p.nbytes for p in trained), copy, free + idle, total)
 
     @property
     def bytes(self) -> int:

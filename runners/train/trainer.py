@@ -21,8 +21,7 @@ from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
 from runners.forward.logprobs import expose_hidden_states, student_scores, token_log_probs
 from runners.forward.packing import can_pack
-from runners.forward.split_group import SplitGroup
-from runners.plan.passes import parts_of_group
+from runners.forward.split_group import SplitGroup, parts_of_group
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import correction, share_requests
 from runners.train.callbacks import OWN
@@ -57,7 +56,6 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         recorder: Recorder,
         banned: list[int],
         shared_prefix: bool,
-        teacher_on_host: bool,
         external: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
@@ -79,7 +77,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self.scored_at_once = max(size, self.num_generations) if shared else size  # where no graph is kept
         if external is not None:
             expose_hidden_states(external.to(self.accelerator.device), shared_prefix)
-        self.teachers = Teachers(method.teachers, self.model, teacher_on_host, external)
+        self.teachers = Teachers(method.teachers, self.model, external)
         self.credits, self._distillation = Credits(self, method, recorder), Distillation(self, method)
         self.updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
         self.kl = self.beta != 0

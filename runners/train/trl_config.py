@@ -6,7 +6,6 @@ import torch
 from trl import GRPOConfig
 
 from runners.data.rewards import accuracy, formatted
-from runners.plan.memory import shards
 from runners.run.config import Settings, TrainSettings
 from runners.run.run_dir import RunDir
 from runners.train.distill import LOSSES
@@ -56,7 +55,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,
         # Or else each process would hold the whole gradient until the last micro-batch.
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": shards(settings) > 1}},
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": t.shards > 1}},
         reward_weights=list(REWARDS[t.reward].values()),
         bf16=settings.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eval.data import load as data
+from eval.data.load import load
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def local_rows(tmp_path: Path) -> Callable[..., Path]:
     def write(n: int, **other: Any) -> Path:
         (tmp_path / "pictures").mkdir()
         lines = []
-        for i, row in enumerate(data.load("zerobench", "mini", limit=n).rows):
+        for i, row in enumerate(load("zerobench", "mini", limit=n).rows):
             row["question_images_decoded"][0].open().save(tmp_path / "pictures" / f"{i}.png")
             row |= {"question_images_decoded": None, "question_images": [f"pictures/{i}.png"], **other}
             lines.append(json.dumps(row))

@@ -9,13 +9,12 @@ from typer.testing import CliRunner
 
 import cli
 from methods import METHODS
-from runners.speed import plan, run, scoring_cells
-from runners.speed.cells import Cell, ModelShape
-from runners.speed.head_cells import HeadCell
+from runners.speed import cells, run, scoring
+from runners.speed.cells import Cell, HeadCell, Sizes
 
 MINI = replace(
-    plan.QUICK,
-    shape=ModelShape(32, 2, 4, 2, 64, 800, 16, 3, 2, 32),
+    cells.QUICK,
+    sizes=Sizes(32, 2, 4, 2, 64, 800, 16, 3, 2, 32),
     rounds=1,
     ratios=(Cell(32, 8, 16, group=2),),
     sweep=(Cell(32, 8, 16, group=2, groups=2, dead=0.5),),
@@ -30,7 +29,7 @@ MINI = replace(
 
 @pytest.fixture(autouse=True)
 def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "QUICK", MINI)
+    monkeypatch.setattr(cells, "QUICK", MINI)
     monkeypatch.setattr(run, "METHODS", ["sdpo", "rlsd"])  # whose trajectories are measured
 
 
@@ -55,9 +54,10 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
 
 
 def test_unequal_sides_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = scoring_cells.Sides.our_logps
-    monkeypatch.setattr(scoring_cells.Sides, "our_logps", lambda self, rows=None: whole(self, rows) * 1.001)
-    monkeypatch.setattr(plan, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=(), trajectory=0))
+    whole = scoring.Sides.our_logps
+    wrong = lambda self, rows=None, group=None: whole(self, rows, group) * 1.001  # noqa: E731
+    monkeypatch.setattr(scoring.Sides, "our_logps", wrong)
+    monkeypatch.setattr(cells, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=(), trajectory=0))
     result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert "FAILED: " in result.output

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from torch.distributed.fsdp import FSDPModule
 
-from runners.forward import split_group as two_phase
+from runners.forward import split_group
 from runners.launch.distributed import launch_file
 from runners.train import run as train
 from tests.e2e.test_processes import WHOLE, assert_same
@@ -40,14 +40,14 @@ def _as_launched() -> None:
 
 
 def _counted(name: str, seen: list[Any]) -> None:
-    """Keep which modules are shards where `two_phase` calls its own function of that name."""
-    whole: Callable[..., Any] = getattr(two_phase, name)
+    """Keep which modules are shards where `split_group` calls its own function of that name."""
+    whole: Callable[..., Any] = getattr(split_group, name)
 
     def counting(model: Any, *args: Any) -> Any:
         seen.append([own for own, module in model.named_modules() if isinstance(module, FSDPModule)])
         return whole(model, *args)
 
-    setattr(two_phase, name, counting)
+    setattr(split_group, name, counting)
 
 
 def _one_of_two(rank: int, folder: Path, dtype: str) -> None:

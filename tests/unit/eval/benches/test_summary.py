@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 from eval.benches import BENCHES
-from eval.benches.columns import ANSWER
-from eval.benches.summary import judge_all, score_text, summary
+from eval.benches.summary import grade_all, score_text, summary
 from eval.data.load import load_text
 from eval.grading.score import Row, Verdict, pass_rates
-from eval.settings import ALL_BENCHES
 
 
 def _verdicts(*of_rows: str, parsed: bool = True) -> list[list[Verdict]]:
@@ -29,7 +27,7 @@ def _wemath(problem: str, steps: int) -> list[Row]:
 
 
 def test_several_samples_are_averaged_and_pass_at_k_is_unbiased() -> None:
-    found = summary("mathvision", _mathvision(3), _verdicts("++++", "-+--", "----"))
+    found = summary(BENCHES["mathvision"], _mathvision(3), _verdicts("++++", "-+--", "----"))
     scores = found["scores"]
     assert (found["n"], found["samples"], found["ungraded"]) == (3, 4, 0)
     assert found["score"] == pytest.approx(5 / 12)
@@ -46,16 +44,17 @@ def test_pass_at_k_equals_the_share_of_all_choices_of_k() -> None:
         for k in (1, 2, 4, 5, 6):
             choices = list(combinations([True] * c + [False] * (6 - c), k))
             assert rates[f"pass@{k}"] == pytest.approx(sum(map(any, choices)) / len(choices))
-    assert set(pass_rates([0, 5, 2, 1], 5)) >= {"pass@1", "pass@5", "pass^5"}
+    found = pass_rates([0, 5, 2, 1], 5)
+    assert [found[name] for name in ("pass@1", "pass@5", "pass^5")] == [0.4, 0.75, 0.25]
 
 
-@pytest.mark.parametrize("bench", ALL_BENCHES)
+@pytest.mark.parametrize("bench", BENCHES)
 def test_one_sample_is_the_benchs_own_aggregate(bench: str) -> None:
     rows = load_text(bench, "mini")
-    replies = [[f"\\boxed{{{row[ANSWER[bench]] if i % 7 else 'none'}}}"] for i, row in enumerate(rows)]
-    verdicts = judge_all(bench, rows, replies, "default")
+    replies = [[f"\\boxed{{{row[BENCHES[bench].answer] if i % 7 else 'none'}}}"] for i, row in enumerate(rows)]
+    verdicts = grade_all(BENCHES[bench], rows, replies, "default")
     total = BENCHES[bench].aggregate([(row, judged[0].correct) for row, judged in zip(rows, verdicts, strict=True)])
-    found = summary(bench, rows, verdicts)
+    found = summary(BENCHES[bench], rows, verdicts)
     assert (found["score"], found["stderr"], found["n"]) == (total.score, pytest.approx(total.stderr), total.n)
     assert found["scores"] == total.scores
     assert {type(value) for value in found["scores"].values()} <= {int, float, type(None)}
@@ -67,7 +66,7 @@ def test_wemath_averages_worth_and_counts_and_passes_over_rows() -> None:
     rows = [*_wemath("a", 2), *_wemath("b", 2)]
     # a: mastered, then its parts only (half a point); b: nothing, then the whole without its parts.
     verdicts = _verdicts("++", "++", "+-", "--", "--", "-+")
-    found = summary("wemath", rows, verdicts)
+    found = summary(BENCHES["wemath"], rows, verdicts)
     scores = found["scores"]
     assert (found["score"], found["n"]) == (pytest.approx(0.75 / 2), 2)
     assert found["stderr"] == pytest.approx(stdev([0.75, 0]) / sqrt(2))
@@ -80,14 +79,14 @@ def test_wemath_averages_worth_and_counts_and_passes_over_rows() -> None:
 
 
 def test_a_rate_without_denominator_in_one_sample_is_that_of_the_others() -> None:
-    found = summary("wemath", _wemath("a", 2), _verdicts("+-", "--", "+-"))
+    found = summary(BENCHES["wemath"], _wemath("a", 2), _verdicts("+-", "--", "+-"))
     assert found["scores"]["strict/RM_rate"] == 1.0  # in the second sample no whole problem is solved
-    assert summary("wemath", _wemath("a", 2), _verdicts("-", "-", "-"))["scores"]["strict/RM_rate"] is None
+    assert summary(BENCHES["wemath"], _wemath("a", 2), _verdicts("-", "-", "-"))["scores"]["strict/RM_rate"] is None
 
 
 def test_macro_counts_every_group_alike() -> None:
     def macro(bench: str, rows: list[Row]) -> tuple[float, float]:
-        scores = summary(bench, rows, _verdicts("+", "+", "+", "-"))["scores"]
+        scores = summary(BENCHES[bench], rows, _verdicts("+", "+", "+", "-"))["scores"]
         return scores["micro"], scores["macro"]
 
     mmmu = [{"id": f"validation_{s}_{i}", "question_type": "open"} for i, s in enumerate(["Art"] * 3 + ["Math"])]
@@ -101,33 +100,33 @@ def test_macro_counts_every_group_alike() -> None:
 
 def test_rows_without_gold_are_counted_and_are_in_no_denominator() -> None:
     rows = [*_mathvision(2), {"id": "9", "level": 5, "subject": "topology", "options": []}]
-    found = summary("mathvision", rows, _verdicts("++", "--", "??"))
+    found = summary(BENCHES["mathvision"], rows, _verdicts("++", "--", "??"))
     assert (found["score"], found["n"], found["ungraded"]) == (0.5, 2, 1)
     assert found["scores"]["pass^2"] == 0.5
     assert "subject/topology" not in found["scores"]
-    nothing = summary("wemath", _wemath("a", 2), _verdicts("?", "?", "?"))
+    nothing = summary(BENCHES["wemath"], _wemath("a", 2), _verdicts("?", "?", "?"))
     assert (nothing["score"], nothing["stderr"], nothing["n"], nothing["scores"]) == (None, None, 0, {})
     assert (
-        score_text("wemath", "local", nothing)
+        score_text(BENCHES["wemath"], "local", nothing)
         == "We-Math (local): cannot grade, the data holds no answers; 100 % parsed"
     )
 
 
-@pytest.mark.parametrize("bench", ALL_BENCHES)
+@pytest.mark.parametrize("bench", BENCHES)
 def test_a_hidden_answer_is_neither_right_nor_wrong(bench: str) -> None:
-    row = {**load_text(bench, "mini")[0], ANSWER[bench]: None}
-    [[verdict]] = judge_all(bench, [row], [["\\boxed{A}"]], "default")
+    row = {**load_text(bench, "mini")[0], BENCHES[bench].answer: None}
+    [[verdict]] = grade_all(BENCHES[bench], [row], [["\\boxed{A}"]], "default")
     assert verdict.correct is None
 
 
 def test_a_row_with_fewer_replies_is_a_mistake_of_ours() -> None:
     for bad in (["++", "+"], ["", ""]):
         with pytest.raises(ValueError, match="same number of replies"):
-            summary("mathvision", _mathvision(2), _verdicts(*bad))
+            summary(BENCHES["mathvision"], _mathvision(2), _verdicts(*bad))
 
 
 def test_the_line_for_people() -> None:
-    found = summary("mathvision", _mathvision(2), _verdicts("++", "+-"))
-    assert score_text("mathvision", "official", found) == (
+    found = summary(BENCHES["mathvision"], _mathvision(2), _verdicts("++", "+-"))
+    assert score_text(BENCHES["mathvision"], "official", found) == (
         "MathVision: 75.0 ± 25.0 over 2 questions, mean of 2 samples, 100 % parsed"
     )

@@ -19,8 +19,7 @@ from eval.benches import BENCHES
 from eval.benches.mmmu import SUBJECTS
 from eval.core.errors import UserError
 from eval.core.images import Picture
-from eval.data import load
-from eval.pipeline.results import import_utils
+from eval.data.load import fingerprint, load, load_text
 
 Row = dict[str, Any]
 TEXT = Value("string")
@@ -121,7 +120,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     def says(bench: str, load_dataset: Callable[..., Any]) -> str:
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
         with pytest.raises(UserError, match=r"^[^\n]+$") as error:
-            load.load(bench, "hub")
+            load(bench, "hub")
         return str(error.value)
 
     return says
@@ -138,14 +137,13 @@ def raising(error: Exception, cause: Exception | None = None) -> Callable[..., A
 def test_the_hubs_columns_become_rows_with_encoded_pictures(serve: Callable[..., list[Any]], bench: str) -> None:
     name, split, n, pictures, _ = HUB[bench]
     asked = serve(bench)
-    rows = load.load(bench, "hub").rows
+    rows = load(bench, "hub").rows
     assert asked == [(name, config, split) for config in (SUBJECTS if bench == "mmmu" else (None,))]
     assert len(rows) == n
-    utils = import_utils(bench)
     for row in rows:
-        shown = utils.doc_to_image(row)
+        shown = BENCHES[bench].shown(row)
         assert all(isinstance(p, Picture) and isinstance(p.source, bytes) for p in shown)  # none is held decoded
-        assert utils.doc_to_text(row).count("<image>") == len(shown) == pictures
+        assert BENCHES[bench].prompt(row).count("<image>") == len(shown) == pictures
         assert shown[0].open().size == (8, 6)
         assert shown[0].open().mode == "RGB"
 
@@ -161,7 +159,7 @@ def test_grading_takes_the_hubs_rows_without_their_pictures(serve: Callable[...,
         return table
 
     serve(bench, without_a_readable_picture)
-    rows = load.load_text(bench, "hub")
+    rows = load_text(bench, "hub")
     assert len(rows) == HUB[bench][2]
     assert BENCHES[bench].row_id(rows[0]) == HUB[bench][4]
     assert not any(isinstance(cell, bytes | dict) and "bytes" in cell for row in rows for cell in row.values())
@@ -172,20 +170,20 @@ def test_a_split_with_hidden_answers_is_loaded_but_has_nothing_to_grade(serve: C
         return Dataset.from_list([{**row, "answer": "", "choices": None} for row in rows], features=features)
 
     asked = serve("mathvista", hidden)
-    assert [row["answer"] for row in load.load("mathvista", "hub", split="test").rows] == [None]
+    assert [row["answer"] for row in load("mathvista", "hub", split="test").rows] == [None]
     assert asked == [("AI4Math/MathVista", None, "test")]
     with pytest.raises(UserError, match="AI4Math/MathVista testmini row 1: has no answer"):
-        load.load("mathvista", "hub")
-    assert load.fingerprint("mmmu", "hub", "test") != load.fingerprint("mmmu", "hub") == "hub"
+        load("mathvista", "hub")
+    assert fingerprint("mmmu", "hub", "test") != fingerprint("mmmu", "hub") == "hub"
 
 
 def test_a_lost_column_and_a_doubled_row_are_named(serve: Callable[..., list[Any]]) -> None:
     serve("mathvision", lambda rows, features: Dataset.from_list(rows, features=features).remove_columns("level"))
     with pytest.raises(UserError, match=r"^mathvision: MathLLMs/MathVision has no column level \(it has id, [^\n]+$"):
-        load.load("mathvision", "hub")
+        load("mathvision", "hub")
     serve("zerobench", lambda rows, features: Dataset.from_list([rows[0]] * 2, features=features))
     with pytest.raises(UserError, match=r"zerobench zerobench_subquestions row 2: its id 1_1 occurs twice"):
-        load.load("zerobench", "hub")
+        load("zerobench", "hub")
 
 
 def gated(status: int, also: str) -> Callable[..., Any]:
@@ -237,7 +235,7 @@ def test_what_goes_wrong_at_the_hub_is_one_line_with_its_mend(
 
 def test_offline_mode_is_named_by_the_real_loader() -> None:
     with pytest.raises(UserError, match=r"^mathvista: AI4Math/MathVista: not in the cache, and HF_HUB_OFFLINE[^\n]+$"):
-        load.load("mathvista", "hub")
+        load("mathvista", "hub")
 
 
 def test_the_real_loader_names_splits_and_configs_that_exist(fails: Callable[..., str], tmp_path: Path) -> None:
@@ -263,4 +261,4 @@ def test_a_picture_that_is_no_picture_names_its_row(serve: Callable[..., list[An
     with pytest.raises(
         UserError, match=r"^AI4Math/MathVista testmini row 1: has a picture that cannot be used [^\n]+$"
     ):
-        load.load("mathvista", "hub")
+        load("mathvista", "hub")

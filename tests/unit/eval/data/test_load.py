@@ -14,10 +14,7 @@ from PIL import Image
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
-from eval.data import load as data
-from eval.pipeline.results import import_utils
-from eval.tasks.mathvision import utils as mathvision
-from eval.tasks.mmmu import utils as mmmu
+from eval.data.load import doc_hash, edition, fingerprint, load, load_text
 from tests.support.paths import ROOT, SHARED
 
 RECORDED = SHARED / "bench-data"
@@ -61,28 +58,27 @@ def folder(tmp_path: Path) -> Callable[[list[Row]], Path]:
     ("bench", "n"), [("mmmu", 60), ("mathvista", 60), ("mathvision", 60), ("zerobench", 60), ("wemath", 68)]
 )
 def test_mini_rows_load_with_one_slot_per_picture(bench: str, n: int) -> None:
-    utils = import_utils(bench)
-    rows = data.load(bench, "mini").rows
+    rows = load(bench, "mini").rows
     assert len(rows) == n
     for row in rows:
-        assert utils.doc_to_text(row).count("<image>") == len(utils.doc_to_image(row)) >= 1
-    assert len({data.doc_hash(bench, row) for row in rows}) == n
+        assert BENCHES[bench].prompt(row).count("<image>") == len(BENCHES[bench].shown(row)) >= 1
+    assert len({doc_hash(bench, row) for row in rows}) == n
 
 
 def test_json_lines_gz_json_and_parquet_hold_the_same_rows(folder: Callable[[list[Row]], Path]) -> None:
     rows = [mathvision_row(1), mathvision_row(2, answer="4")]
     file = folder(rows)
-    hashes = [data.doc_hash("mathvision", row) for row in data.load("mathvision", str(file)).rows]
+    hashes = [doc_hash("mathvision", row) for row in load("mathvision", str(file)).rows]
     packed, whole, table = (file.with_name(name) for name in ("a.jsonl.gz", "b.json", "c.parquet"))
     packed.write_bytes(gzip.compress(file.read_bytes(), mtime=0))
     whole.write_text(json.dumps(rows))
     inline = [{**row, "decoded_image": {"bytes": encoded(), "path": "x.png"}} for row in rows]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(inline), table)
     for other in (packed, whole):
-        assert [data.doc_hash("mathvision", row) for row in data.load("mathvision", str(other)).rows] == hashes
-    loaded = data.load("mathvision", str(table)).rows
+        assert [doc_hash("mathvision", row) for row in load("mathvision", str(other)).rows] == hashes
+    loaded = load("mathvision", str(table)).rows
     assert [row["decoded_image"].open().getpixel((0, 0)) for row in loaded] == [(255, 0, 0)] * 2
-    assert mathvision.doc_to_picture(loaded[0])[0].size == (8, 6)
+    assert BENCHES["mathvision"].shown(loaded[0])[0].open().size == (8, 6)
 
 
 def shard(folder: Path, name: str, answer: str) -> None:
@@ -98,11 +94,11 @@ def test_a_folder_prefers_its_bench_and_its_split(tmp_path: Path) -> None:
     (tmp_path / "mathvision" / "notes.json").write_text("[]")
 
     def answers(split: str | None) -> list[str]:
-        return [row["answer"] for row in data.load("mathvision", str(tmp_path), split=split).rows]
+        return [row["answer"] for row in load("mathvision", str(tmp_path), split=split).rows]
 
     assert answers(None) == answers("test") == ["3"]
     assert answers("testmini") == ["4"]
-    assert data.fingerprint("mathvision", str(tmp_path), "testmini") != data.fingerprint("mathvision", str(tmp_path))
+    assert fingerprint("mathvision", str(tmp_path), "testmini") != fingerprint("mathvision", str(tmp_path))
     with pytest.raises(UserError, match=r"^[^\n]+no split dev; it holds test, testmini: name one with [^\n]+$"):
         answers("dev")
     (place / "test-00000-of-00001-0123456789abcdef.parquet").unlink()
@@ -114,24 +110,24 @@ def test_a_folder_prefers_its_bench_and_its_split(tmp_path: Path) -> None:
 
 def test_a_named_file_is_the_split_asked_for_and_may_hide_its_answers(folder: Callable[[list[Row]], Path]) -> None:
     hidden = str(folder([mathvision_row(1, answer=""), mathvision_row(2, answer="?")]))
-    assert [row["answer"] for row in data.load("mathvision", hidden, split="private").rows] == [None, None]
-    assert [row["answer"] for row in data.load_text("mathvision", hidden, split="private")] == [None, None]
+    assert [row["answer"] for row in load("mathvision", hidden, split="private").rows] == [None, None]
+    assert [row["answer"] for row in load_text("mathvision", hidden, split="private")] == [None, None]
     for split in (None, "test"):  # the bench's own split has answers
         with pytest.raises(UserError, match=r"row 1: has no answer \(1 more rows are bad\)"):
-            data.load("mathvision", hidden, split=split)
+            load("mathvision", hidden, split=split)
     some = str(folder([mathvision_row(1, answer=""), mathvision_row(2)]))
     with pytest.raises(UserError, match="row 1: has no answer;"):
-        data.load("mathvision", some, split="private")
+        load("mathvision", some, split="private")
 
 
 def test_mini_has_zerobenchs_main_questions_and_no_other_split() -> None:
-    rows = data.load("zerobench", "mini", split="zerobench").rows
+    rows = load("zerobench", "mini", split="zerobench").rows
     assert len(rows) == len({BENCHES["zerobench"].cluster(row) for row in rows}) == 20
-    assert data.load_text("zerobench", "mini", "zerobench_subquestions") == data.load_text("zerobench", "mini")
+    assert load_text("zerobench", "mini", "zerobench_subquestions") == load_text("zerobench", "mini")
     with pytest.raises(UserError, match=r"no split testmini; it has zerobench_subquestions, zerobench$"):
-        data.load("zerobench", "mini", split="testmini")
+        load("zerobench", "mini", split="testmini")
     with pytest.raises(UserError, match=r"no split test; it has testmini$"):
-        data.load_text("mathvista", "mini", "test")
+        load_text("mathvista", "mini", "test")
 
 
 @pytest.mark.parametrize(
@@ -160,13 +156,13 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
     (file.parent / "cut.jpg").write_bytes(encoded(kind="JPEG")[:300])
     (file.parent / "empty.png").write_bytes(b"")
     with pytest.raises(UserError) as error:
-        data.load("mathvision", str(file))
+        load("mathvision", str(file))
     message = str(error.value)
     assert f"{file} row 2" in message
     assert says in message
     assert "--skip-bad-rows" in message
     assert "\n" not in message
-    kept = data.load("mathvision", str(file), skip_bad=True)
+    kept = load("mathvision", str(file), skip_bad=True)
     assert ([row["id"] for row in kept.rows], kept.skipped) == (["1", "3"], 1)
 
 
@@ -193,7 +189,7 @@ def test_unusable_files_are_one_line(tmp_path: Path, name: str, content: bytes |
         file.write_bytes(content)
     place = file.parent if "folder" in name else file
     with pytest.raises(UserError, match=rf"^[^\n]*{says}[^\n]*$"):
-        data.load("mathvision", str(place))
+        load("mathvision", str(place))
 
 
 def test_a_forbidden_file_is_one_line(folder: Callable[[list[Row]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +200,7 @@ def test_a_forbidden_file_is_one_line(folder: Callable[[list[Row]], Path], monke
 
     for reader in ("open", "read_bytes"):  # who runs the tests may be allowed everything
         monkeypatch.setattr(Path, reader, forbidden)
-    for read in (data.load, data.load_text, data.fingerprint):
+    for read in (load, load_text, fingerprint):
         with pytest.raises(UserError, match=r"^[^\n]+not readable as jsonl [^\n]+Permission denied[^\n]+$"):
             read("mathvision", str(file))
 
@@ -231,12 +227,12 @@ def test_wemath_keeps_whole_problems(folder: Callable[[list[Row]], Path]) -> Non
     keys = ("2steps_1", "2steps_2", "2steps_multi")
     rows = [wemath_row(problem, key) for key in keys for problem in ("a", "b", "c")]
     file = folder(rows)
-    assert {row["ID"] for row in data.load("wemath", str(file), limit=7).rows} == {"a", "b"}
-    assert len(data.load("wemath", str(file), limit=1).rows) == 3
+    assert {row["ID"] for row in load("wemath", str(file), limit=7).rows} == {"a", "b"}
+    assert len(load("wemath", str(file), limit=1).rows) == 3
     file = folder(rows[:-1])
     with pytest.raises(UserError, match="problem c lacks 2steps_multi"):
-        data.load("wemath", str(file))
-    kept = data.load("wemath", str(file), skip_bad=True)
+        load("wemath", str(file))
+    kept = load("wemath", str(file), skip_bad=True)
     assert ({row["ID"] for row in kept.rows}, kept.skipped) == ({"a", "b"}, 2)
 
 
@@ -246,19 +242,19 @@ def test_mmmu_shows_a_picture_once_per_slot_and_needs_all_of_them(folder: Callab
         "answer": "A",
         "question_type": "multiple-choice", "image_1": "images/1.png", "image_2": "images/2.png",
     }  # fmt: skip
-    (loaded,) = data.load("mmmu", str(folder([row]))).rows
-    assert mmmu.doc_to_image(loaded) == [loaded["image_1"], loaded["image_2"], loaded["image_2"]]
+    (loaded,) = load("mmmu", str(folder([row]))).rows
+    assert BENCHES["mmmu"].shown(loaded) == [loaded["image_1"], loaded["image_2"], loaded["image_2"]]
     with pytest.raises(UserError, match="names an image"):
-        data.load("mmmu", str(folder([{**row, "image_2": None}])))
+        load("mmmu", str(folder([{**row, "image_2": None}])))
 
 
 def test_only_what_changes_the_data_changes_its_fingerprint(folder: Callable[[list[Row]], Path]) -> None:
     file = folder([mathvision_row(1)])
-    before = data.fingerprint("mathvision", str(file))
-    assert before == data.fingerprint("mathvision", str(file))
+    before = fingerprint("mathvision", str(file))
+    assert before == fingerprint("mathvision", str(file))
     folder([mathvision_row(1, answer="4")])
-    assert data.fingerprint("mathvision", str(file)) != before
-    assert [data.edition(d) for d in ("hub", "mini", str(file))] == ["official", "mini", "local"]
+    assert fingerprint("mathvision", str(file)) != before
+    assert [edition(d) for d in ("hub", "mini", str(file))] == ["official", "mini", "local"]
 
 
 @pytest.mark.parametrize(
@@ -269,10 +265,9 @@ def test_real_questions_load_with_a_slot_for_each_picture(bench: str, n: int, pi
     file = RECORDED / bench / "images" / "questions.jsonl"
     if not file.is_file():
         pytest.skip("needs ../shared/bench-data")
-    rows = data.load(bench, str(file)).rows
-    utils = import_utils(bench)
+    rows = load(bench, str(file)).rows
     assert len(rows) == n
-    shown = [utils.doc_to_image(row) for row in rows]
-    assert [utils.doc_to_text(row).count("<image>") for row in rows] == [len(seen) for seen in shown]
+    shown = [BENCHES[bench].shown(row) for row in rows]
+    assert [BENCHES[bench].prompt(row).count("<image>") for row in rows] == [len(seen) for seen in shown]
     assert sum(map(len, shown)) == pictures
     assert all(picture.open(10_000).mode == "RGB" for seen in shown for picture in seen)

@@ -12,7 +12,7 @@ import pytest
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
-from eval.data import load as data
+from eval.data.load import load_text
 from tests.support.paths import ROOT, SHARED
 
 RECORDED = SHARED / "bench-data"
@@ -34,24 +34,24 @@ def test_a_row_that_grading_would_stumble_over_is_named(tmp_path: Path, bench: s
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([{"id": 1, "pid": 1, "answer": "A", **row}]))
     with pytest.raises(UserError, match=rf"row 1: .*{says}"):
-        data.load_text(bench, str(file))
+        load_text(bench, str(file))
 
 
 def test_text_rows_need_no_picture_and_only_what_is_graded(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"7": {"pid": "7", "question_type": "free_form", "answer": 3,
         "answer_type": "integer", "image": "gone.png"}}))  # fmt: skip
-    (row,) = data.load_text("mathvista", str(tmp_path / "a.json"))
+    (row,) = load_text("mathvista", str(tmp_path / "a.json"))
     assert (row["pid"], row["answer"]) == ("7", "3")
     letters = {"id": "validation_Math_1", "question_type": "multiple-choice", "answer": "B",
         "index2ans": {"A": "x", "B": "y"}}  # fmt: skip
     opened = {"id": "validation_Math_2", "question_type": "short-answer", "answer": "1\u20282", "index2ans": None}
     (tmp_path / "b.jsonl").write_text(f"{json.dumps(letters)}\n{json.dumps(opened, ensure_ascii=False)}\n")
-    first, second = data.load_text("mmmu", str(tmp_path / "b.jsonl"))
+    first, second = load_text("mmmu", str(tmp_path / "b.jsonl"))
     assert (first["options"], second["question_type"]) == ("['x', 'y']", "open")
     whole = {"id": "1", "options": [], "answer": "3", "level": 1, "subject": "counting"}
     whole["decoded_image"] = {"bytes": b"never read", "path": None}
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([whole]), tmp_path / "c.parquet")
-    (row,) = data.load_text("mathvision", str(tmp_path / "c.parquet"))
+    (row,) = load_text("mathvision", str(tmp_path / "c.parquet"))
     assert "decoded_image" not in row
 
 
@@ -80,7 +80,7 @@ def test_official_annotation_files_are_rows_to_grade(bench: str, file: str, n: i
     path = RECORDED / bench / f"{file}.jsonl.gz"
     if not path.is_file():
         pytest.skip("needs ../shared/bench-data")
-    rows = data.load_text(bench, str(path))
+    rows = load_text(bench, str(path))
     assert len(rows) == len({BENCHES[bench].row_id(row) for row in rows}) == n
     # Whoever answers with the gold is right: options, precision and answers are where grading looks for them.
     golds = [mathvista_gold(row) if bench == "mathvista" else str(row["answer"]) for row in rows]

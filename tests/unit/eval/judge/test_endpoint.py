@@ -9,7 +9,7 @@ import pytest
 
 from eval.core.errors import UserError
 from eval.judge import endpoint
-from eval.judge.judge import probe
+from eval.judge.judging import probe
 from tests.support.judge_server import KEY, JudgeServer, Reply, completion, one_line, refusal, settings
 
 

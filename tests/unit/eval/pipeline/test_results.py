@@ -119,9 +119,9 @@ def test_lm_eval_lists_and_builds_all_five_tasks() -> None:
 
 
 def test_our_tasks_hold_our_rows_and_open_pictures_late() -> None:
-    from eval.data import load as data
+    from eval.data.load import load
 
-    rows = data.load("wemath", "mini", limit=3).rows
+    rows = load("wemath", "mini", limit=3).rows
     task = build_task("wemath", rows)
     assert len(task.eval_docs) == 3
     (late,) = task.doc_to_image(task.eval_docs[0])

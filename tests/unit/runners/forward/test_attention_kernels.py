@@ -8,8 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from runners.forward import attention_kernels as kernels
-from runners.forward import group_attention as merged
+from runners.forward import attention_kernels, group_attention
 from runners.forward.attention_kernels import EFFICIENT, FLASH, Kernel
 from runners.forward.segment import Segment
 from tests.unit.runners.forward.test_group_attention import (
@@ -52,8 +51,8 @@ def calls_of_a_gpu(kernel: Kernel, dtype: torch.dtype, lengths: tuple[int, int])
         tensors = [torch.empty(*s, SIZE, device="cuda", dtype=dtype).transpose(1, 2).requires_grad_() for s in shapes]
         segment = Segment.of(0, prompt, [own] * G, tensors[0].device)
         packed_ = [*(segment.packed(x).detach().requires_grad_() for x in tensors[:3]), *tensors[3:]]
-        out = merged._Merged.apply(kernel, segment, *packed_, SCALE)
-        grads = merged._Merged.backward(out.grad_fn, torch.empty_like(out))  # no GPU, no engine: called by hand
+        out = group_attention._Merged.apply(kernel, segment, *packed_, SCALE)
+        grads = group_attention._Merged.backward(out.grad_fn, torch.empty_like(out))  # no GPU: called by hand
     assert (out.shape, out.dtype) == (packed_[0].shape, dtype)
     shapes_and_types = [(x.shape, dtype) for x in packed_]
     assert [x if x is None else (x.shape, x.dtype) for x in grads] == [None, None, *shapes_and_types, None]
@@ -67,7 +66,7 @@ def calls_of_a_gpu(kernel: Kernel, dtype: torch.dtype, lengths: tuple[int, int])
 def test_a_gpus_kernels_are_called_as_they_are_declared(
     kernel: Kernel, dtype: torch.dtype, lengths: tuple[int, int]
 ) -> None:
-    assert kernels.KERNELS["cuda", dtype] is kernel
+    assert attention_kernels.KERNELS["cuda", dtype] is kernel
     calls, (own, prompt) = calls_of_a_gpu(kernel, dtype, lengths), lengths
     assert [(c["is_causal"], c["dropout_p"], c["scale"]) for c in calls] == [(i % 2 == 1, 0.0, SCALE) for i in range(4)]
     folded = HEADS // KV * own
@@ -120,6 +119,6 @@ def test_on_a_gpu(dtype: torch.dtype, allowed: float) -> None:
     for size in (64, 128):
         for lengths in ((C, P), (1, 40), (75, 141), (300, 900)):
             tensors = inputs(dtype, "cuda", size, lengths)
-            assert merged._kernel(tensors[0].device, dtype, size) is kernels.KERNELS["cuda", dtype]
+            assert group_attention._kernel(tensors[0].device, dtype, size) is attention_kernels.KERNELS["cuda", dtype]
             found = with_gradients(attend, tensors)
             assert difference(found, in_float64(tensors)) < allowed, f"{size}, {lengths}"

@@ -11,8 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trl.trainer.utils import selective_log_softmax_and_entropy
 
 from methods.functional import divergence, importance_ratio
-from runners.forward import chunked_head as vocab
-from runners.forward import lm_head as head_module
+from runners.forward import chunked_head, lm_head
 from runners.forward.chunked_head import distil, log_probs, sampled
 from runners.forward.lm_head import Head
 from runners.speed.measure import peak
@@ -63,9 +62,9 @@ class Case:
     def coefficient(self, student_N: Tensor, where: slice) -> Tensor:
         return self.weight_N[where] * importance_ratio(student_N, self.old_N[where], 2.0)
 
-    def distil(self, distill: Callable[[Tensor, Tensor], Tensor]) -> vocab.Divergence:
+    def distil(self, distill: Callable[[Tensor, Tensor], Tensor]) -> chunked_head.Divergence:
         return distil(
-            self.hidden_ND, self.head, {"told": vocab.States(self.teacher_ND, self.teacher_head)}, self.ids_N,
+            self.hidden_ND, self.head, {"told": chunked_head.States(self.teacher_ND, self.teacher_head)}, self.ids_N,
             TEMPERATURE,
             lambda student_NV, teachers, _: distill(student_NV, teachers["told"]), self.coefficient,
         )  # fmt: skip
@@ -101,8 +100,8 @@ def _gradients_agree(got: list[Tensor], rounded: list[Tensor], exact: list[Tenso
 
 def _chunked(monkeypatch: pytest.MonkeyPatch, tokens: int, vocabulary: int = V, block: int = 2) -> None:
     """`tokens` to a chunk, and `block` of them worked on at once."""
-    monkeypatch.setattr(head_module, "CHUNK", tokens * vocabulary)
-    monkeypatch.setattr(vocab, "CACHED", block * vocabulary)
+    monkeypatch.setattr(lm_head, "CHUNK", tokens * vocabulary)
+    monkeypatch.setattr(chunked_head, "CACHED", block * vocabulary)
 
 
 # --- divergences -----------------------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ def test_log_probabilities_and_entropies_are_those_of_trl(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, tolerance: float, keep: bool, tokens: int
 ) -> None:
     _chunked(monkeypatch, tokens)
-    monkeypatch.setattr(vocab, "KEEP", N * V if keep else N * V - 1)
+    monkeypatch.setattr(chunked_head, "KEEP", N * V if keep else N * V - 1)
     case, plain, exact = Case(dtype), Case(dtype), Case(dtype).exact()
 
     def trl(c: Case) -> tuple[Tensor, Tensor]:
@@ -250,7 +249,7 @@ def test_kept_logits_save_a_matrix_product(
     monkeypatch: pytest.MonkeyPatch, keep: bool, frozen: int, products: int
 ) -> None:
     _chunked(monkeypatch, tokens=5)
-    monkeypatch.setattr(vocab, "KEEP", N * V if keep else 0)
+    monkeypatch.setattr(chunked_head, "KEEP", N * V if keep else 0)
     case = Case(torch.float32, bias=False)
     case.head.weight_VD.requires_grad_(not frozen)
     with FlopCounterMode(display=False) as counter:
@@ -264,7 +263,7 @@ def test_kept_logits_save_a_matrix_product(
 def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     v, d = 8_000, 4
     _chunked(monkeypatch, tokens=16, vocabulary=v)
-    monkeypatch.setattr(vocab, "KEEP", 0)
+    monkeypatch.setattr(chunked_head, "KEEP", 0)
     few, many = (Case(torch.float32, n=n, v=v, d=d, bias=False) for n in (32, 128))
 
     def distilled(case: Case) -> None:
@@ -284,7 +283,7 @@ def test_memory_does_not_grow_with_tokens_times_vocabulary(monkeypatch: pytest.M
 @pytest.mark.parametrize("chunk", [1 << 24, 5 * V])
 def test_log_probabilities_without_gradient(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     """In one chunk, and in chunks of five tokens and a rest."""
-    monkeypatch.setattr(head_module, "CHUNK", chunk)
+    monkeypatch.setattr(lm_head, "CHUNK", chunk)
     generator = torch.Generator().manual_seed(5)
     hidden_ND, weight_VD = (torch.randn(n, D, generator=generator, dtype=torch.float64) for n in (N, V))
     ids_N = torch.randint(0, V, (N,), generator=generator)

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from runners.forward import attention_kernels as kernels
-from runners.forward import group_attention as merged
-from runners.forward import hidden_states as layouts
-from runners.forward import packing as packed
+from runners.forward import attention_kernels, group_attention, hidden_states, packing
 from runners.forward.attention_kernels import ON_CPU, Kernel
 from runners.forward.segment import Segment
 from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
@@ -28,28 +25,28 @@ def over_rows(way: Callable[..., Tensor], query: Tensor, key: Tensor, value: Ten
 
 
 def attend(*args: Any) -> Tensor:
-    return over_rows(merged.group_attention, *args)
+    return over_rows(group_attention.group_attention, *args)
 
 
 def repeated(*args: Any) -> Tensor:
-    return over_rows(merged._expanded, *args)
+    return over_rows(group_attention._expanded, *args)
 
 
 def with_kernel(kernel: Kernel) -> Callable[..., Tensor]:
-    return partial(over_rows, partial(merged._Merged.apply, kernel))
+    return partial(over_rows, partial(group_attention._Merged.apply, kernel))
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known_of_any_kernel() -> Iterator[None]:
-    merged._kernel.cache_clear()
+    group_attention._kernel.cache_clear()
     yield
-    merged._kernel.cache_clear()
+    group_attention._kernel.cache_clear()
 
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kernel], None]:
     """Puts a kernel in the place of the CPU's, in float32."""
-    return lambda kernel: monkeypatch.setitem(kernels.KERNELS, ("cpu", torch.float32), kernel)
+    return lambda kernel: monkeypatch.setitem(attention_kernels.KERNELS, ("cpu", torch.float32), kernel)
 
 
 def inputs(
@@ -105,7 +102,9 @@ def test_all_ways_are_softmax_over_prompt_and_own_keys(
 
 @pytest.mark.parametrize("kernel", [ON_CPU, SPLIT, None])
 def test_completions_of_unequal_lengths_are_as_single_ones(kernel: Kernel | None) -> None:
-    way: Callable[..., Tensor] = merged._expanded if kernel is None else partial(merged._Merged.apply, kernel)
+    way: Callable[..., Tensor] = (
+        group_attention._expanded if kernel is None else partial(group_attention._Merged.apply, kernel)
+    )
     lengths, sizes = [4, 1, 6], [(HEADS, 11), (KV, 11), (KV, 11), (KV, P), (KV, P)]
     random = torch.Generator().manual_seed(0)
     tensors = [torch.randn(1, *s, SIZE, generator=random).double().requires_grad_() for s in sizes]
@@ -243,10 +242,10 @@ def test_a_model_whose_kernels_fail_gives_what_rows_give(
 ) -> None:
     use(WRONG["gradients alone"][0])
     model, prompt = tiny_vlm().train(), Prompt(1, 6, [4])
-    packed.prepare(model)
+    packing.prepare(model)
     model.gradient_checkpointing_enable({"use_reentrant": False})
     found = []
-    for layout in (packed.hidden_states, layouts.by_row):
+    for layout in (packing.hidden_states, hidden_states.by_row):
         hidden_ND = layout(model, batch([prompt] * 3, [3, 6, 2]))
         model.zero_grad()
         (hidden_ND * torch.linspace(-1, 2, len(hidden_ND))[:, None]).sum().backward()
@@ -276,5 +275,5 @@ def test_under_autocast_keys_may_be_wider_than_values() -> None:
 
 def test_every_device_without_kernels_repeats_the_keys() -> None:
     tensors = [x.detach().to("meta") for x in inputs(torch.float32)]
-    assert merged._kernel(tensors[0].device, torch.float32, SIZE) is None
+    assert group_attention._kernel(tensors[0].device, torch.float32, SIZE) is None
     assert attend(*tensors, SCALE).shape == (G, HEADS, C, SIZE)

@@ -8,8 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from runners.forward import hidden_states as layouts
-from runners.forward import packing as packed
+from runners.forward import hidden_states, packing
 from runners.forward.batch import PICTURES, Rows, groups_of
 from runners.forward.logprobs import expose_hidden_states
 from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
@@ -43,8 +42,8 @@ def scored(model: Any, hidden: Any, rows: Rows) -> tuple[Tensor, dict[str, Tenso
 def assert_equal(model: Any, rows: Rows) -> dict[str, Tensor]:
     """In float64, where an error of the layout cannot hide behind rounding; norms and rotary angles stay float32."""
     model.double()
-    expected, expected_grads = scored(model, layouts.by_row, rows)
-    got, grads = scored(model, packed.hidden_states, rows)
+    expected, expected_grads = scored(model, hidden_states.by_row, rows)
+    got, grads = scored(model, packing.hidden_states, rows)
     torch.testing.assert_close(got, expected, atol=1e-7, rtol=0)
     assert expected.std() > 0.3, "all tokens look alike to this model: nothing is compared"
     assert grads.keys() == expected_grads.keys()
@@ -58,7 +57,7 @@ def assert_equal(model: Any, rows: Rows) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", BATCHES)
 def test_packed_groups_equal_single_rows(name: str) -> None:
     model = tiny_vlm()
-    packed.prepare(model)
+    packing.prepare(model)
     grads = assert_equal(model, BATCHES[name])
     tower = [g for n, g in grads.items() if "visual" in n]
     assert bool(tower) == bool(BATCHES[name].pictures)
@@ -68,11 +67,11 @@ def test_packed_groups_equal_single_rows(name: str) -> None:
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_gradient_checkpointing_recomputes_the_same_layout(reentrant: bool) -> None:
     model, rows = tiny_vlm().train(), BATCHES["some without"]
-    packed.prepare(model)
-    plain, plain_grads = scored(model, packed.hidden_states, rows)
+    packing.prepare(model)
+    plain, plain_grads = scored(model, packing.hidden_states, rows)
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
     model.enable_input_require_grads()
-    again, grads = scored(model, packed.hidden_states, rows)
+    again, grads = scored(model, packing.hidden_states, rows)
     assert torch.equal(again, plain)
     for name, grad in grads.items():
         torch.testing.assert_close(grad, plain_grads[name], atol=0, rtol=0)
@@ -80,7 +79,7 @@ def test_gradient_checkpointing_recomputes_the_same_layout(reentrant: bool) -> N
 
 def test_lora() -> None:
     model = tiny_vlm()
-    packed.prepare(model)
+    packing.prepare(model)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
@@ -100,12 +99,12 @@ def test_groups_are_rows_with_one_prompt_and_the_same_pictures() -> None:
 
 def test_prompt_and_picture_are_computed_once() -> None:
     model, rows = tiny_vlm(), batch([ONE] * 8, [4] * 8)
-    packed.prepare(model)
+    packing.prepare(model)
     seen: dict[str, list[int]] = {"tower": [], "decoder": []}
     model.model.visual.patch_embed.register_forward_pre_hook(lambda _, x: seen["tower"].append(len(x[0])))
     model.model.language_model.norm.register_forward_pre_hook(lambda _, x: seen["decoder"].append(x[0][..., 0].numel()))
-    packed.hidden_states(model, rows)
-    layouts.by_row(model, rows)
+    packing.hidden_states(model, rows)
+    hidden_states.by_row(model, rows)
     P = len(ONE.ids)
     assert seen == {"tower": [16, 8 * 16], "decoder": [P + 8 * 4, 8 * (P + 4)]}
 
@@ -138,7 +137,7 @@ def through_forward(model: Any, rows: Rows) -> Tensor:
 def test_a_layout_that_agrees_is_used_and_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = tiny_vlm(), list[str]()
     expose_hidden_states(model)
-    for module, name in ((packed, "hidden_states"), (layouts, "by_row")):
+    for module, name in ((packing, "hidden_states"), (hidden_states, "by_row")):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, whole=whole, name=name: (calls.append(name), whole(*a))[1])
     through_forward(model, BATCHES["ragged"])
@@ -165,9 +164,9 @@ def other_pictures(model: Any, rows: Rows) -> Rows:
 def test_a_wrong_layout_falls_back_to_rows_with_one_line(
     wrong: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, rows, right = tiny_vlm(), BATCHES["one group"], packed.hidden_states
-    monkeypatch.setattr(packed, "hidden_states", lambda model, rows: right(model, wrong(model, rows)))
-    expected = layouts.by_row(model, rows)
+    model, rows, right = tiny_vlm(), BATCHES["one group"], packing.hidden_states
+    monkeypatch.setattr(packing, "hidden_states", lambda model, rows: right(model, wrong(model, rows)))
+    expected = hidden_states.by_row(model, rows)
     expose_hidden_states(model)
     for _ in range(2):
         assert torch.equal(through_forward(model, rows), expected)

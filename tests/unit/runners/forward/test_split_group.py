@@ -14,13 +14,10 @@ from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.utils._pytree import tree_leaves
 
-from runners.forward import hidden_states as layouts
-from runners.forward import logprobs as scoring
-from runners.forward import packing as packed
-from runners.forward import split_group as two_phase
+from runners.forward import hidden_states, logprobs, packing, split_group
 from runners.forward.batch import Rows, together
 from runners.forward.prefix_attention import KeptKeys
-from runners.forward.split_group import SplitGroup, can_split
+from runners.forward.split_group import SplitGroup, can_split, parts_of_group
 from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
 from tests.unit.runners.forward.test_packing import BATCHES, ONE, OTHER, TEXT, other_pictures, shuffled
 
@@ -66,8 +63,8 @@ def assert_alike(got: Found, expected: Found) -> None:
 def assert_equal_to_rows(model: Any, rows: Rows, parts: list[list[int]]) -> dict[str, Tensor]:
     """In float64; norms and rotary angles stay float32."""
     inner = model.double().get_base_model() if hasattr(model, "peft_config") else model.double()
-    packed.prepare(inner)
-    expected = updated(model, layouts.by_row, rows, [[row] for part in parts for row in part])
+    packing.prepare(inner)
+    expected = updated(model, hidden_states.by_row, rows, [[row] for part in parts for row in part])
     got = updated(model, SplitGroup(len(parts)).hidden_states, rows, parts)
     assert_alike(got, expected)
     return got[1]
@@ -98,20 +95,20 @@ def test_lora() -> None:
 
 def test_a_backward_pass_that_goes_on_through_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under DDP."""
-    monkeypatch.setattr(two_phase, "_one_gradient_each", lambda model: True)
+    monkeypatch.setattr(split_group, "_one_gradient_each", lambda model: True)
     assert_equal_to_rows(tiny_vlm(), GROUPS["ragged"], [[0, 1], [2, 3]])
 
 
 def test_two_groups_one_after_the_other() -> None:
     model, rows = tiny_vlm().double(), BATCHES["two groups"]
-    packed.prepare(model)
+    packing.prepare(model)
     groups = {first: SplitGroup(3) for first in (0, 3)}
 
     def hidden(model: Any, own: Rows) -> Tensor:
         return groups[0 if torch.equal(own.prompt_BP[0], rows.prompt_BP[0]) else 3].hidden_states(model, own)
 
     single = parts_of(rows, 1)
-    assert_alike(updated(model, hidden, rows, single), updated(model, layouts.by_row, rows, single))
+    assert_alike(updated(model, hidden, rows, single), updated(model, hidden_states.by_row, rows, single))
 
 
 def checkpointed(model: Any, reentrant: bool) -> Any:
@@ -124,7 +121,7 @@ def test_a_layer_is_handed_no_keys_in_the_open() -> None:
     """FSDP2 hooks each tensor with a gradient that it finds in a layer's arguments: each layer would give the keys of
     all others a gradient of zeros."""
     model, rows = tiny_vlm(), GROUPS["one group"]
-    packed.prepare(model)
+    packing.prepare(model)
     found = list[Any]()
     model.model.language_model.layers[1].register_forward_pre_hook(
         lambda _, args, kwargs: found.append(tree_leaves((args[1:], kwargs))), with_kwargs=True
@@ -138,7 +135,7 @@ def test_a_layer_is_handed_no_keys_in_the_open() -> None:
 def test_gradient_checkpointing_recomputes_the_same_layout() -> None:
     rows, parts, found = GROUPS["ragged"], [[0, 1], [2, 3]], []
     for model in (tiny_vlm(), checkpointed(tiny_vlm(), reentrant=False)):
-        packed.prepare(model)
+        packing.prepare(model)
         found.append(updated(model, SplitGroup(2).hidden_states, rows, parts))
     assert torch.equal(found[0][0], found[1][0])
     for name, grad in found[0][1].items():
@@ -147,9 +144,9 @@ def test_gradient_checkpointing_recomputes_the_same_layout() -> None:
 
 def test_what_checkpointing_computes_again_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[KeptKeys] = []
-    monkeypatch.setattr(two_phase, "KeptKeys", lambda: made.append(KeptKeys()) or made[-1])
+    monkeypatch.setattr(split_group, "KeptKeys", lambda: made.append(KeptKeys()) or made[-1])
     model, rows = checkpointed(tiny_vlm(), reentrant=False), GROUPS["ragged"]
-    packed.prepare(model)
+    packing.prepare(model)
     layers, again = model.model.language_model.layers, list[int]()
     for layer in layers:
         layer.self_attn.register_forward_pre_hook(lambda module, _: again.append(module.layer_idx))
@@ -160,7 +157,7 @@ def test_what_checkpointing_computes_again_is_not_kept(monkeypatch: pytest.Monke
 
 def test_prompt_and_picture_are_computed_once() -> None:
     model, rows = tiny_vlm(), batch([ONE] * 4, [4] * 4)
-    packed.prepare(model)
+    packing.prepare(model)
     seen: dict[str, list[int]] = {"tower": [], "decoder": [], "backwards": []}
     model.model.visual.patch_embed.register_forward_pre_hook(lambda _, x: seen["tower"].append(len(x[0])))
     model.model.language_model.norm.register_forward_pre_hook(lambda _, x: seen["decoder"].append(x[0][..., 0].numel()))
@@ -185,7 +182,7 @@ def without_collector() -> Iterator[None]:
 def test_gradients_of_the_last_part_do_not_wait_for_the_prompts() -> None:
     """They would be held whole beside those of the parts before it."""
     model, rows, group = tiny_vlm(), GROUPS["ragged"], SplitGroup(2)
-    packed.prepare(model)
+    packing.prepare(model)
     weights = dict(model.model.language_model.layers.named_parameters())
     known = list[str]()
     for part in ([0, 1], [2, 3]):
@@ -205,7 +202,7 @@ def test_a_group_that_is_broken_off_leaves_nothing(checkpoints: bool) -> None:
     """Without the collector: the graph of a prompt must not hold itself. And the next group begins anew."""
     model, rows = tiny_vlm(), GROUPS["ragged"]
     model = checkpointed(model, reentrant=False) if checkpoints else model
-    packed.prepare(model)
+    packing.prepare(model)
     expected = updated(model, SplitGroup(2).hidden_states, rows, [[0, 1], [2, 3]])
     with without_collector():
         group = SplitGroup(2)
@@ -220,7 +217,7 @@ def test_a_group_that_is_broken_off_leaves_nothing(checkpoints: bool) -> None:
 
 def test_after_its_last_part_a_group_keeps_nothing_and_is_over() -> None:
     model, rows, group = tiny_vlm(), GROUPS["ragged"], SplitGroup(1)
-    packed.prepare(model)
+    packing.prepare(model)
     hidden_ND = group.hidden_states(model, rows)
     assert group._prompt is None and group._shown == ()
     hidden_ND.sum().backward()
@@ -237,7 +234,7 @@ def repainted() -> Prompt:
 @pytest.mark.parametrize("other", [OTHER, TEXT, repainted()], ids=["prompt", "no picture", "picture"])
 def test_rows_of_another_group_are_refused(other: Prompt) -> None:
     model, rows = tiny_vlm(), batch([ONE, ONE, other], [3, 4, 5])
-    packed.prepare(model)
+    packing.prepare(model)
     group = SplitGroup(2)
     with pytest.raises(ValueError, match="2 groups"):
         group.hidden_states(model, rows)
@@ -258,11 +255,11 @@ def test_micro_batches_together_are_the_batch() -> None:
 
 def test_what_is_told_of_parts_in_one_pass_is_what_each_is_told() -> None:
     model, rows = tiny_vlm(), batch([ONE, OTHER, ONE, ONE], [3, 5, 2, 4])
-    scoring.expose_hidden_states(model)
+    logprobs.expose_hidden_states(model)
     parts = rows.split(2)
-    told = scoring.states_of_parts(model, parts, copy_head=False)
+    told = logprobs.states_of_parts(model, parts, copy_head=False)
     for one, part in zip(told, parts, strict=True):
-        torch.testing.assert_close(one.hidden_ND, layouts.by_row(model, part), atol=2e-5, rtol=0)
+        torch.testing.assert_close(one.hidden_ND, hidden_states.by_row(model, part), atol=2e-5, rtol=0)
         assert not one.hidden_ND.requires_grad
 
 
@@ -276,11 +273,11 @@ def through_forward(size: int, rows: Rows) -> Callable[[Any, Rows], Tensor]:
 
 def test_the_first_part_is_checked_and_parts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows, calls = tiny_vlm(), GROUPS["ragged"], list[str]()
-    scoring.expose_hidden_states(model)
-    for where, name in ((SplitGroup, "hidden_states"), (packed, "hidden_states"), (layouts, "by_row")):
+    logprobs.expose_hidden_states(model)
+    for where, name in ((SplitGroup, "hidden_states"), (packing, "hidden_states"), (hidden_states, "by_row")):
         whole, told = getattr(where, name), f"{where.__name__.rpartition('.')[2]}.{name}"
         monkeypatch.setattr(where, name, lambda *a, whole=whole, told=told: (calls.append(told), whole(*a))[1])
-    expected = updated(model, layouts.by_row, rows, parts_of(rows, 1))
+    expected = updated(model, hidden_states.by_row, rows, parts_of(rows, 1))
     calls.clear()
     for _ in range(2):
         got = updated(model, through_forward(2, rows), rows, parts_of(rows, 2))
@@ -298,8 +295,8 @@ def test_a_wrong_layout_falls_back_to_rows_with_one_line(
 ) -> None:
     model, rows, right = tiny_vlm(), GROUPS["one group"], SplitGroup.hidden_states
     monkeypatch.setattr(SplitGroup, "hidden_states", lambda self, model, rows: right(self, model, wrong(model, rows)))
-    expected = updated(model, layouts.by_row, rows, parts_of(rows, 2))
-    scoring.expose_hidden_states(model)
+    expected = updated(model, hidden_states.by_row, rows, parts_of(rows, 2))
+    logprobs.expose_hidden_states(model)
     for _ in range(2):
         got = updated(model, through_forward(2, rows), rows, parts_of(rows, 2))
         assert torch.equal(got[0], expected[0]) and all(torch.equal(got[1][n], g) for n, g in expected[1].items())
@@ -311,9 +308,9 @@ def test_a_wrong_layout_falls_back_to_rows_with_one_line(
 def test_reentrant_checkpointing_takes_each_part_by_itself() -> None:
     """There the keys would come without their graph, and the prompt would get no gradient from them."""
     model, rows = checkpointed(tiny_vlm(), reentrant=True).double(), GROUPS["ragged"]
-    expected = updated(model, layouts.by_row, rows, parts_of(rows, 2))
+    expected = updated(model, hidden_states.by_row, rows, parts_of(rows, 2))
     assert not can_split(model) and can_split(checkpointed(tiny_vlm(), reentrant=False))
-    scoring.expose_hidden_states(model)
+    logprobs.expose_hidden_states(model)
     assert_alike(updated(model, through_forward(2, rows), rows, parts_of(rows, 2)), expected)
     with torch.no_grad():
         assert not can_split(tiny_vlm())
@@ -323,7 +320,7 @@ def test_reentrant_checkpointing_takes_each_part_by_itself() -> None:
     ("together", "splits"), [(["layers.0"], True), (["norm"], False), (["norm", "embed_tokens"], False)]
 )
 def test_a_sharded_last_norm_takes_each_part_by_itself(together: list[str], splits: bool) -> None:
-    """What else is sharded splits: see test_two_phase_sharded.py."""
+    """What else is sharded splits: see test_split_group_sharded.py."""
     model = tiny_vlm()
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
@@ -333,3 +330,12 @@ def test_a_sharded_last_norm_takes_each_part_by_itself(together: list[str], spli
         assert can_split(model) == splits
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [((2, 8, 8), 4), ((8, 8, 1), 1), ((16, 8, 1), 1), ((3, 8, 8), 1), ((2, 8, 2), 1), ((2, 8, 6), 1), ((1, 1, 4), 1)],
+)
+def test_in_how_many_parts_a_group_comes(sizes: tuple[int, int, int], parts: int) -> None:
+    """Micro-batch, group, and micro-batches of an update: an even part of a group, and whole groups in an update."""
+    assert parts_of_group(*sizes) == parts

@@ -15,7 +15,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import Checkpoi
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from runners.forward import hidden_states as layouts
+from runners.forward import hidden_states
 from runners.forward.batch import Rows
 from runners.forward.lm_head import Head
 from runners.forward.logprobs import expose_hidden_states
@@ -133,7 +133,7 @@ def expected(model: Any, case: Case, rank: int) -> Tensor:
     logps = []
     for row in (row for part in case.parts[rank] for row in part):
         own, log_probs, weight_N = scored(case.rows[rank], [row])
-        logp_N = log_probs(layouts.by_row(inner(model), own), Head.of(inner(model)))
+        logp_N = log_probs(hidden_states.by_row(inner(model), own), Head.of(inner(model)))
         (logp_N @ weight_N.to(logp_N.dtype)).backward()
         logps.append(logp_N.detach())
     for p in model.parameters():

@@ -13,16 +13,16 @@ from trl import GRPOConfig
 
 from eval.core.errors import UserError
 from methods import METHODS
-from runners.plan.memory import GIB, VLLM_SHARE, key_value_cache
+from runners.plan.memory import GIB, VLLM_SHARE, key_value_cache, teacher_copy
 from runners.plan.model_shape import SHAPES, model_shape
-from runners.plan.passes import parts_of_group, reading, scoring_passes, student_passes, teacher_passes
-from runners.plan.plan import Plan, make_plan, teacher_on_host, told_tokens
-from runners.plan.table import commands, tables
+from runners.plan.passes import micro_batch, reading, scored_at_once, whole_step, whole_teacher, whole_update
+from runners.plan.plan import Plan, epochs, make_plan, told_tokens
+from runners.plan.table import tables
 from runners.run.config import Settings, override, preset_names, resolve
 from runners.run.registry import build_method, complete
 from runners.run.run_dir import RunDir
+from runners.train.teacher import fits_beside
 from runners.train.trl_config import trl_config
-from tests.support.paths import ROOT
 from tests.support.warm import cli
 
 PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub
@@ -30,11 +30,17 @@ PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # s
 
 def planned(preset: str, method: str, *overrides: str, gpu: float = 140) -> tuple[Plan, Settings]:
     settings, built = complete(resolve(preset, method, 0, list(overrides)))
-    return make_plan(settings, built, preset, list(overrides), gpu, 0.4), settings
+    return make_plan(settings, built, gpu, 0.4), settings
 
 
 def line(plan: Plan, what: str) -> float:
     return sum(found.size for found in plan.memory.lines if found.what == what)
+
+
+def shown(plan: Plan, settings: Settings) -> str:
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tables(plan, settings, 0.4))
+    return console.export_text()
 
 
 # --- every method and preset ----------------------------------------------------------------------------------
@@ -54,25 +60,11 @@ def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
     assert ("policy gradient" in update, "divergence" in update) == (built.policy_gradient, built.distils)
     assert all(part.flops > 0 and part.seconds > 0 for part in plan.work)
     assert (line(plan, "teacher's copy") > 0) == (" GiB" in plan.teacher)
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(tables(plan, settings, 0.4))
-    text = console.export_text()
+    text = shown(plan, settings)
     assert max(len(row) for row in text.splitlines()) <= 100
     for field in fields(built):
         assert f"{field.name}=" in text
     assert ("It fits" in text) == plan.memory.fits != ("It does not fit" in text)
-
-
-def test_commands_name_launcher_and_settings() -> None:
-    plan, _ = planned("paper", "rlsd", "params.clip=0.1")
-    words = "cli.py train --preset paper --method rlsd --set params.clip=0.1"
-    launch = "accelerate launch --config_file runners/launch/accelerate/fsdp2.yaml --num_processes 8"
-    assert commands(plan)[1::2] == [f"python {words}", f"{launch} {words}"]
-    assert (ROOT / "runners/launch/accelerate/fsdp2.yaml").is_file() and (
-        ROOT / "runners/launch/accelerate/ddp.yaml"
-    ).is_file()
-    assert "accelerate/ddp.yaml" in commands(planned("paper", "rlsd", "train.sharding=none")[0])[3]
-    assert commands(planned("lora", "rlsd")[0])[1:] == ["python cli.py train --preset lora --method rlsd"]
 
 
 # --- the model ------------------------------------------------------------------------------------------------
@@ -109,19 +101,21 @@ def test_a_foreign_configuration_is_one_line(tmp_path: Path, keys: Any) -> None:
 @pytest.mark.parametrize("preset", preset_names())
 def test_batches_are_what_the_trainer_is_told(preset: str, overrides: tuple[str, ...], tmp_path: Path) -> None:
     plan, settings = planned(preset, "grpo", *overrides)
-    told, b, t = trl_config(settings, RunDir(tmp_path), []), plan.batch, settings.train
-    assert (b.accumulation, b.updates) == (told.gradient_accumulation_steps, told.max_steps // t.steps)
-    assert b.rollouts == told.per_device_train_batch_size * told.steps_per_generation * t.processes
-    assert b.rollouts_per_gpu * t.processes == b.rollouts == t.prompts * t.generations
+    told, t = trl_config(settings, RunDir(tmp_path), []), settings.train
+    rollouts = told.per_device_train_batch_size * told.steps_per_generation * t.processes
+    assert rollouts == t.prompts * t.generations and told.max_steps == t.steps * t.updates
+    text = shown(plan, settings)
+    assert f"= {rollouts:,} rollouts" in text and f"= {rollouts // t.processes:,} rollouts" in text
+    assert f"= {told.gradient_accumulation_steps:,} micro-batch" in text
     assert told.vllm_gpu_memory_utilization == VLLM_SHARE or not told.use_vllm
     assert isinstance(told, GRPOConfig) and not told.vllm_enable_sleep_mode
 
 
 def test_epochs_by_hand(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text("{}\n" * 64 + "\n")
-    assert planned("cpu", "grpo", f"data.source={tmp_path / 'mine.jsonl'}")[0].batch.epochs == 40 * 8 / 64
-    assert planned("cpu", "grpo")[0].batch.epochs is None
-    assert planned("paper", "grpo")[0].batch.epochs == pytest.approx(0.416, abs=0.001)
+    assert epochs(resolve("cpu", "grpo", 0, [f"data.source={tmp_path / 'mine.jsonl'}"])) == 40 * 8 / 64
+    assert epochs(resolve("cpu", "grpo", 0, [])) is None
+    assert epochs(resolve("paper", "grpo", 0, [])) == pytest.approx(0.416, abs=0.001)
 
 
 # --- memory ---------------------------------------------------------------------------------------------------
@@ -134,11 +128,12 @@ def test_memory_of_the_paper_by_hand() -> None:
     assert line(plan, "AdamW") == n * 8 / 8
     assert line(plan, "frozen weights") == 0
     assert line(plan, "vLLM") == pytest.approx(42 * GIB)
-    assert line(plan, "pictures") == (256 + 1 + 1) * 4096 * 1536 * 4, "every rollout's, then those of a pass"
+    assert line(plan, "pictures") == 256 * 4096 * 1536 * 4
     head, layer = 151_936 * 4096, 4096 * (2 * 4096 + 2 * 1024) + 3 * 4096 * 12_288 + 2 * 4096 + 2 * 128
     outside = plan.shape.outside_layers  # the last norm, and of the picture tower what is around its layers
     assert line(plan, "FSDP2 at work") == 2 * (2 * layer + outside + head + head) + 4 * head
-    assert line(plan, "head's gradient") == head * (4 + 2)
+    states = 2 * 16_384 * 4096 * 2  # of four rollouts, and their gradients
+    assert line(plan, "head") == head * (4 + 2) + 2**24 * 4 * 4 + states, "its gradient, twice; a chunk of logits"
     cache = key_value_cache(settings, plan.shape, 140 * GIB)
     assert cache.per_token == 2 * 36 * 8 * 128 * 2 == 147_456
     assert cache.sequences == int((42 * GIB - n * 2 - 2 * GIB) // (8192 * 147_456)) == 21
@@ -147,14 +142,14 @@ def test_memory_of_the_paper_by_hand() -> None:
     flowing = 2 * (2 * 4096 + 3 * 12_288)
     last_norm = 6 * 4096
     assert line(plan, "activations, text") == tokens * (inputs_of_layers + last_norm + layer + flowing)
-    repeated = 4 * 8192 * 4096 * 2 * 2  # of four rollouts, in one layer
-    assert line(plan, "keys, repeated") == 2 * repeated + repeated, "whole groups when scoring, and the update"
-    assert plan.memory.needed == max(plan.memory.of(phase) for phase in ("rollouts", "scoring", "update"))
+    repeated, waiting = 4 * 8192 * 4096 * 2 * 2, 2 * 4096 * 147_456
+    assert line(plan, "keys and values") == repeated + waiting, "of four rollouts in one layer; of the prompt in all"
+    assert plan.memory.needed == sum(one.size for one in plan.memory.lines if one.what != "pictures")
     assert plan.memory.fits and plan.mend is None
 
 
 def test_sharding_divides_and_copies_do_not() -> None:
-    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=400)[0] for kind in ("none", "fsdp2"))
+    whole, divided = (planned("paper", "sdpo", f"train.sharding={kind}", gpu=600)[0] for kind in ("none", "fsdp2"))
     n = PUBLISHED["8B"]
     assert line(whole, "trained weights") == n * 2 and line(divided, "trained weights") == n * 4 / 8
     assert line(whole, "gradients") == 3 * n * 2  # DDP's buckets, and what waits in the last of two parts of a group
@@ -163,33 +158,34 @@ def test_sharding_divides_and_copies_do_not() -> None:
 
 
 def test_a_teacher_without_room_on_the_gpu_is_kept_in_host_memory() -> None:
-    n, head = PUBLISHED["8B"], 151_936 * 4096
+    n = PUBLISHED["8B"]
     roomy, tight = (planned("paper", "rlsd", gpu=gpu)[0] for gpu in (140, 65))
     assert roomy.memory.host == 0 and "host" not in roomy.teacher
-    assert line(roomy, "exchange buffer") == head * 4 / 8, "shards stay where they are; values pass through one tensor"
+    assert line(roomy, "teacher's copy") == n * 4 / 8
     assert tight.memory.fits and tight.memory.host == n * 4 / 8
-    assert line(tight, "teacher's copy") == 0 and line(tight, "exchange buffer") == head * 4 / 8
+    assert line(tight, "teacher's copy") == 0
     assert "4.08 GiB, at most twice that once pinned, of host memory in each process" in tight.teacher
     average = planned("paper", "sdpo", "train.sharding=none", gpu=80)[0]
     assert average.memory.host == n * 4 + n * 2, "the average, and the student that it has no room for"
-    assert line(planned("paper", "sdpo", "train.sharding=none", gpu=400)[0], "teacher's cast") == n * 2
-    alone = planned("paper", "rlsd", "train.sharding=none", gpu=400)[0]
-    assert line(alone, "teacher's copy") == n * 2 and line(alone, "exchange buffer") == 0, "lent, not moved"
+    assert line(planned("paper", "rlsd", "train.sharding=none", gpu=600)[0], "teacher's copy") == n * 2
     assert planned("paper", "grpo", gpu=10)[0].memory.host == 0, "no teacher, nothing to move"
 
 
-@pytest.mark.parametrize(("gpu", "on_host"), [(140, False), (65, True), (None, False)])
-def test_a_run_keeps_its_teacher_where_the_plan_says(gpu: float | None, on_host: bool) -> None:
-    settings, method = complete(resolve("paper", "rlsd", 0, []))
-    assert teacher_on_host(settings, method, gpu and gpu * GIB) == on_host
-    unknown, _ = complete(resolve("paper", "rlsd", 0, ["model.path=Qwen/Qwen9-VL"]))
-    assert not teacher_on_host(unknown, method, gpu and gpu * GIB), "a model that no plan can count is no error"
+@pytest.mark.parametrize("gpu", [24, 48, 65, 80, 140, 400])
+@pytest.mark.parametrize("method", ["rlsd", "sdpo"])
+@pytest.mark.parametrize("preset", ["lora", "paper"])
+def test_a_run_keeps_its_teacher_where_the_plan_says(preset: str, method: str, gpu: int) -> None:
+    plan, settings = planned(preset, method, gpu=gpu)
+    loaded = sum(line(plan, what) for what in ("trained weights", "frozen weights", "vLLM", "overhead"))
+    copy = teacher_copy(settings, build_method(method, {}), plan.shape) / settings.train.shards
+    fits = fits_beside(int(line(plan, "trained weights")), int(copy), int(gpu * GIB - loaded), gpu * GIB)
+    assert (plan.memory.host == 0) == fits
 
 
 def test_all_rollouts_of_transformers_share_one_cache() -> None:
     plan, _ = planned("lora", "grpo", "train.vllm=false")
     assert line(plan, "key-value cache") == 128 * (4096 + 2048) * 147_456
-    assert plan.memory.worst == "rollouts"
+    assert plan.memory.needed == plan.memory.of("rollouts") > plan.memory.of("update")
 
 
 @pytest.mark.parametrize("gpu", [24, 48, 80])
@@ -242,37 +238,26 @@ def test_work_of_the_paper_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("micro_batch", "sharding", "own", "scored", "told"),
+    ("size", "sharding", "own", "scored", "told"),
     [
         (1, "none", 2, 2, 4), (2, "none", 2, 2, 4), (4, "none", 2, 2, 4), (8, "none", 2, 2, 4), (16, "none", 2, 2, 4),
         (1, "fsdp2", 2, 2, 4), (4, "fsdp2", 2, 2, 4), (8, "fsdp2", 2, 2, 4),
     ],
 )  # fmt: skip
-def test_prompts_of_a_step_by_hand(micro_batch: int, sharding: str, own: int, scored: int, told: int) -> None:
+def test_prompts_of_a_step_by_hand(size: int, sharding: str, own: int, scored: int, told: int) -> None:
     """Of two groups of eight. In each, SDPO's first success is shown another rollout than its siblings are."""
     processes = 2 if sharding == "fsdp2" else 1
     sizes = ("train.prompts=2", f"train.processes={processes}", f"train.sharding={sharding}")
-    settings = resolve("paper", "sdpo", 0, [*sizes, f"train.micro_batch={micro_batch}"])
-    passes, one_told = teacher_passes(settings, build_method("sdpo", {}), 100), build_method("rlsd", {})
-    assert sum(one.prompts for one in passes) == told
-    assert sum(one.prompts for one in student_passes(settings)) == own
-    assert scoring_passes(settings) == teacher_passes(settings, one_told, 0)
-    assert sum(one.prompts for one in scoring_passes(settings)) == scored == sum(one.pictures for one in passes)
-    for found in (passes, student_passes(settings), scoring_passes(settings)):
-        assert sum(one.rollouts for one in found) == 16
-    assert passes[0].prompt == 4096 + 100
+    settings = resolve("paper", "sdpo", 0, [*sizes, f"train.micro_batch={size}"])
+    teacher, student = whole_teacher(settings, build_method("sdpo", {}), 100), whole_update(settings)
+    alike = whole_step(settings, scored_at_once(settings))
+    assert alike == whole_teacher(settings, build_method("rlsd", {}), 0)
+    assert (student.prompts, alike.prompts, teacher.prompts) == (own, scored, told)
+    assert teacher.pictures == scored and teacher.prompt == 4096 + 100
+    assert teacher.rollouts == student.rollouts == alike.rollouts == 16
     alone = override(settings, ["train.shared_prefix=false"])
-    assert sum(one.prompts for one in teacher_passes(alone, build_method("sdpo", {}), 0)) == 16
-    assert sum(one.prompts for one in student_passes(alone)) == 16 and len(scoring_passes(alone)) == 16 // micro_batch
-
-
-@pytest.mark.parametrize(
-    ("sizes", "parts"),
-    [((2, 8, 8), 4), ((8, 8, 1), 1), ((16, 8, 1), 1), ((3, 8, 8), 1), ((2, 8, 2), 1), ((2, 8, 6), 1), ((1, 1, 4), 1)],
-)
-def test_in_how_many_parts_a_group_comes(sizes: tuple[int, int, int], parts: int) -> None:
-    """Micro-batch, group, and micro-batches of an update: an even part of a group, and whole groups in an update."""
-    assert parts_of_group(*sizes) == parts
+    assert whole_teacher(alone, build_method("sdpo", {}), 0).prompts == whole_update(alone).prompts == 16
+    assert scored_at_once(alone).rollouts == settings.train.device_batch
 
 
 @pytest.mark.parametrize(("sharding", "copies"), [("none", (3, 2)), ("fsdp2", (1, 1))])
@@ -286,16 +271,19 @@ def test_a_group_in_parts_holds_its_prompt_and_one_part(sharding: str, copies: t
     tokens = {n: line(plan, "activations, text") for n, plan in by_size.items()}
     assert tokens[1] / tokens[8] == pytest.approx((4096 + 4096) / (4096 + 8 * 4096))
     assert line(small, "activations, vision") == line(whole, "activations, vision")
-    assert line(small, "prompt's keys") == 2 * 4096 * 147_456, "with gradient checkpointing, and their gradients"
-    assert line(whole, "prompt's keys") == 0
-    assert line(small, "hidden states") == (2 + 8) * 4096 * 4096 * 2, "the teacher's are those of the group"
+    waiting = 2 * 4096 * 147_456  # of the prompt in every layer, and their gradients
+    repeated = 2 * 8192 * 4096 * 2  # of one rollout
+    assert (line(small, "keys and values"), line(whole, "keys and values")) == (repeated + waiting, 8 * repeated)
+    states = [(2 + 8) * 4096 * 4096 * 2, (16 + 8) * 4096 * 4096 * 2]  # the teacher's are those of the group
+    assert line(small, "head") - states[0] == line(whole, "head") - states[1]
     work = [{part.what: part.flops for part in plan.work} for plan in (small, whole)]
     assert work[0] == pytest.approx(work[1])
 
 
 def test_groups_that_do_not_divide_are_read_by_both_sides() -> None:
     settings = resolve("paper", "grpo", 0, ["train.prompts=3", "train.processes=2", "train.micro_batch=12"])
-    assert [one.prompts for one in student_passes(settings)] == [2, 2] and reading(settings).prompts == 2
+    assert micro_batch(settings).prompts == 2 and whole_update(settings).prompts == 4
+    assert reading(settings).prompts == 2
 
 
 @pytest.mark.parametrize("method", METHODS)

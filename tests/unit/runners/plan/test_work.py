@@ -8,18 +8,31 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from runners.forward import hidden_states as layouts
-from runners.forward import logprobs as scoring
+from runners.forward.hidden_states import Layouts
+from runners.forward.logprobs import (
+    expose_hidden_states,
+    states_of_parts,
+    student_scores,
+    teacher_states,
+    token_log_probs,
+)
 from runners.forward.split_group import SplitGroup
 from runners.plan.model_shape import model_shape
-from runners.plan.passes import parts, reading, scores_student, scoring_passes, student_passes, teacher_passes
-from runners.plan.work import total, work
+from runners.plan.passes import (
+    parts,
+    reading,
+    scored_at_once,
+    scores_student,
+    whole_step,
+    whole_teacher,
+    whole_update,
+)
+from runners.plan.work import work
 from runners.run.config import Settings, override, resolve
 from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.train import run as train
-from runners.train.run import build_trainer
+from runners.train import run
 from tests.support.methods import by_chunks
 from tests.unit.runners.plan.test_plan_real import GROUPS, LORA, SIDE, adapted, loss_of, micro_batch
 
@@ -29,7 +42,7 @@ CHECKPOINTS = "train.gradient_checkpointing=true"
 @pytest.fixture(autouse=True)
 def _no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first batch would be scored in both layouts, which no plan counts."""
-    monkeypatch.setattr(layouts.Layouts, "_checked", lambda *_: True)
+    monkeypatch.setattr(Layouts, "_checked", lambda *_: True)
 
 
 def _attention(query: Any, key: Any, causal: bool) -> int:
@@ -94,7 +107,7 @@ def expected(method: str, *options: str) -> tuple[Any, Settings, dict[str, float
     settings = resolve("cpu", method, 0, [*GROUPS, *options])
     parts = work(settings, build_method(method, {}), model_shape(settings.model), 1e12, 0.4, 0)
     model = adapted(load(settings.model)[0].train(), settings)
-    scoring.expose_hidden_states(model.get_base_model() if settings.model.lora else model, settings.train.shared_prefix)
+    expose_hidden_states(model.get_base_model() if settings.model.lora else model, settings.train.shared_prefix)
     if settings.train.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
@@ -109,10 +122,10 @@ def test_a_scoring_pass_is_as_planned(shared: bool, told: bool) -> None:
     rows = micro_batch(model.config, settings, told)
     with Counted(model) as counted, torch.no_grad():
         if told:
-            scoring.teacher_states(model, rows, copy_head=False)
+            teacher_states(model, rows, copy_head=False)
         else:
-            scoring.token_log_probs(model, rows, 1.0)
-    (one,) = teacher_passes(settings, build_method(method, {}), 0)
+            token_log_probs(model, rows, 1.0)
+    one = whole_teacher(settings, build_method(method, {}), 0)
     assert (counted.tokens, counted.patches) == (one.tokens, one.pictures * SIDE**2)
     assert counted.flops == pytest.approx(planned_flops["teacher's states" if told else "score, teacher"], rel=0.01)
     assert (one.prompts, one.pictures) == ((4 if told else 2, 2) if shared else (8, 8))
@@ -141,17 +154,15 @@ def test_an_update_is_as_planned(
     rows, built = micro_batch(model.config, settings), build_method(method, {})
     one = lambda logp_N, _: torch.ones_like(logp_N)  # noqa: E731
     batches, per_group = rows.split(settings.train.device_batch), parts(settings)
-    states = scoring.states_of_parts(model, batches, copy_head=False) if built.distils else [None] * len(batches)
+    states = states_of_parts(model, batches, copy_head=False) if built.distils else [None] * len(batches)
     with Counted(model) as counted:
         for number, (batch, said) in enumerate(zip(batches, states, strict=True)):
             if number % per_group == 0:
                 group = SplitGroup(per_group) if per_group > 1 else None
             told = None if said is None else dict.fromkeys(built.teachers, said)
-            scores = scoring.student_scores(
-                model, batch, 1.0, told, by_chunks(built), one, built.policy_gradient, group
-            )
+            scores = student_scores(model, batch, 1.0, told, by_chunks(built), one, built.policy_gradient, group)
             loss_of(built, scores).backward()
-    planned_pass = total(student_passes(settings))
+    planned_pass = whole_update(settings)
     assert (counted.tokens, counted.patches) == (planned_pass.tokens, planned_pass.pictures * SIDE**2)
     assert planned_pass.prompts == 2
     assert counted.flops == pytest.approx(planned_flops["update"], rel=0.015)
@@ -175,18 +186,18 @@ def alternating(completions: Any, **_: Any) -> list[float]:
 def test_a_step_forwards_the_planned_tokens_and_patches(
     method: str, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(train.REWARDS, "accuracy", {alternating: 1.0})  # so that no rollout is skipped
-    vision_ids = train.vision_ids
-    monkeypatch.setattr(train, "vision_ids", lambda config: [*vision_ids(config), config.text_config.eos_token_id])
+    monkeypatch.setitem(run.REWARDS, "accuracy", {alternating: 1.0})  # so that no rollout is skipped
+    vision_ids = run.vision_ids
+    monkeypatch.setattr(run, "vision_ids", lambda config: [*vision_ids(config), config.text_config.eos_token_id])
     numbers: dict[str, int] = {}
     monkeypatch.setattr(
         "runners.train.contexts.told_text", lambda text, c: text + "ab"[numbers.setdefault(c.text, len(numbers))]
     )
     small = ("train.steps=1", "train.prompts=1", "train.generations=4", "train.micro_batch=2")
     settings = resolve("cpu", method, 0, [*small, "train.max_completion_tokens=6", *options])
-    built, run = build_method(method, settings.params), RunDir(tmp_path / "run")
-    run.open(settings, built.label, "test", "embedded")
-    trainer = build_trainer(settings, built, run, [])
+    built, folder = build_method(method, settings.params), RunDir(tmp_path / "run")
+    folder.open(settings, built.label, "test", "embedded")
+    trainer = run.build_trainer(settings, built, folder, [])
     with Counted(trainer.model) as counted:
         trainer.train()
     batch = trainer._buffered_inputs[0]
@@ -194,10 +205,10 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
     told = max((int(batch[f"{name}/mask"].sum(1).max()) - prompt for name in built.teachers), default=0)
     patches = int(batch["image_grid_thw"][0].prod())
     settings = override(settings, [f"train.max_prompt_tokens={prompt}"])
-    passes = [reading(settings), total(student_passes(settings))]
-    passes += [total(scoring_passes(settings))] * scores_student(settings, built)
+    passes = [reading(settings), whole_update(settings)]
+    passes += [whole_step(settings, scored_at_once(settings))] * scores_student(settings, built)
     if built.teachers:
-        passes.append(total(teacher_passes(settings, built, told)))
+        passes.append(whole_teacher(settings, built, told))
     sampled = 4 * 6
     assert counted.tokens == sum(one.tokens for one in passes) + sampled
     assert counted.patches == sum(one.pictures for one in passes) * patches

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from runners.forward import packing as packed
+from runners.forward import packing
 from runners.rollout import multinomial as draw
 from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import AHEAD, ByGroup, ByRow
 from runners.rollout.kv_cache import ROOM, GrowingLayer
 from runners.rollout.multinomial import Draw
-from runners.speed.cells import ModelShape, random_model
+from runners.speed.cells import Sizes
+from runners.speed.inputs import random_model
 
-SHAPE = ModelShape(hidden=32, layers=2, heads=4, kv_heads=2, inner=48, vocabulary=64, vision_hidden=16, vision_layers=3)
+SHAPE = Sizes(hidden=32, layers=2, heads=4, kv_heads=2, inner=48, vocabulary=64, vision_hidden=16, vision_layers=3)
 GROUPS = {"one": [0, 0, 0], "equal": [0, 0, 1, 1], "apart": [0, 1, 2, 0, 1, 0], "single": [0, 1, 2]}
 
 
@@ -43,7 +44,7 @@ def test_logits_are_those_of_each_row_forwarded_alone(model: Any, way: type, gro
         for row, g in enumerate(group_B.tolist()):
             expected.append(model(input_ids=ids_BN[row : row + 1, first_G[g] :], use_cache=False).logits[0, -T - 1 :])
     if way is ByGroup:
-        packed.prepare(model)
+        packing.prepare(model)
     kwargs = {
         "past_key_values": DynamicCache(config=model.config.text_config),
         "attention_mask": mask_BP,

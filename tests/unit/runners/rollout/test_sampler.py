@@ -18,7 +18,7 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
 from runners.data.image_cache import pictures_once
 from runners.data.prompts import messages
-from runners.forward import packing as packed
+from runners.forward import packing
 from runners.rollout import sampler as rollout
 from runners.rollout.decode_step import ByGroup, ByRow
 from runners.rollout.sampler import sample, share_prompts
@@ -50,7 +50,7 @@ def loaded(request: Any) -> tuple[Any, Any]:
     """Models of either way through the decoder: the second has the attention that can share prompts."""
     model, processor = load(SETTINGS)
     if request.param is ByGroup:
-        packed.prepare(model)
+        packing.prepare(model)
     return model.eval(), processor
 
 
@@ -144,7 +144,7 @@ def test_pictures_and_prompts_are_forwarded_once(loaded: Any, monkeypatch: Any) 
 @pytest.mark.parametrize("loaded", [ByGroup], indirect=True)
 def test_through_lora(loaded: Any) -> None:
     model, processor = load(SETTINGS)
-    packed.prepare(model)
+    packing.prepare(model)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")

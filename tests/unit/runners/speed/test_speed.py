@@ -1,26 +1,23 @@
 """The speed benchmark's own arithmetic: what it counts, what it calls equal, and what it must refuse."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from runners.forward import split_group as two_phase
-from runners.speed import scoring_cells
-from runners.speed.cells import Cell, ModelShape, batch, random_model, twin
-from runners.speed.counters import count
-from runners.speed.head_cells import HeadCell, head_steps
-from runners.speed.measure import Ratio, Time, interleaved, peak, ratio, small_garbage
-from runners.speed.parts_cells import SingleRows
-from runners.speed.plan import FULL, QUICK, RATIOS
-from runners.speed.problems import problems, processor_for
-from runners.speed.report import markdown
-from runners.speed.result import Row, Target
-from runners.speed.scoring_cells import Sides, controls, counters, relative
+from runners.forward import split_group
+from runners.speed.cells import FULL, QUICK, RATIOS, Cell, HeadCell, Sizes
+from runners.speed.inputs import batch, problems, processor_for, random_model, twin
+from runners.speed.measure import Ratio, Time, count, interleaved, peak, ratio, small_garbage
+from runners.speed.report import Row, Target, markdown
+from runners.speed.scoring import SPEED, Sides, controls, counters, relative
+from runners.speed.vocabulary import head_steps
 
-SHAPE = ModelShape(32, 2, 4, 2, 64, 800, 16, 3, 2, 32)
+SIZES = Sizes(32, 2, 4, 2, 64, 800, 16, 3, 2, 32)
 CELL = Cell(24, 8, 16, ragged=True, group=4)
 
 
@@ -30,8 +27,12 @@ def _fast_collections() -> Iterator[None]:
         yield
 
 
+def updates_apart(sides: Sides, score: Callable[[], Tensor]) -> dict[str, float]:
+    return sides.apart(lambda: sides.update(sides.stock_logps), lambda: sides.update(score))
+
+
 def test_counters_are_those_worked_out_by_hand() -> None:
-    row = counters(CELL, SHAPE, "cpu")
+    row = counters(CELL, SIZES, "cpu")
     assert CELL.lengths == [2, 4, 6, 8]
     assert {name: row.figures[name] for name in row.figures if not name.startswith("flops")} == {
         "tokens stock": 4 * (24 + 8),
@@ -45,7 +46,7 @@ def test_counters_are_those_worked_out_by_hand() -> None:
 
 
 def test_operations_are_those_of_the_products() -> None:
-    model = random_model(SHAPE, "cpu")
+    model = random_model(SIZES, "cpu")
     layer = model.model.language_model.layers[0]
     h = torch.randn(1, 10, 32)
     rotary = model.model.language_model.rotary_emb(h, torch.arange(10).expand(3, 1, 10))
@@ -106,7 +107,7 @@ def test_gradients_that_lack_a_parameter_are_unequal() -> None:
 
 
 def test_stock_and_ours_share_weights_and_nothing_else() -> None:
-    sides = Sides(CELL, SHAPE, "cpu")
+    sides = Sides(CELL, SIZES, "cpu")
     assert all(a is b for a, b in zip(sides.stock.parameters(), sides.ours.parameters(), strict=True))
     assert sides.stock.model.language_model.config._attn_implementation == "sdpa"
     assert "rows" not in sides.stock.forward.__code__.co_varnames
@@ -114,8 +115,8 @@ def test_stock_and_ours_share_weights_and_nothing_else() -> None:
 
 
 def test_a_wrong_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    sides = Sides(replace(CELL, ragged=False), SHAPE, "cpu")
-    right = scoring_cells.errors(sides, sides.our_logps, gradient=True)
+    sides = Sides(replace(CELL, ragged=False), SIZES, "cpu")
+    right = updates_apart(sides, sides.our_logps)
     assert right.keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
     assert max(right.values()) < 2e-6
     features = type(sides.ours.model).get_image_features
@@ -125,16 +126,16 @@ def test_a_wrong_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             return features(self, *args, **kwargs)
 
     monkeypatch.setattr(type(sides.ours.model), "get_image_features", frozen)
-    only_ours = Sides(replace(CELL, ragged=False), SHAPE, "cpu")
+    only_ours = Sides(replace(CELL, ragged=False), SIZES, "cpu")
     monkeypatch.undo()
     only_ours.ours.model.get_image_features = frozen.__get__(only_ours.ours.model)
-    wrong = scoring_cells.errors(only_ours, only_ours.our_logps, gradient=True)
+    wrong = updates_apart(only_ours, only_ours.our_logps)
     assert wrong["Δ logp"] < 2e-6
     assert wrong["Δ tower gradient"] == float("inf")
 
 
 def test_controls_fail_as_they_must() -> None:
-    shuffled, swapped, unshared, itself = controls(Cell(24, 8, 16, group=2, groups=2), SHAPE, "cpu", 1)
+    shuffled, swapped, unshared, itself = controls(Cell(24, 8, 16, group=2, groups=2), SIZES, "cpu", 1)
     for row in (shuffled, swapped):
         assert row.must_fail and not row.failed and row.errors["Δ logp"] > 0.01
     for row in (unshared, itself):
@@ -147,22 +148,28 @@ def test_dead_groups_have_no_weight_and_are_left_out() -> None:
     found = batch(cell, 50, "cpu")
     assert found.live == [4, 5, 6, 7]
     assert not found.weight_BT[:4].any() and (found.weight_BT[4:] != 0).sum() == 20
-    sides = Sides(cell, SHAPE, "cpu")
+    sides = Sides(cell, SIZES, "cpu")
     assert not sides.our_live_logps()[:4].any()
-    assert max(scoring_cells.errors(sides, sides.our_live_logps, gradient=True).values()) < 2e-6
+    assert max(updates_apart(sides, sides.our_live_logps).values()) < 2e-6
+
+
+def by_row(sides: Sides) -> Tensor:
+    return sides.update_by_row(sides.stock_logps)
 
 
 def test_rows_one_by_one_share_their_prompt() -> None:
-    both = SingleRows(CELL, SHAPE, "cpu")
-    assert max(both.apart().values()) < 2e-6 and both.apart().keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
-    stock, ours = count(both.sides.stock, both.stock), count(both.sides.ours, both.ours)
+    sides = Sides(CELL, SIZES, "cpu")
+    apart = sides.apart(partial(by_row, sides), sides.our_update_by_row)
+    assert max(apart.values()) < 2e-6 and apart.keys() == {"Δ logp", "Δ gradient", "Δ tower gradient"}
+    stock, ours = count(sides.stock, partial(by_row, sides)), count(sides.ours, sides.our_update_by_row)
     assert (stock.tokens, stock.pictures) == (4 * (24 + 8), 4), "padded, as TRL does"
     assert (ours.tokens, ours.pictures) == (24 + 20, 1)
 
 
 def test_a_gradient_that_a_part_loses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two_phase, "_gathered", lambda leaf, grad: grad)  # the last row's alone
-    apart = SingleRows(CELL, SHAPE, "cpu").apart()
+    monkeypatch.setattr(split_group, "_gathered", lambda leaf, grad: grad)  # the last row's alone
+    sides = Sides(CELL, SIZES, "cpu")
+    apart = sides.apart(partial(by_row, sides), sides.our_update_by_row)
     assert apart["Δ logp"] < 2e-6
     assert apart["Δ gradient"] > 0.01 and apart["Δ tower gradient"] > 0.01
 
@@ -192,7 +199,7 @@ def test_prompts_have_the_length_that_is_asked_for() -> None:
 
 
 def test_every_target_of_a_ratio_has_its_cell() -> None:
-    assert {cell.prompt / cell.completion for cell in RATIOS} == set(scoring_cells.SPEED)
+    assert {cell.prompt / cell.completion for cell in RATIOS} == set(SPEED)
     assert {cell.ragged for cell in FULL.ratios} == {False, True}
     assert {cell.group for cell in FULL.sweep} >= {1, 2, 4, 8, 16}
     assert {cell.visual for cell in FULL.sweep} >= {0, 64, 256}

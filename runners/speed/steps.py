@@ -3,6 +3,7 @@
 import gc
 import io
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
@@ -18,12 +19,12 @@ from methods import METHODS, Method
 from runners.run.config import resolve
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.speed.cells import FIRST, Cell, ModelShape, random_model, twin
+from runners.speed import stock
+from runners.speed.cells import Cell, Sizes
+from runners.speed.inputs import FIRST, alternating, problems, processor_for, random_model, twin
 from runners.speed.measure import Ratio, Time, clock, ratio
-from runners.speed.naive import NaiveRLSD
-from runners.speed.problems import alternating, problems, processor_for
-from runners.speed.result import Row, Target
-from runners.speed.scoring_cells import relative
+from runners.speed.report import Row, Target
+from runners.speed.scoring import relative
 from runners.train.recorder import Recorder
 from runners.train.trainer import BenchTrainer
 from runners.train.trl_config import trl_config
@@ -44,18 +45,18 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
         self.gradients: dict[str, Tensor] = {}
         self.keep_gradients = False
         self.time, self.parts = Time(0, 0), dict[str, float]()
-        self._start, self._rollout, self._prepared = Time(0, 0), 0.0, 0.0
+        self._start, self._spent = Time(0, 0), defaultdict[str, float](float)
         trainer.add_callback(self)
         trainer.remove_callback(PrinterCallback)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.global_step = self.number - 1
         if isinstance(self.trainer, BenchTrainer):
-            self.trainer.teacher.start()
+            self.trainer.teachers.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         torch.manual_seed(0)
-        self._rollout = self._prepared = 0.0
+        self._spent.clear()
         self._start = clock(self.device)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -64,30 +65,25 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if isinstance(self.trainer, BenchTrainer):
-            self.trainer.teacher.after_update(state.global_step)
+            self.trainer.teachers.after_update(state.global_step)
         self.time = clock(self.device).since(self._start)
-        whole = self.time.by(self.device)
-        self.parts = {
-            "rollout": self._rollout, "score": self._prepared - self._rollout, "update": whole - self._prepared
-        }  # fmt: skip
+        rollout, prepared = self._spent["rollout"], self._spent["prepared"]
+        update = self.time.by(self.device) - prepared
+        self.parts = {"rollout": rollout, "score": prepared - rollout, "update": update}
 
     def watch(self) -> None:
-        """From here on, time the rollouts, and what else makes a batch of them."""
-        generate, prepare = self.trainer._generate_single_turn, self.trainer._generate_and_score_completions
+        """From here on, time the rollouts, and all that makes a batch of them."""
 
-        def rollout(*args: Any, **kwargs: Any) -> Any:
-            start = clock(self.device)
-            out = generate(*args, **kwargs)
-            self._rollout += clock(self.device).since(start).by(self.device)
-            return out
+        def timed(part: str) -> Callable[[Callable[[], Any]], Any]:
+            def run(call: Callable[[], Any]) -> Any:
+                start = clock(self.device)
+                out = call()
+                self._spent[part] += clock(self.device).since(start).by(self.device)
+                return out
 
-        def score(*args: Any, **kwargs: Any) -> Any:
-            start = clock(self.device)
-            out = prepare(*args, **kwargs)
-            self._prepared += clock(self.device).since(start).by(self.device)
-            return out
+            return run
 
-        self.trainer._generate_single_turn, self.trainer._generate_and_score_completions = rollout, score
+        stock.watch(self.trainer, timed("rollout"), timed("prepared"))
 
     def step(self) -> Time:
         gc.collect()
@@ -99,10 +95,9 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
         """Of a step whose rollouts are given: what is sampled may turn on the last bit of a logit."""
         random = torch.Generator().manual_seed(0)
         given = torch.randint(FIRST, vocabulary, (cell.group * cell.groups, cell.completion), generator=random).tolist()
-        self.trainer._generate_single_turn = lambda *_, **__: ([list(ids) for ids in given], None)
         self.keep_gradients = True
-        self.step()
-        del self.trainer._generate_single_turn
+        with stock.sampling(self.trainer, lambda *_, **__: ([list(ids) for ids in given], None)):
+            self.step()
         self.keep_gradients = False
         found, self.gradients = self.gradients, {}
         return found
@@ -121,9 +116,9 @@ def _step_without_teacher(method: Method) -> int:
     return 1 + next(step for step in count(STEP) if not method.asks_teacher(step, rollout).any())
 
 
-def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
+def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
     """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are."""
-    model, processor = random_model(shape, device), processor_for(cell)
+    model, processor = random_model(sizes, device), processor_for(cell)
     (plain, weighed), rows, found = roles(), problems(cell, processor), {}
     for name in names:
         method = {STOCK: plain, NAIVE: weighed}.get(name, name.removesuffix(PLAIN).removesuffix(LATER))
@@ -145,23 +140,23 @@ def trainers(cell: Cell, shape: ModelShape, device: str, folder: Path, names: li
         if name == STOCK:
             trainer: Any = GRPOTrainer(**shared)
         elif name == NAIVE:
-            trainer = NaiveRLSD(**shared, method=built)
+            trainer = stock.NaiveRLSD(**shared, method=built)
         else:
             trainer = BenchTrainer(
                 **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
-                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN), teacher_on_host=False,
+                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN),
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found
 
 
-def measure(cell: Cell, shape: ModelShape, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
+def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
     """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
     plain, weighed = roles()
     alone = {name: name + PLAIN for name in METHODS if name not in (plain, weighed)}
     reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
-    sides = trainers(cell, shape, device, folder, [STOCK, NAIVE, *METHODS, weighed + LATER, *alone.values()])
-    given = {name: side.gradients_of(cell, shape.vocabulary) for name, side in sides.items()}
+    sides = trainers(cell, sizes, device, folder, [STOCK, NAIVE, *METHODS, weighed + LATER, *alone.values()])
+    given = {name: side.gradients_of(cell, sizes.vocabulary) for name, side in sides.items()}
     apart = {name: relative(given[name], given[reference[name]]) for name in reference}
     apart[NAIVE] = apart[weighed]
     given.clear()
