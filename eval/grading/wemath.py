@@ -5,9 +5,11 @@ parts right, whole wrong: inadequate generalisation (IG); whole right without th
 neither: insufficient knowledge (IK). Loose counts CM when any part is right, RM only when none is.
 """
 
+import re
 from collections import Counter
 
-from eval.grading.extract import cut, option_letter
+from eval.grading.choice import choose
+from eval.grading.extract import cut
 from eval.grading.score import (
     Aggregate,
     Bench,
@@ -24,6 +26,7 @@ from runners.errors import UserError
 LETTERS = "ABCDEFGH"
 CLASSES = ("CM", "IG", "RM", "IK")
 _WORTH = {"CM": 1.0, "IG": 0.5, "RM": 0.0, "IK": 0.0}
+_OPTIONS = re.compile(r"(?:^|;)\s*([A-H])[.\uff0e]\s*(.*?)(?=;\s*[A-H][.\uff0e]|$)", re.S)
 _DELETE = str.maketrans("", "", "><:.")
 
 
@@ -33,13 +36,17 @@ def parse(reply: str) -> str | None:
     return tail[0] if tail and tail[0] in LETTERS else None
 
 
+def options_of(row: Row) -> dict[str, str]:
+    """Letter -> option text, of the official column `A. 300;B. 400`; texts are empty where the row has none."""
+    return dict.fromkeys(LETTERS, "") | dict(_OPTIONS.findall(str(row.get("option") or "")))
+
+
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     if rule == "official":
         letter, wrapper = parse(reply), "none"
     else:
-        # The letter only: the official parser on running text reads "Cannot be determined" as C.
-        text, wrapper = cut(reply)
-        letter = option_letter(text, LETTERS)
+        said = cut(reply)
+        letter, wrapper = choose(said, options_of(row)), said.wrapper
     return Verdict(letter, wrapper, letter is not None, letter == row["answer"])
 
 

@@ -1,8 +1,7 @@
 """ZeroBench (334 sub-questions of 100 pictures): exact match of the last curly braces."""
 
-import re
-
-from eval.grading.extract import LONGEST_BARE_ANSWER, cut, strip_markup
+from eval.grading.extract import cut
+from eval.grading.reader import read
 from eval.grading.score import (
     Aggregate,
     Bench,
@@ -13,8 +12,6 @@ from eval.grading.score import (
     accuracy,
     pass_rates,
 )
-
-_BRACKETED = re.compile(r"^\(([^()\[\],]+)\)$")
 
 
 def parse(reply: str) -> str:
@@ -36,21 +33,15 @@ def same(parsed: str, gold: str) -> bool:
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
+    gold = row["question_answer"]
     if rule == "official":
         parsed, wrapper = parse(reply), "none"
+        right = gold is not None and same(parsed, str(gold))
     else:
-        # Whatever wrapper the answer stood in, the official rule sees it as if it had stood in braces.
-        text, wrapper = cut(reply)
-        parsed = _BRACKETED.sub(r"\1", strip_markup(text).removesuffix(".")).lower()
-        if wrapper == "plain" and len(parsed) > LONGEST_BARE_ANSWER:
-            parsed = ""
-    gold = row["question_answer"]
-    return Verdict(
-        parsed or None,
-        wrapper,
-        bool(parsed),
-        None if gold is None else same(parsed, str(gold)),
-    )
+        said = cut(reply)
+        extracted, right = read(str(gold if gold is not None else "0"), said)
+        parsed, wrapper = extracted or "", said.wrapper
+    return Verdict(parsed or None, wrapper, bool(parsed), None if gold is None else right)
 
 
 def picture_of(row: Row) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runners.rewards import accuracy, formatted, is_right, same_answer
+from eval.grading.equal import same_answer
+from runners.rewards import accuracy, formatted, is_right
 
 VECTORS = Path(__file__).parents[3] / "shared" / "bench-data" / "edge_vectors" / "math_verify_0.9.0.json"
 

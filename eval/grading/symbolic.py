@@ -56,12 +56,12 @@ class _Child:
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._child is None or self._owner != os.getpid():  # a fork would share the pipes
-            command = [sys.executable, "-m", "runners.symbolic"]
+            command = [sys.executable, "-m", "eval.grading.symbolic"]
             pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-            self._child = subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True, **pipes)
+            self._child = subprocess.Popen(command, cwd=Path(__file__).parents[2], text=True, **pipes)
             self._owner = os.getpid()
             if self._ask(self._child, "[]", 120) != "ready\n":
-                raise RuntimeError("math-verify does not start: run `python -m runners.symbolic` to see why")
+                raise RuntimeError("math-verify does not start: run `python -m eval.grading.symbolic` to see why")
         return self._child
 
     @staticmethod

@@ -1,0 +1,210 @@
+"""The number that a sentence is about, and the sentence of a reply that states its answer.
+
+`14 apples on the 2 trees` is about 14, `not 15 but 14` too; `14 or 15` is about neither. Every step is linear in the
+text but for a bounded window, and reads at most the last 2,000 characters.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from eval.grading import phrases
+from eval.grading.numbers import Quantity, close, quantity
+from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, unit_of
+
+WINDOW = 2000
+
+_NESTED = r"(?:[^{}]|\{[^{}]*+\})*+"
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d+)?|\d++(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\d)\.\d+)"
+_ATOM = (
+    rf"(?:\\frac\{{{_NESTED}\}}\{{{_NESTED}\}}|\\sqrt(?:\[\d\])?\{{{_NESTED}\}}|\\pi(?![a-z])|{_NUMBER})"
+    r"(?:\^\{[^{}]*+\})?"
+)
+_PRODUCT = rf"{_ATOM}(?:(?: ?(?:\\cdot|[*/:]) ?| ?(?=\\(?:frac|sqrt|pi))){_ATOM}){{0,8}}"
+_MENTION = re.compile(
+    rf"(?P<sign>(?<![\w)\]}}°%.'])-[ ]?(?={CURRENCY}?[\d.\\])|\b(?:minus|negative|moins) (?={CURRENCY}?[\d.\\])|负)?{CURRENCY}?"
+    rf"(?P<body>{_PRODUCT}(?:(?: [-+] |[-+](?=\\)|(?<=\}})[-+]|(?<=\\pi)[-+]){_PRODUCT}){{0,6}})!?"
+)
+_WORDS = re.compile(NUMBER_WORDS, re.I)
+_UNIT_AFTER = re.compile(r" ?%| ?°(?:[CF]\b)?| ?[^\W\d_]+(?:\^\{-?\d\})?(?:/[^\W\d_]+(?:\^\{-?\d\})?)?")
+_PARENTHESIS = re.compile(r"\((?![^()]*=)[^()]*\)")
+_SENTENCES = re.compile(r"(?<=[\w)\]}%*\"'°])[.?!](?:\*\*)?(?=\s|$)(?<!\d\.(?=\s[a-z]))|[。！？]|\n|;(?=\s)")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th|D)\b|-(?:year|sided|th)")
+_ENUMERATOR = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.)]\s+|step \d+\s*[:.]\s*)", re.I)
+_PRONOUN_BEFORE = re.compile(r"(?:\b(?:is|are|only|just|exactly|was)|[=:]|^)\W*$", re.I)
+
+
+class Mention(NamedTuple):
+    """A number in a sentence: where it begins, and where its figure and its unit end."""
+
+    start: int
+    figure_end: int
+    end: int
+    value: Quantity
+
+
+def mentions(text: str) -> list[Mention]:
+    """The numbers in a spelled text, without ordinals, and without what belongs to a name (`x2`, `H3`, `2x`)."""
+    found = []
+    for match in _MENTION.finditer(text):
+        start, end = match.start(), match.end("body")
+        if found and start < found[-1].end:
+            continue  # the exponent of a unit
+        if match[0].endswith("!") and text[match.end() : match.end() + 1].strip():
+            end = match.end()
+        if (start and (text[start - 1].isascii() and text[start - 1].isalnum() or text[start - 1] in "_^\\.")) or (
+            _ORDINAL.match(text, end)
+        ):
+            continue
+        if scale := SCALE.match(text, end):
+            end = scale.end()
+        figure_end = end
+        if unit := _UNIT_AFTER.match(text, end):
+            glued = unit[0][0].isascii() and unit[0][0].isalpha()
+            if unit_of(unit[0]) is not None and not re.fullmatch(r" ?(?:i|a|I|A)", unit[0]):
+                end = unit.end()
+            elif glued:
+                continue
+        value = quantity(text[start:end]) or quantity(text[start:figure_end])
+        if value is not None:
+            found.append(Mention(start, figure_end, end, value))
+    return found
+
+
+def _word_mentions(text: str) -> list[Mention]:
+    found = []
+    for match in _WORDS.finditer(text):
+        lone = match[0].lower() in ("one", "zero", "second")
+        if (value := quantity(match[0])) and (not lone or _PRONOUN_BEFORE.search(text[: match.start()][-30:])):
+            sign = re.search(r"\b(?:minus|negative) $", text[: match.start()][-10:], re.I)
+            found.append(Mention(match.start(), match.end(), match.end(), value._replace(value=-value.value) if sign else value))
+    return found
+
+
+def number_in(sentence: str) -> Quantity | None:
+    """The number that one spelled sentence is about; None where it names none, or several alike."""
+    sentence = _ENUMERATOR.sub("", sentence[:WINDOW])
+    if whole := quantity(sentence):
+        return whole
+    if phrases.NONE_THERE.fullmatch(sentence.strip(" .")):
+        return Quantity(0)
+    bare = _PARENTHESIS.sub(lambda m: " " * len(m[0]), sentence)
+    for text in (bare, sentence):
+        found = mentions(text) or _word_mentions(text)
+        if found:
+            return _about(text, found)
+    return None
+
+
+def _about(text: str, found: list[Mention]) -> Quantity | None:
+    found = [m for m in found if not phrases.NEGATION.search(text[: m.start][-40:])]
+    if not found:
+        return None
+    start, end = _main_clause(text, found)
+    inside = [m for m in found if start <= m.start < end] or found
+    chosen = _chosen(text, inside, start)
+    return None if chosen is None or _one_of_several(text, inside, chosen) else chosen.value
+
+
+def _main_clause(text: str, found: list[Mention]) -> tuple[int, int]:
+    """Where the statement stands: after the last "so" or "=", else behind what leads to it; before what explains it."""
+    start, end = 0, len(text)
+    starts = [m.start for m in found]
+    equals = [m.end() for m in re.finditer(r"(?<![<>!=])=(?!=)", text)]
+    for at in (*equals[::-1], *[m.end() for m in phrases.CONCLUSION.finditer(text)][::-1]):
+        if any(s >= at for s in starts):
+            start = at
+            break
+    if not start and (lead := phrases.LEADING.match(text)) and any(s >= lead.end() for s in starts):
+        start = lead.end()
+    for reason in phrases.REASON.finditer(text, start):
+        if reason.start() > start and any(start <= s < reason.start() for s in starts):
+            return start, reason.start()
+    return start, end
+
+
+def _chosen(text: str, found: list[Mention], start: int) -> Mention | None:
+    """The number right where the clause begins, else one that a verb follows, else the first after a verb."""
+    if not text[start : found[0].start].strip(" \t*_:,~≈(\"'") or re.fullmatch(
+        r"[\s\W]*(?:about|approximately|around|exactly|only|just|roughly|\\approx|to)?\W*", text[start : found[0].start]
+    ):
+        return found[0]
+    for mention in found:
+        if phrases.LEFT_OVER.match(text, mention.end) or phrases.LEFT_OVER.match(text, mention.figure_end):
+            return mention
+    verbs = [v.end() for v in phrases.VERB.finditer(text, start)]
+    after = [m for m in found if any(v <= m.start for v in verbs)]
+    if after:
+        return after[0]
+    followed = [m for m in found if phrases.VERB.match(text, m.end + 1)]
+    if len(followed) == 1:
+        return followed[0]
+    return found[0] if len(found) == 1 or all(close(m.value.value, found[0].value.value) for m in found) else None
+
+
+def _one_of_several(text: str, found: list[Mention], chosen: Mention) -> bool:
+    """Whether another number stands beside the chosen one as its equal: `14 or 15`, `13 and 14`, `3, 4, 5`, `6-10`."""
+    at = found.index(chosen)
+    if at + 1 < len(found) and not close(found[at + 1].value.value, chosen.value.value):
+        between = text[chosen.end : found[at + 1].start]
+        if len(between) < 30 and (
+            re.fullmatch(r"[\s\W]*(?:(?:or|and|to|through|oder|und|bis|ou|et|à|或|和|与|至|到)[\s\W]*)?", between)
+            and not re.search(r"[:;=.]|\\approx|\\to", between)
+            or (phrases.HEDGE.search(between) and len(between.split()) <= 4)
+        ):
+            return True
+    if at and not close(found[at - 1].value.value, chosen.value.value):
+        between = text[found[at - 1].end : chosen.start]
+        if len(between) < 20 and phrases.HEDGE.search(between) and len(between.split()) <= 3:
+            return True
+    return bool(phrases.BETWEEN.search(text[: chosen.start][-12:])) and len(found) > at + 1
+
+
+def statement(text: str, says: Callable[[str], bool]) -> str | None:
+    """The sentence of a reply that states its answer: one that `says` something, or None.
+
+    A lone answer in the first paragraph; else the last line that is labelled as a total or a result; else the last
+    sentence that concludes ("so"); else the last sentence. A reply that breaks off in a sentence has stated nothing
+    in it, and one that thinks aloud and breaks off has no answer.
+    """
+    text = text[-WINDOW:].strip()
+    first = text.partition("\n\n")[0].strip()
+    if first != text and "\n" not in first and len(first) < 60 and says(first) and not _SENTENCES.search(first[:-1]):
+        return first
+    sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
+    if len(sentences) > 1 and breaks_off(text):
+        return None
+    speaking = [s for s in sentences if says(s)]
+    for kind in (phrases.LABEL.search, phrases.CONCLUSION.search):
+        if told := [s for s in speaking if kind(s)]:
+            return told[-1]
+    return speaking[-1] if speaking else None
+
+
+def _split(text: str) -> list[str]:
+    parts, at = [], 0
+    for mark in _SENTENCES.finditer(text):
+        parts.append(text[at : mark.start()])
+        at = mark.end()
+    return [part.strip() for part in (*parts, text[at:]) if part.strip()]
+
+
+_ENDED = re.compile(r"[.!?。！？)\]}\"'*`$%°✓✔✅>~_]\s*$|\\\]\s*$|\d\s*$|[A-J]\s*$")
+_OPEN_END = re.compile(
+    r"(?:[,:(=+/*-]|\b(?:the|a|an|of|to|is|are|and|or|in|on|at|by|for|with|that|so|but|this|we|it|let|be|from|as|which|than|"
+    r"then|not|if|would|can|has|have|there|these|those|its|i|my|you|their|into|also|because|since))\s*$",
+    re.I,
+)
+
+
+def breaks_off(text: str) -> bool:
+    """Whether a text of several sentences ends within one."""
+    last = text.rstrip()[-200:]
+    if _OPEN_END.search(last):
+        return True
+    return not _ENDED.search(last) and len(_split(last)[-1].split()) > 4 and bool(phrases.THINKING.search(text))
+
+
+def thinks_aloud(text: str) -> bool:
+    """Whether a reply reads as a thought whose opening tag stood in the prompt, and that never ended."""
+    return bool(phrases.THINKING.search(text)) and breaks_off(text)
