@@ -27,7 +27,9 @@ _LEAD_IN = re.compile(
     re.I,
 )
 _LONE = re.compile(r"[(\[{<\"'\s]*([A-Ja-j])[)\]}>\"'\s]*[.:,;。]*(?:项|选项)?")
+_LABEL = re.compile(r"\(?[A-J]\)?")
 _LIST = re.compile(rf"(?:both|either|options?|choices?)?\s*{_NAME}(?:\s*(?:[,;&/、+]|,?\s*(?:and|or|und|oder|et|ou|和|或)\b)\s*(?:and |or )?{_NAME})+(?![\w])")
+_LABELLED = re.compile(r"[(\[{]*([A-J])[)\]}.:]*[\s,;=-]+(\S.*)", re.S)
 _LEADING = re.compile(
     r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
 )
@@ -46,7 +48,7 @@ _BEFORE = re.compile(
 _LETTERS_DENIED = re.compile(
     rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s*(?:option |options )?{_NAME}(?:\s*(?:,|,?\s*(?:and|or|nor))\s*{_NAME})*", re.I
 )
-_ARTICLES = re.compile(r"^(?:the|an?|la|le|les|der|die|das|l')[ ']?(?=[^\W\d_]{2})")
+_ARTICLES = re.compile(r"^(?:(?:the|an?|la|le|les|der|die|das) |l')(?=[^\W\d_]{2})")
 _DASH = re.compile(r"\s*[-\u2010-\u2015]\s*|(?<=\d) to (?=\d)")
 _SPACED = re.compile(r"\s+")
 _UNIT_WORD = re.compile(r"(?<=\d) ([^\W\d_]{2,})\b")
@@ -55,8 +57,11 @@ _HEAD = re.compile(r"[,.;:(\n\u2014]|, | because | since ")
 
 def choose(said: Cut, options: Options) -> str | None:
     """The letter of the one option that a cut answer names, or None."""
-    text = _STRUCK.sub("", said.text).strip()
-    text = strip_markup(text[-WINDOW:])
+    text = _STRUCK.sub("", said.text).replace("**", "").strip(" \n\t>\u2022")
+    text = strip_markup(text[-WINDOW:].removeprefix("- "))
+    exact = [c for c, option in options.items() if option and option.strip() == text and not _LABEL.fullmatch(text)]
+    if len(exact) == 1:
+        return exact[0]
     ticked = set(_TICKED.findall(text))
     if len(ticked) == 1:
         return _valid(ticked.pop(), options)
@@ -84,13 +89,12 @@ def _named(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
         if letter not in options and len(same) == 1:
             return same[0]
         return letter if letter in options else None
+    if (labelled := _LABELLED.match(text)) and _same_option(labelled[2], labelled[1], texts):
+        return labelled[1]
     if (several := _LIST.match(text)) and not text[several.end() :].strip(" .)]}*"):
         return None if comparable(text) in texts.values() else SEVERAL
     leading = _LEADING.match(text)
     if leading is None:
-        spaced = re.match(r"[(\[]*([A-J])[)\]]*\s+(\S.*)", text, re.S)
-        if spaced and _same_option(strip_markup(spaced[2]).strip("() "), spaced[1], texts):
-            return _valid(spaced[1], options)
         return None
     if comparable(text) in texts.values():
         return None
@@ -107,7 +111,11 @@ def _named(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
 
 
 def _same_option(text: str, letter: str, texts: Mapping[str, str]) -> bool:
-    return bool(texts.get(letter)) and (comparable(text) == texts[letter] or _numbers_agree(quantity(spelled(text)), texts[letter]))
+    if not texts.get(letter):
+        return False
+    plain = strip_markup(text).strip()
+    bare = plain[1:-1] if plain[:1] + plain[-1:] == "()" else plain
+    return texts[letter] in (comparable(plain), comparable(bare)) or _numbers_agree(quantity(spelled(plain)), texts[letter])
 
 
 def _numbers_agree(found: Quantity | None, option: str) -> bool:
@@ -130,6 +138,10 @@ def _by_own_text(text: str, options: Options, texts: Mapping[str, str]) -> str |
         return None
     squeezed = said.replace(" ", "")
     same = [c for c, option in texts.items() if option.replace(" ", "") == squeezed]
+    if len(same) > 1:
+        exact = [c for c in same if strip_markup(options[c]) == strip_markup(text).removesuffix(".")]
+        alike = len({options[c].strip() for c in same}) == 1
+        return exact[0] if len(exact) == 1 else same[0] if alike else SEVERAL
     if same:
         return same[0]
     head = comparable(_HEAD.split(strip_markup(text), maxsplit=1)[0])

@@ -73,8 +73,7 @@ def _unwrap(text: str, peeled: list[str]) -> Cut | None:
     angles = [angle for angle in _ANGLE.finditer(text) if angle[1].strip(" <>*:")]
     if angles:
         return Cut(_angle_text(angles[-1][1]), "angle")
-    # A sentence may stand in a tag; what a box or a phrase holds is no sentence.
-    return _in_running_text(text, use_phrases=not peeled or peeled[-1] == "tag")
+    return _in_running_text(text, peeled)
 
 
 def _stated_later(text: str, end: int) -> Cut | None:
@@ -98,12 +97,17 @@ def _last_tagged(text: str) -> tuple[int, int] | None:
     return last
 
 
-def _in_running_text(text: str, use_phrases: bool) -> Cut | None:
-    """The sentence "the answer is …", unless braces of their own, or bold in a last line, come after that sentence."""
-    phrase = _last_phrase(text) if use_phrases else None
+def _in_running_text(text: str, peeled: list[str]) -> Cut | None:
+    """The sentence "the answer is …", unless braces of their own, or bold in a last line, come after that sentence.
+
+    A sentence may stand in a tag; what a box or a phrase holds is no sentence.
+    """
+    phrase = _last_phrase(text) if not peeled or peeled[-1] == "tag" else None
     sentence = _first_sentence(text[phrase.end() :]) if phrase else ""
     said = text.find(sentence, phrase.end()) + len(sentence) if phrase else 0
     braces = _last_braces(text)
+    if peeled and peeled[-1] != "tag" and braces and text[: braces.start()].strip(" $*\\"):
+        braces = None  # part of an answer: `FCC {110}`
     if braces and braces.start() >= said:
         return Cut(braces[1].strip(), "braces")
     last_line = text.rstrip().rfind("\n") + 1

@@ -33,7 +33,7 @@ _MINUS = re.compile(r"(?:minus|negative|moins|负)[ -]*(?=[^ -])|- +(?=[\d.\\])"
 _REMARK = re.compile(r"(?<=[\w})°%'\"]) +\((?=[^()]*[^\W\d_]{3})[^()]*\)$")
 _DECIMAL = re.compile(r"[-+]?(?:(?P<grouped>\d{1,3}(?:,\d{3})+)|\d+)?(?:\.(?P<places>\d*))?(?P<power>e[-+]?\d+)?", re.I)
 _UNIT_AT_END = re.compile(r"(?:(?<=[\d)}°%!])|(?<=\\pi))(?= ?[^\s\d\\(){}^!+*/=<>,;:.-])[^\\=<>,;:+*!?]{1,60}$")
-_ADJACENT = re.compile(r"\d\s+[\d.]|[\d}]\s*\\text")
+_ADJACENT = re.compile(r"\d\s+[\d.]|\d +\((?=[\d +*/-]+\)$)|[\d}]\s*\\text")
 _BRACKETED = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]|\\\{([^{}]*)\\\}|\{([^{}]*)\}")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan)")
 _IN_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
@@ -100,10 +100,12 @@ def _figure(figure: str) -> Quantity | None:
     if (plain := _DECIMAL.fullmatch(figure)) and re.search(r"\d", figure):
         mantissa = figure[: plain.start("power")] if plain["power"] else figure
         digits = re.sub(r"\D", "", mantissa).lstrip("0")
-        value = float(figure.replace(",", ""))
+        places = plain["places"]
+        value: int | float = float(figure.replace(",", ""))
         if value in (float("inf"), float("-inf")):
             return None
-        places = plain["places"]
+        if places is None and not plain["power"]:
+            value = int(figure.replace(",", ""))
         return Quantity(value, decimals=len(places) if places else None, figures=len(digits) if places else 0)
     if _ADJACENT.search(figure) or figure.count(":") > 1 or "'" in figure or "," in re.sub(r"(?<=\d),(?=\d{3})", "", figure):
         return None  # two numbers side by side would be multiplied
@@ -122,7 +124,9 @@ def _figure(figure: str) -> Quantity | None:
 
 
 def close(a: int | float, b: int | float) -> bool:
-    """Equal to six digits."""
+    """Equal to six digits; whole numbers to all."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
     try:
         return abs(a - b) <= EXACT * max(abs(a), abs(b))
     except OverflowError:

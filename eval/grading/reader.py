@@ -19,7 +19,7 @@ class Said(NamedTuple):
     right: bool
 
 
-_BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
+_BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()\[\]]*\)")
 _SINGLE = re.compile(r"[A-Ja-j]")
 _EVERY_LETTER = dict.fromkeys("ABCDEFGHIJ", "")
 
@@ -79,7 +79,7 @@ def read(gold: str, said: Cut, contained: bool = False) -> Said:
     if _SINGLE.fullmatch(gold):
         letter = choose(said, _EVERY_LETTER)
         return Said(letter or _short(text, said), letter == gold.upper())
-    if same_value(gold, text):
+    if same_value(gold, text) or (gold.isalnum() and gold.casefold() == plain(text).casefold()):
         return Said(plain(text), True)
     target = quantity(plain(gold))
     if target is not None and ":" not in gold:
