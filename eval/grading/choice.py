@@ -20,7 +20,7 @@ Options = Mapping[str, str]  # letter -> its text; an empty text is one that nob
 SEVERAL = ""  # what `_named` finds where a text names more than one
 _STRUCK = re.compile(r"~~[^~\n]*~~")
 _TICKED = re.compile(r"^\W*([A-J])\b[^\n✓✔✅☑]{0,80}[✓✔✅☑]", re.M)
-_NAME = r"[(\[{<\"']*([A-J])[)\]}>\"']*"
+_NAME = r"[(\[{<\"']*(?-i:([A-J]))(?!\w)[)\]}>\"']*"
 _LEAD_IN = re.compile(
     r"(?:the |la |die |l')?(?:correct |right |best |bonne |richtige )?(?:option|choice|answer|letter|choix|r[ée]ponse|antwort|选项|选择|选)"
     r"(?:\s+is\b)?\s*:?\s*(?=[(\[*\"]*[A-Ja-j]\b)",
@@ -36,13 +36,13 @@ _LEADING = re.compile(
 _IS_CORRECT = re.compile(
     r"(?<![\w(])\(?([A-J])\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est|ist)\s*(?:clearly |therefore |thus |also )?"
     r"(?:the |la |l'|die |our |my )?(?:\w+ )?(?:correct|right|best|answer|true|works|option|choice|bonne|richtig|correcte?|réponse|antwort)"
-    r"|(?<![\w(])\(?([A-J])\)?\s+(?:works|fits|matches|是正确|正确)|([A-J])\s*(?:项|选项)?(?:是)?正确",
+    r"|(?<![\w(])\(?([A-J])\)?\s+(?:works|fits|matches|是正确|正确)|([A-J])\)?\s*(?:项|选项)?(?:是)?正确",
     re.I,
 )
 _MENTION = re.compile(r"(?<![\w'\\])(?P<open>\()?(?P<letter>[A-J])(?(open)\))(?![\w'’])(?!-\w)")
 _BEFORE = re.compile(
     r"(?:\b(?:option|choice|answer|letter|is|it's|be|so|therefore|thus|hence|leaves?|leaving|only|probably|likely|choose|pick|"
-    r"select|gives?|with|then|but|to|est|ist|nur|also|donc)|[:=→⇒,，]|是|选|为|故|^|\*\*)\s*[(\"*]*$",
+    r"select|gives?|gets?|get|obtain|with|then|but|to|est|ist|nur|also|donc)|[:=→⇒]|是|选|为|故|^|\*\*)[,:]?\s*[(\"*]*$",
     re.I,
 )
 _LETTERS_DENIED = re.compile(
@@ -52,6 +52,7 @@ _ARTICLES = re.compile(r"^(?:(?:the|an?|la|le|les|der|die|das) |l')(?=[^\W\d_]{2
 _DASH = re.compile(r"\s*[-\u2010-\u2015]\s*|(?<=\d) to (?=\d)")
 _SPACED = re.compile(r"\s+")
 _UNIT_WORD = re.compile(r"(?<=\d) ([^\W\d_]{2,})\b")
+_LISTED_LINE = re.compile(r"^[ \t]*[-*]?[ \t]*\(?([A-J])[.):][^\n]*$", re.M)
 _HEAD = re.compile(r"[,.;:(\n\u2014]|, | because | since ")
 
 
@@ -173,19 +174,21 @@ def _by_number(found: Quantity, options: Options) -> str | None:
 
 
 def _in_sentences(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
-    """The option that the statement of a running text names."""
+    """The option that the statement of a running text names; the options repeated, line by line, name none."""
+    listed = _LISTED_LINE.findall(text)
+    if len(set(listed)) > 1:
+        text = _LISTED_LINE.sub("", text).strip()
     told = statement(text, lambda s: _letter_in(s, options) is not None)
-    if told is not None and (letter := _letter_in(told, options)):
-        return letter
     if told is not None:
-        return None
+        return _letter_in(told, options) or None
+    if _numeric(texts):
+        numbers = statement(text, lambda s: number_in(spelled(s)) is not None)
+        found = number_in(spelled(numbers)) if numbers is not None else None
+        return (_by_number(found, options) or None) if found is not None else None
     words = statement(text, lambda s: _text_in(s, texts) is not None)
-    numbers = statement(text, lambda s: number_in(spelled(s)) is not None) if _numeric(texts) else None
-    if words is not None and (numbers is None or not _numeric(texts)):
-        return _text_in(words, texts) or None
-    if numbers is not None and (found := number_in(spelled(numbers))):
-        return _by_number(found, options) or None
-    return None
+    if words is None or not (words in (text[: len(words)], text.rstrip(" .!")[-len(words) :]) or phrases.CONCLUSION.search(words)):
+        return None
+    return _text_in(words, texts) or None
 
 
 def _numeric(texts: Mapping[str, str]) -> bool:
@@ -194,7 +197,7 @@ def _numeric(texts: Mapping[str, str]) -> bool:
 
 def _letter_in(sentence: str, options: Options) -> str | None:
     """The letter that one sentence names as its answer; SEVERAL, or None for none."""
-    if not re.search(r"[A-J]", sentence):
+    if not re.search(r"[A-J]", sentence) or phrases.REFUSAL.search(sentence):
         return None
     plain = _LETTERS_DENIED.sub(lambda m: " " * len(m[0]), sentence)
     right = {next(filter(None, m.groups())).upper() for m in _IS_CORRECT.finditer(plain)} & set(options)
@@ -229,6 +232,8 @@ def _letters(text: str, options: Options) -> list[tuple[int, str]]:
 def _text_in(sentence: str, texts: Mapping[str, str]) -> str | None:
     """The only option whose words occur in a sentence (`quarter past` holds `quarter`); SEVERAL, or None for none."""
     text = comparable(sentence)
+    if phrases.REFUSAL.search(text):
+        texts = {c: option for c, option in texts.items() if phrases.REFUSAL.search(option) or option.startswith(("can", "not", "imp"))}
     start = 0
     inside: dict[str, list[int]] = {}
     for letter, option in texts.items():

@@ -35,6 +35,7 @@ _LONE_BRACES = re.compile(r"(?<!\\)\{((?:[^{}\n]++|\{[^{}\n]*+\})++)(?<!\\)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+ *$")
 _ANGLE = re.compile(r"< ?answer ?>[ \t*]*:?[ \t*]*(?:\n[ \t]*)?((?:(?!< ?answer ?>)[^\n])*)", re.I)
 _JSON = re.compile(r'"(?:final[_ ]?|correct[_ ]?)?answer"[ \t\n]*:[ \t\n]*(?:"((?:[^"\\\n]|\\.)*)"|([^\s,"{}\[\]]+|\[[^\[\]{}]*\]))', re.I)
+_PROGRAM = re.compile(r"^[ \t]*(?:def \w+\(|import \w+$|from [\w.]+ import |print\(|for \w+ in [^\n]*:$)", re.M)
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 # A sentence ends after a number, its unit, a word of three letters or a bracket: not in "St. Louis", not after an
 # option's "C."
@@ -57,8 +58,8 @@ def cut(reply: str) -> Cut:
     while len(names) < 4 and (found := _unwrap(text, names)) is not None:
         text, line = found.text, found.line
         names.append(found.wrapper)
-    if unfinished and not _MARKED & set(names):
-        return Cut("", "plain")  # the sentences of a thought that never ended are no final answer
+    if not _MARKED & set(names) and (unfinished or (not names and _PROGRAM.search(text))):
+        return Cut("", "plain")  # the sentences of a thought that never ended are no final answer, nor is a program
     return Cut(text.strip(), ">".join(names) or "plain", line)
 
 

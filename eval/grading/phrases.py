@@ -59,20 +59,27 @@ CONCLUSION = re.compile(
 )
 # What comes after explains.
 REASON = re.compile(
-    r"[,;:(]? *\b(?:because|since|as|which|where|whereas|while|with|for|given|who|that|after|before|than|when|if|not counting|"
+    r"[,;:(]? *\b(?:because|since|as|which|where|whereas|while|given|who|when|if|not counting|"
     r"weil|da|denn|parce que|car|puisque|wegen)\b|因为|由于|其中|分成",
     re.I,
+)
+SUBORDINATE = re.compile(
+    r"\b(?:because|since|as|which|where|whereas|while|with|for|given|who|that|after|before|than|when|if|in|on|per|of)\b", re.I
 )
 LEADING = re.compile(
     r"^\W*(?:if|when|since|because|after|as|with|without|by|in|of|on|at|from|for|given|counting|removing|adding|looking|using|"
     r"among|out of|step \d+|\d+[.)]|wenn|nach|da|von|im|in|si|après|avec|sur|parmi|dans|en|如果|在|从)\b[^,，]*[,，:]\s*",
     re.I,
 )
+# Between what is asked for and its number.
+COPULA = re.compile(
+    r"\b(?:is|are|was|were|be|equals?|equal to|it's|that's|there's|becomes?|ist|sind|war|beträgt|betragen|ergibt|lautet|"
+    r"est|sont|était|vaut|fait|il y a|es gibt)\b|是|为|有|等于|得|共|[:→⇒]|\\(?:to|Rightarrow|implies)(?![a-z])",
+    re.I,
+)
 VERB = re.compile(
-    r"\b(?:is|are|was|were|be|been|equals?|has|have|had|contains?|shows?|gives?|gets?|got|finds?|found|obtain|"
-    r"makes?|becomes?|measures?|costs?|totals?|reads?|counts?|counted|sees?|need|needs|yields?|remains?|lasted|lasts?|"
-    r"it's|that's|there's|ist|sind|war|beträgt|betragen|hat|haben|gibt|ergibt|ergeben|gab|"
-    r"est|sont|était|vaut|fait|donne|mesure|compte|il y a)\b|是|为|有|等于|得|共|[:→⇒]|\\(?:to|Rightarrow|implies)",
+    r"\b(?:been|has|have|had|contains?|shows?|gives?|gets?|got|finds?|found|obtain|makes?|measures?|costs?|totals?|reads?|"
+    r"counts?|counted|sees?|needs?|yields?|remains?|lasted|lasts?|hat|haben|gibt|gab|donne|mesure|compte|is|are)\b",
     re.I,
 )
 LEFT_OVER = re.compile(
@@ -97,6 +104,12 @@ LABEL = re.compile(
 ASIDE = re.compile(
     r"^[\W_]*(?:note|notes|nb|n\.b|p\.?s|let me know|confidence|hope|see|explanation|check|verification|verify|here|where|"
     r"feel free|please|if you|remember|tip|hint|source|reference|anmerkung|hinweis|remarque|注|备注|说明)\b",
+    re.I,
+)
+REFUSAL = re.compile(
+    r"\b(?:unable to|cannot|can't|can not|could not|impossible to|not possible to|not able to|no way to|hard to|difficult to)"
+    r" (?:\w+ )?(?:be )?(?:determine|see|view|provide|answer|tell|say|identify|analy[sz]e|calculate|find|conclude|know|give|"
+    r"predict|make out|read|access|directly)|\bi'?m sorry|无法(?:确定|判断|看)",
     re.I,
 )
 NONE_THERE = re.compile(r"there (?:are|is|were) (?:no|none)\b(?! way| answer| information| enough| sufficient)(?: \w+){0,3}", re.I)

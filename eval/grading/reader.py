@@ -20,6 +20,7 @@ class Said(NamedTuple):
 
 
 _BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()\[\]]*\)")
+_PARENTHESES = re.compile(r"\(([^(),]*)\)")
 _SINGLE = re.compile(r"[A-Ja-j]")
 _EVERY_LETTER = dict.fromkeys("ABCDEFGHIJ", "")
 
@@ -74,6 +75,8 @@ def read(gold: str, said: Cut, contained: bool = False) -> Said:
     """
     gold = restored(gold).strip()
     text = strip_markup(said.text[-WINDOW:])
+    if (whole := _PARENTHESES.fullmatch(text)) and not gold.startswith("("):
+        text = whole[1].strip()
     if not text or not gold:
         return Said(None, False)
     if _SINGLE.fullmatch(gold):

@@ -13,6 +13,7 @@ from eval.grading.numbers import Quantity, close, quantity
 from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, unit_of
 
 WINDOW = 2000
+LONG = 300  # characters of a reply that ends within a sentence because it was cut there
 
 _NESTED = r"(?:[^{}]|\{[^{}]*+\})*+"
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d+)?|\d++(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\d)\.\d+)"
@@ -86,11 +87,17 @@ def number_in(sentence: str) -> Quantity | None:
     sentence = _ENUMERATOR.sub("", sentence[:WINDOW])
     if whole := quantity(sentence):
         return whole
+    if phrases.REFUSAL.search(sentence):
+        return None
     if phrases.NONE_THERE.fullmatch(sentence.strip(" .")):
         return Quantity(0)
     bare = _PARENTHESIS.sub(lambda m: " " * len(m[0]), sentence)
     for text in (bare, sentence):
-        found = mentions(text) or _word_mentions(text)
+        found = mentions(text)
+        if not found:
+            found = _word_mentions(text)
+            if len({m.value.value for m in found}) > 1:
+                return None  # words are counted less carefully
         if found:
             return _about(text, found)
     return None
@@ -102,44 +109,60 @@ def _about(text: str, found: list[Mention]) -> Quantity | None:
         return None
     start, end = _main_clause(text, found)
     inside = [m for m in found if start <= m.start < end] or found
-    chosen = _chosen(text, inside, start)
+    chosen = _chosen(text, inside, start, end)
     return None if chosen is None or _one_of_several(text, inside, chosen) else chosen.value
 
 
 def _main_clause(text: str, found: list[Mention]) -> tuple[int, int]:
-    """Where the statement stands: after the last "so" or "=", else behind what leads to it; before what explains it."""
+    """Where the statement stands: behind what leads to it and the last "so", and before what explains it."""
     start, end = 0, len(text)
     starts = [m.start for m in found]
-    equals = [m.end() for m in re.finditer(r"(?<![<>!=])=(?!=)", text)]
-    for at in (*equals[::-1], *[m.end() for m in phrases.CONCLUSION.finditer(text)][::-1]):
-        if any(s >= at for s in starts):
-            start = at
-            break
-    if not start and (lead := phrases.LEADING.match(text)) and any(s >= lead.end() for s in starts):
+    if (lead := phrases.LEADING.match(text)) and any(s >= lead.end() for s in starts):
         start = lead.end()
+    for mark in phrases.CONCLUSION.finditer(text, start):
+        if any(s >= mark.end() for s in starts):
+            start = mark.end()
+    if (lead := phrases.LEADING.match(text[start:])) and any(s >= start + lead.end() for s in starts):
+        start += lead.end()
     for reason in phrases.REASON.finditer(text, start):
         if reason.start() > start and any(start <= s < reason.start() for s in starts):
             return start, reason.start()
     return start, end
 
 
-def _chosen(text: str, found: list[Mention], start: int) -> Mention | None:
-    """The number right where the clause begins, else one that a verb follows, else the first after a verb."""
-    if not text[start : found[0].start].strip(" \t*_:,~≈(\"'") or re.fullmatch(
-        r"[\s\W]*(?:about|approximately|around|exactly|only|just|roughly|\\approx|to)?\W*", text[start : found[0].start]
-    ):
-        return found[0]
+_EQUALS = re.compile(r"(?<![<>!=])=(?!=)")
+_OPENING = re.compile(r"[\s\W]*(?:about|approximately|around|exactly|only|just|roughly|\\approx|to)?\W*")
+_AND_ALSO = re.compile(r"[,;] *(?:and|but|und|et)\b|\b(?:and|but) (?:there|it|the|he|she|they|each)\b|[,;，；]", re.I)
+
+
+def _chosen(text: str, found: list[Mention], start: int, end: int) -> Mention | None:
+    """The number that remains, or after the last "=", or where the clause begins, or after "is", or after a verb."""
     for mention in found:
         if phrases.LEFT_OVER.match(text, mention.end) or phrases.LEFT_OVER.match(text, mention.figure_end):
             return mention
-    verbs = [v.end() for v in phrases.VERB.finditer(text, start)]
-    after = [m for m in found if any(v <= m.start for v in verbs)]
+    equals = [m.end() for m in _EQUALS.finditer(text, start, end) if any(m.end() <= n.start for n in found)]
+    copulas = [c.end() for c in phrases.COPULA.finditer(text, start, end) if any(c.end() <= n.start for n in found)]
+    if equals and not (copulas and copulas[-1] > equals[-1]):
+        return next(m for m in found if m.start >= equals[-1])
+    if not equals and _OPENING.fullmatch(text[start : found[0].start]):
+        return found[0]
+    chosen: Mention | None = None
+    for at in copulas:
+        mention = next(m for m in found if m.start >= at)
+        gap = text[chosen.end : at] if chosen else ""
+        if len(text[at : mention.start].split()) > 5 or (chosen is not None and mention is chosen):
+            continue
+        if chosen is None or (_AND_ALSO.search(gap) and not phrases.SUBORDINATE.search(_AND_ALSO.split(gap)[-1])):
+            chosen = mention
+    if chosen is not None:
+        return chosen
+    after = [m for m in found if any(v.end() <= m.start for v in phrases.VERB.finditer(text, start, end))]
     if after:
         return after[0]
     followed = [m for m in found if phrases.VERB.match(text, m.end + 1)]
     if len(followed) == 1:
         return followed[0]
-    return found[0] if len(found) == 1 or all(close(m.value.value, found[0].value.value) for m in found) else None
+    return found[0] if all(close(m.value.value, found[0].value.value) for m in found) else None
 
 
 def _one_of_several(text: str, found: list[Mention], chosen: Mention) -> bool:
@@ -163,22 +186,20 @@ def _one_of_several(text: str, found: list[Mention], chosen: Mention) -> bool:
 def statement(text: str, says: Callable[[str], bool]) -> str | None:
     """The sentence of a reply that states its answer: one that `says` something, or None.
 
-    A lone answer in the first paragraph; else the last line that is labelled as a total or a result; else the last
-    sentence that concludes ("so"); else the last sentence. A reply that breaks off in a sentence has stated nothing
-    in it, and one that thinks aloud and breaks off has no answer.
+    A lone answer in the first paragraph; else the last of the last sentences that concludes ("so") or is labelled as a
+    total or a result; else the last sentence. A reply that breaks off in a sentence has stated nothing.
     """
     text = text[-WINDOW:].strip()
     first = text.partition("\n\n")[0].strip()
-    if first != text and "\n" not in first and len(first) < 60 and says(first) and not _SENTENCES.search(first[:-1]):
+    if first != text and len(first.split()) <= 3 and "=" not in first and says(first):
         return first
     sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
     if len(sentences) > 1 and breaks_off(text):
         return None
     speaking = [s for s in sentences if says(s)]
-    for kind in (phrases.LABEL.search, phrases.CONCLUSION.search):
-        if told := [s for s in speaking if kind(s)]:
-            return told[-1]
-    return speaking[-1] if speaking else None
+    told = [s for s in speaking[-4:] if phrases.CONCLUSION.search(s) or phrases.LABEL.search(s)]
+    labelled = [s for s in speaking if phrases.LABEL.search(s)]
+    return (told or labelled or speaking or [None])[-1]
 
 
 def _split(text: str) -> list[str]:
@@ -189,11 +210,10 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in (*parts, text[at:]) if part.strip()]
 
 
-_ENDED = re.compile(r"[.!?。！？)\]}\"'*`$%°✓✔✅>~_]\s*$|\\\]\s*$|\d\s*$|[A-J]\s*$")
+_ENDED = re.compile(r"[.!?。！？)\]}\"'*`$%°✓✔✅>]\s*$|\\\]\s*$|\d\s*$|[A-J]\s*$")
 _OPEN_END = re.compile(
     r"(?:[,:(=+/*-]|\b(?:the|a|an|of|to|is|are|and|or|in|on|at|by|for|with|that|so|but|this|we|it|let|be|from|as|which|than|"
-    r"then|not|if|would|can|has|have|there|these|those|its|i|my|you|their|into|also|because|since))\s*$",
-    re.I,
+    r"then|not|if|would|can|has|have|there|these|those|its|I|i|my|you|their|into|because|since))\s*$"
 )
 
 
@@ -202,7 +222,8 @@ def breaks_off(text: str) -> bool:
     last = text.rstrip()[-200:]
     if _OPEN_END.search(last):
         return True
-    return not _ENDED.search(last) and len(_split(last)[-1].split()) > 4 and bool(phrases.THINKING.search(text))
+    within = not _ENDED.search(last) and len(_split(last)[-1].split()) > 4
+    return within and (len(text) > LONG or phrases.THINKING.search(text) is not None)
 
 
 def thinks_aloud(text: str) -> bool:
