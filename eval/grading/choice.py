@@ -6,12 +6,13 @@ or a point in a figure; `B and C` names none, `not A but C` names C.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from eval.grading import phrases
 from eval.grading.equal import same_parts
 from eval.grading.extract import Cut, option_letter, strip_markup
 from eval.grading.numbers import Quantity, agrees, quantity, same_quantity
-from eval.grading.sentence import WINDOW, number_in, statement
+from eval.grading.sentence import WINDOW, agreed, number_in, statement
 from eval.grading.spelling import spelled
 from eval.grading.units import unit_of
 
@@ -26,6 +27,11 @@ _LEAD_IN = re.compile(
     r"(?:\s+is\b)?\s*:?\s*(?=[(\[*\"]*[A-Ja-j]\b)",
     re.I,
 )
+_PLACE = re.compile(
+    r"(?:the )?(?:step|figure|fig\.?|point|label|region|area|structure|part|line|curve|graph|panel|image|picture|diagram|arrow|"
+    r"circuit|shape|box|group|sample|vessel|organ|position|stage|phase) (?=\(?[A-Ja-j]\)?\W*$)",
+    re.I,
+)
 _LONE = re.compile(r"[(\[{<\"'\s]*([A-Ja-j])[)\]}>\"'\s]*[.:,;。]*(?:项|选项)?")
 _LABEL = re.compile(r"\(?[A-J]\)?")
 _LIST = re.compile(rf"(?:both|either|options?|choices?)?\s*{_NAME}(?:\s*(?:[,;&/、+]|,?\s*(?:and|or|und|oder|et|ou|和|或)\b)\s*(?:and |or )?{_NAME})+(?![\w])")
@@ -34,9 +40,9 @@ _LEADING = re.compile(
     r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
 )
 _IS_CORRECT = re.compile(
-    r"(?<![\w(])\(?([A-J])\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est|ist)\s*(?:clearly |therefore |thus |also )?"
+    r"(?<![\w(])\(?((?-i:[A-J]))\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est|ist)\s*(?:clearly |therefore |thus |also )?"
     r"(?:the |la |l'|die |our |my )?(?:\w+ )?(?:correct|right|best|answer|true|works|option|choice|bonne|richtig|correcte?|réponse|antwort)"
-    r"|(?<![\w(])\(?([A-J])\)?\s+(?:works|fits|matches|是正确|正确)|([A-J])\)?\s*(?:项|选项)?(?:是)?正确",
+    r"|(?<![\w(])\(?((?-i:[A-J]))\)?\s+(?:works|fits|matches|是正确|正确)|((?-i:[A-J]))\)?\s*(?:项|选项)?(?:是)?正确",
     re.I,
 )
 _MENTION = re.compile(r"(?<![\w'\\])(?P<open>\()?(?P<letter>[A-J])(?(open)\))(?![\w'’])(?!-\w)")
@@ -82,7 +88,7 @@ def _valid(letter: str | None, options: Options) -> str | None:
 
 def _named(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
     """The letter that an answer begins with or is; SEVERAL where it is a list of them; None where it names none."""
-    if lead := _LEAD_IN.match(text):
+    if lead := _LEAD_IN.match(text) or (None if any(texts.values()) else _PLACE.match(text)):
         text = text[lead.end() :].lstrip("* ")
     if lone := _LONE.fullmatch(text):
         letter = lone[1].upper()
@@ -124,6 +130,7 @@ def _numbers_agree(found: Quantity | None, option: str) -> bool:
     return bool(found and gold and same_quantity(gold, found))
 
 
+@lru_cache(maxsize=4096)  # options come again with every reply
 def comparable(text: str) -> str:
     """Lower case in one spelling, without article, quotes and closing marks; `6 to 10` as `6-10`."""
     plain = spelled(strip_markup(text)).casefold().replace('"', "").strip(" .,;:!*_()") if len(text) < WINDOW else ""
@@ -175,8 +182,7 @@ def _by_number(found: Quantity, options: Options) -> str | None:
 
 def _in_sentences(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
     """The option that the statement of a running text names; the options repeated, line by line, name none."""
-    listed = _LISTED_LINE.findall(text)
-    if len(set(listed)) > 1:
+    if len(set(_LISTED_LINE.findall(text))) > 1:
         text = _LISTED_LINE.sub("", text).strip()
     told = statement(text, lambda s: _letter_in(s, options) is not None)
     if told is not None:
@@ -185,14 +191,15 @@ def _in_sentences(text: str, options: Options, texts: Mapping[str, str]) -> str 
         numbers = statement(text, lambda s: number_in(spelled(s)) is not None)
         found = number_in(spelled(numbers)) if numbers is not None else None
         return (_by_number(found, options) or None) if found is not None else None
-    words = statement(text, lambda s: _text_in(s, texts) is not None)
-    if words is None or not (words in (text[: len(words)], text.rstrip(" .!")[-len(words) :]) or phrases.CONCLUSION.search(words)):
-        return None
-    return _text_in(words, texts) or None
+    return agreed(text, lambda s: _text_in(s, texts)) or None
+
+
+_NO_NUMBER = re.compile(r"\d\s*[:-]\s*\d")  # a ratio, a clock, a range
 
 
 def _numeric(texts: Mapping[str, str]) -> bool:
-    return sum(quantity(option) is not None for option in texts.values()) * 2 > len(texts) > 0
+    numbers = sum(quantity(option) is not None and not _NO_NUMBER.search(option) for option in texts.values())
+    return numbers * 2 > len(texts) > 0
 
 
 def _letter_in(sentence: str, options: Options) -> str | None:
@@ -232,6 +239,8 @@ def _letters(text: str, options: Options) -> list[tuple[int, str]]:
 def _text_in(sentence: str, texts: Mapping[str, str]) -> str | None:
     """The only option whose words occur in a sentence (`quarter past` holds `quarter`); SEVERAL, or None for none."""
     text = comparable(sentence)
+    if lead := phrases.LEADING.match(text):
+        text = text[lead.end() :] or text
     if phrases.REFUSAL.search(text):
         texts = {c: option for c, option in texts.items() if phrases.REFUSAL.search(option) or option.startswith(("can", "not", "imp"))}
     start = 0

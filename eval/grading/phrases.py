@@ -103,7 +103,7 @@ LABEL = re.compile(
 )
 ASIDE = re.compile(
     r"^[\W_]*(?:note|notes|nb|n\.b|p\.?s|let me know|confidence|hope|see|explanation|check|verification|verify|here|where|"
-    r"feel free|please|if you|remember|tip|hint|source|reference|anmerkung|hinweis|remarque|注|备注|说明)\b",
+    r"feel free|please|if you (?:have|need|want|would)|remember|tip|hint|source|reference|anmerkung|hinweis|remarque|注|备注|说明)\b",
     re.I,
 )
 REFUSAL = re.compile(

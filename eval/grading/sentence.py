@@ -30,7 +30,7 @@ _WORDS = re.compile(NUMBER_WORDS, re.I)
 _UNIT_AFTER = re.compile(r" ?%| ?°(?:[CF]\b)?| ?[^\W\d_]+(?:\^\{-?\d\})?(?:/[^\W\d_]+(?:\^\{-?\d\})?)?")
 _PARENTHESIS = re.compile(r"\((?![^()]*=)[^()]*\)")
 _SENTENCES = re.compile(r"(?<=[\w)\]}%*\"'°])[.?!](?:\*\*)?(?=\s|$)(?<!\d\.(?=\s[a-z]))|[。！？]|\n|;(?=\s)")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th|D)\b|-(?:year|sided|th)")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th|D)\b|-(?:sided|th)")
 _ENUMERATOR = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.)]\s+|step \d+\s*[:.]\s*)", re.I)
 _PRONOUN_BEFORE = re.compile(r"(?:\b(?:is|are|only|just|exactly|was)|[=:]|^)\W*$", re.I)
 
@@ -94,7 +94,7 @@ def number_in(sentence: str) -> Quantity | None:
     bare = _PARENTHESIS.sub(lambda m: " " * len(m[0]), sentence)
     for text in (bare, sentence):
         found = mentions(text)
-        if not found:
+        if not found and not re.search(r"\d", text):
             found = _word_mentions(text)
             if len({m.value.value for m in found}) > 1:
                 return None  # words are counted less carefully
@@ -197,9 +197,24 @@ def statement(text: str, says: Callable[[str], bool]) -> str | None:
     if len(sentences) > 1 and breaks_off(text):
         return None
     speaking = [s for s in sentences if says(s)]
-    told = [s for s in speaking[-4:] if phrases.CONCLUSION.search(s) or phrases.LABEL.search(s)]
+    told = [s for s in speaking[-2:] if phrases.CONCLUSION.search(s) or phrases.LABEL.search(s)]
     labelled = [s for s in speaking if phrases.LABEL.search(s)]
     return (told or labelled or speaking or [None])[-1]
+
+
+def agreed(text: str, says: Callable[[str], str | None]) -> str | None:
+    """What the last sentences conclude; else what all sentences that say something agree on; None where they do not.
+
+    `says` gives what a sentence says, None for nothing. Unlike a number, a name that occurs is not yet an answer.
+    """
+    text = text[-WINDOW:].strip()
+    sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
+    if len(sentences) > 1 and breaks_off(text):
+        return None
+    said = [(said, bool(phrases.CONCLUSION.search(s))) for s in sentences if (said := says(s)) is not None]
+    if concluded := [what for what, concludes in said[-2:] if concludes]:
+        return concluded[-1]
+    return said[-1][0] if said and len({what for what, _ in said}) == 1 else None
 
 
 def _split(text: str) -> list[str]:
