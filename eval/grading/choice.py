@@ -12,7 +12,7 @@ from eval.grading import phrases
 from eval.grading.equal import same_parts
 from eval.grading.extract import Cut, option_letter, strip_markup
 from eval.grading.numbers import Quantity, agrees, quantity, same_quantity
-from eval.grading.sentence import WINDOW, agreed, number_in, statement
+from eval.grading.sentence import WINDOW, agreed, has_number, number_in, statement
 from eval.grading.spelling import spelled
 from eval.grading.units import unit_of
 
@@ -188,7 +188,7 @@ def _in_sentences(text: str, options: Options, texts: Mapping[str, str]) -> str 
     if told is not None:
         return _letter_in(told, options) or None
     if _numeric(texts):
-        numbers = statement(text, lambda s: number_in(spelled(s)) is not None)
+        numbers = statement(text, has_number)
         found = number_in(spelled(numbers)) if numbers is not None else None
         return (_by_number(found, options) or None) if found is not None else None
     return agreed(text, lambda s: _text_in(s, texts)) or None

@@ -80,7 +80,9 @@ def _read(said: Cut, row: Row) -> tuple[str | None, bool]:
         choices = [str(choice) for choice in row["choices"]]
         letter = choose(said, dict(zip(_LETTERS, choices, strict=False)))
         choice = choices[_LETTERS.index(letter)] if letter else None
-        return choice, choice is not None and choice.strip() == gold
+        named = {c.strip().casefold() for c in choices}
+        asked = choice if gold.casefold() in named or choice is None else letter  # a local gold may be a letter
+        return choice, asked is not None and asked.strip().casefold() == gold.casefold()
     if row["answer_type"] == "list":
         found = list_of(said)
         if found is None:

@@ -8,7 +8,7 @@ from eval.grading.choice import choose, comparable
 from eval.grading.equal import plain, same_value
 from eval.grading.extract import LONGEST_BARE_ANSWER, Cut, strip_markup
 from eval.grading.numbers import Quantity, agrees, quantity
-from eval.grading.sentence import WINDOW, mentions, number_in, statement
+from eval.grading.sentence import WINDOW, has_number, mentions, number_in, statement
 from eval.grading.spelling import restored, spelled
 
 
@@ -33,17 +33,12 @@ def number_of(said: Cut) -> Quantity | None:
         return whole
     if "\n" not in said.text.strip() and not _several_sentences(text):
         return number_in(text)
-    told = statement(strip_markup(said.text), lambda s: _numbered(s))
+    told = statement(strip_markup(said.text), has_number)
     return number_in(spelled(strip_markup(told))) if told is not None else None
 
 
 def _several_sentences(text: str) -> bool:
     return re.search(r"[\w)][.?!] +\S|[。;]", text) is not None
-
-
-def _numbered(sentence: str) -> bool:
-    text = spelled(strip_markup(sentence))
-    return quantity(text) is not None or bool(mentions(text)) or number_in(text) is not None
 
 
 def shown(number: Quantity) -> str:

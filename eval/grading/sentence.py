@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from eval.grading import phrases
 from eval.grading.numbers import Quantity, close, quantity
+from eval.grading.spelling import spelled
 from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, unit_of
 
 WINDOW = 2000
@@ -31,6 +32,7 @@ _UNIT_AFTER = re.compile(r" ?%| ?°(?:[CF]\b)?| ?[^\W\d_]+(?:\^\{-?\d\})?(?:/[^\
 _PARENTHESIS = re.compile(r"\((?![^()]*=)[^()]*\)")
 _SENTENCES = re.compile(r"(?<=[\w)\]}%*\"'°])[.?!](?:\*\*)?(?=\s|$)(?<!\d\.(?=\s[a-z]))|[。！？]|\n|;(?=\s)")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th|D)\b|-(?:sided|th)")
+_GOES_ON = re.compile(r"\s*[-+*/^]\s*(?:[A-Za-z]\b|\()")  # `180 - A` is no number
 _ENUMERATOR = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.)]\s+|step \d+\s*[:.]\s*)", re.I)
 _PRONOUN_BEFORE = re.compile(r"(?:\b(?:is|are|only|just|exactly|was)|[=:]|^)\W*$", re.I)
 
@@ -54,7 +56,7 @@ def mentions(text: str) -> list[Mention]:
         if match[0].endswith("!") and text[match.end() : match.end() + 1].strip():
             end = match.end()
         if (start and (text[start - 1].isascii() and text[start - 1].isalnum() or text[start - 1] in "_^\\.")) or (
-            _ORDINAL.match(text, end)
+            _ORDINAL.match(text, end) or _GOES_ON.match(text, end)
         ):
             continue
         if scale := SCALE.match(text, end):
@@ -101,6 +103,12 @@ def number_in(sentence: str) -> Quantity | None:
         if found:
             return _about(text, found)
     return None
+
+
+def has_number(sentence: str) -> bool:
+    """Whether a sentence names numbers, be it one or several."""
+    text = spelled(sentence)
+    return bool(mentions(text)) or number_in(text) is not None
 
 
 def _about(text: str, found: list[Mention]) -> Quantity | None:

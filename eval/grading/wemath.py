@@ -44,10 +44,12 @@ def options_of(row: Row) -> dict[str, str]:
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     if rule == "official":
         letter, wrapper = parse(reply), "none"
+        right = letter == row["answer"]
     else:
         said = cut(reply)
         letter, wrapper = choose(said, options_of(row)), said.wrapper
-    return Verdict(letter, wrapper, letter is not None, letter == row["answer"])
+        right = letter is not None and letter == str(row["answer"]).strip().upper()
+    return Verdict(letter, wrapper, letter is not None, right)
 
 
 def problem_of(row: Row) -> str:

@@ -1,7 +1,9 @@
 """Whether a row can be won: its own gold answer, in a box, must be right under the default rule."""
 
 from eval.grading import BENCHES
+from eval.grading.mmmu import golds_of
 from eval.grading.score import Row
+from eval.grading.spelling import restored
 
 _GOLD = {"zerobench": "question_answer"}
 
@@ -14,17 +16,9 @@ def winnable(bench: str, row: Row) -> str | None:
     gold = row.get(_GOLD.get(bench, "answer"))
     if gold is None:
         return None
-    shown = _first(bench, gold)
+    shown = next(iter(golds_of(gold)), "") if bench == "mmmu" else str(gold)
     if not shown.strip():
         return "its answer is empty"
-    if BENCHES[bench].grade(row, f"\\boxed{{{shown}}}", "default").correct:
+    if BENCHES[bench].grade(row, f"\\boxed{{{restored(shown)}}}", "default").correct:
         return None
     return f"its own answer {shown!r} counts as wrong under the default rule"
-
-
-def _first(bench: str, gold: object) -> str:
-    if bench == "mmmu":
-        from eval.grading.mmmu import golds_of
-
-        return next(iter(golds_of(gold)), "")
-    return str(gold)
