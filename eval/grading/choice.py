@@ -37,7 +37,7 @@ _LABEL = re.compile(r"\(?[A-J]\)?")
 _LIST = re.compile(rf"(?:both|either|options?|choices?)?\s*{_NAME}(?:\s*(?:[,;&/、+]|,?\s*(?:and|or|und|oder|et|ou|和|或)\b)\s*(?:and |or )?{_NAME})+(?![\w])")
 _LABELLED = re.compile(r"[(\[{]*([A-J])[)\]}.:]*[\s,;=-]+(\S.*)", re.S)
 _LEADING = re.compile(
-    r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
+    r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is(?! not| wrong| incorrect| false)|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
 )
 _IS_CORRECT = re.compile(
     r"(?<![\w(])\(?((?-i:[A-J]))\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est|ist)\s*(?:clearly |therefore |thus |also )?"
@@ -47,13 +47,17 @@ _IS_CORRECT = re.compile(
 )
 _MENTION = re.compile(r"(?<![\w'\\])(?P<open>\()?(?P<letter>[A-J])(?(open)\))(?![\w'’])(?!-\w)")
 _BEFORE = re.compile(
-    r"(?:\b(?:option|choice|answer|letter|is|it's|be|so|therefore|thus|hence|leaves?|leaving|only|probably|likely|choose|pick|"
+    r"(?:\b(?:maybe|perhaps|possibly|ergo|option|choice|answer|letter|is|it's|be|so|therefore|thus|hence|leaves?|leaving|only|probably|likely|choose|pick|"
     r"select|gives?|gets?|get|obtain|with|then|but|to|est|ist|nur|also|donc)|[:=→⇒]|是|选|为|故|^|\*\*)[,:]?\s*[(\"*]*$",
     re.I,
 )
 _LETTERS_DENIED = re.compile(
     rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s*(?:option |options )?{_NAME}(?:\s*(?:,|,?\s*(?:and|or|nor))\s*{_NAME})*", re.I
 )
+_CALLED_WRONG = re.compile(
+    rf"{_NAME}(?:\s*(?:[,/]|,?\s*(?:and|or))\s*{_NAME})*\s*{phrases.WRONG}|{_NAME}\s*(?:错误|不正确|不对|[✗✘❌])"
+)
+_LOWER_CASE = re.compile(r"\b((?:option|choice|answer|letter)(?: is)? )\(?([a-j])\)?(?=\W*$|[.,;:])", re.I)
 _ARTICLES = re.compile(r"^(?:(?:the|an?|la|le|les|der|die|das) |l')(?=[^\W\d_]{2})")
 _DASH = re.compile(r"\s*[-\u2010-\u2015]\s*|(?<=\d) to (?=\d)")
 _SPACED = re.compile(r"\s+")
@@ -64,7 +68,8 @@ _HEAD = re.compile(r"[,.;:(\n\u2014]|, | because | since ")
 
 def choose(said: Cut, options: Options) -> str | None:
     """The letter of the one option that a cut answer names, or None."""
-    text = _STRUCK.sub("", said.text).replace("**", "").strip(" \n\t>\u2022")
+    text = _STRUCK.sub("", said.text).replace("**", "").strip(" \n\t=>\u2022\u2234\u21d2\u2192\u3010\u3011")
+    text = _LOWER_CASE.sub(lambda m: m[1] + m[2].upper(), text)
     text = strip_markup(text[-WINDOW:].removeprefix("- "))
     exact = [c for c, option in options.items() if option and option.strip() == text and not _LABEL.fullmatch(text)]
     if len(exact) == 1:
@@ -206,7 +211,9 @@ def _letter_in(sentence: str, options: Options) -> str | None:
     """The letter that one sentence names as its answer; SEVERAL, or None for none."""
     if not re.search(r"[A-J]", sentence) or phrases.REFUSAL.search(sentence):
         return None
-    plain = _LETTERS_DENIED.sub(lambda m: " " * len(m[0]), sentence)
+    plain = sentence
+    for denied in (_CALLED_WRONG, _LETTERS_DENIED):
+        plain = denied.sub(lambda m: " " * len(m[0]), plain)
     right = {next(filter(None, m.groups())).upper() for m in _IS_CORRECT.finditer(plain)} & set(options)
     if len(right) == 1:
         return right.pop()

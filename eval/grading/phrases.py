@@ -23,7 +23,7 @@ _LINK = (
     r"|\W{0,3}[:=\u2192]|[ \t]*\][ \t]*:?|[ \t*_]+[\u2013\u2014-](?=[ \t])|(?=[ \t]+\([A-J]\)[^\w]*$))"
 )
 _CHINESE = (
-    r"(?:\u3010[ ]*(?:最终|正确)?(?:答案|选项)[ ]*\u3011[ \t]*[:是为]?"
+    r"(?:正确的(?:选项|答案)?(?:是|为)[ \t]*[:]?|\u3010[ ]*(?:最终|正确)?(?:答案|选项)[ ]*\u3011[ \t]*[:是为]?"
     r"|(?:最终|正确|本题|最后)?的?(?:答案|选项|結果|答)(?:[ \t*]*(?:应该|应|就|只能|必须)?(?:是|为|為|选|選)|\W{0,3}:)[ \t*]*[:]?(?:选项)?"
     r"|(?:故|因此|所以|应|應|应该|于是|因而|综上|综上所述|本题|答案)[,，]?[ \t]*(?:正确答案|答案)?(?:应|应该|就)?(?:选择|选|選)(?:项|项是|项为)?[ \t]*[:]?(?:选项)?"
     r"|(?:我)?选择?(?:的是|的答案是)?(?:选项)?[ \t]*(?=[(\"*]*[A-J]\b[)\"*]*[.。]?[ \t]*$))"
@@ -94,6 +94,13 @@ NEGATION = re.compile(
     r"(?: (?:be|equal|equal to|just|exactly|the|a|an|option|options|choice|at|to|la|die|der))*[ :*(\"]*$",
     re.I,
 )
+# A bound is not the number.
+BOUND = re.compile(
+    r"\b(?:(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower) than|at least|at most|up to|weniger als|mehr als|"
+    r"mindestens|höchstens|plus de|moins de|au moins)\W*$|(?:至少|至多|超过|小于|大于)$",
+    re.I,
+)
+WRONG = r"(?:is|are|was|were|:)?\s*(?:not (?:the )?(?:correct|right|answer|it)|wrong|incorrect|false|ruled out|excluded)\b"
 HEDGE = re.compile(r"\b(?:or|to|through|oder|bis|ou|à|o)\b|或|至|到|~|–|—", re.I)
 BETWEEN = re.compile(r"\b(?:between|from|entre|zwischen|either|entweder|soit)\b|介于", re.I)
 LABEL = re.compile(

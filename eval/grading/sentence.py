@@ -11,7 +11,7 @@ from typing import NamedTuple
 from eval.grading import phrases
 from eval.grading.numbers import Quantity, close, quantity
 from eval.grading.spelling import spelled
-from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, unit_of
+from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, known, unit_of
 
 WINDOW = 2000
 LONG = 300  # characters of a reply that ends within a sentence because it was cut there
@@ -32,7 +32,7 @@ _UNIT_AFTER = re.compile(r" ?%| ?°(?:[CF]\b)?| ?[^\W\d_]+(?:\^\{-?\d\})?(?:/[^\
 _PARENTHESIS = re.compile(r"\((?![^()]*=)[^()]*\)")
 _SENTENCES = re.compile(r"(?<=[\w)\]}%*\"'°])[.?!](?:\*\*)?(?=\s|$)(?<!\d\.(?=\s[a-z]))|[。！？]|\n|;(?=\s)")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th|D)\b|-(?:sided|th)")
-_GOES_ON = re.compile(r"\s*[-+*/^]\s*(?:[A-Za-z]\b|\()")  # `180 - A` is no number
+_GOES_ON = re.compile(r"\s*(?:[-+*/^]\s*(?:[A-Za-z]\b|\()|\\pm|\\[lc]?dots)")  # `180 - A` is no number
 _ENUMERATOR = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.)]\s+|step \d+\s*[:.]\s*)", re.I)
 _PRONOUN_BEFORE = re.compile(r"(?:\b(?:is|are|only|just|exactly|was)|[=:]|^)\W*$", re.I)
 
@@ -112,13 +112,22 @@ def has_number(sentence: str) -> bool:
 
 
 def _about(text: str, found: list[Mention]) -> Quantity | None:
-    found = [m for m in found if not phrases.NEGATION.search(text[: m.start][-40:])]
+    found = [m for m in found if not _denied(text, m)]
     if not found:
         return None
     start, end = _main_clause(text, found)
     inside = [m for m in found if start <= m.start < end] or found
     chosen = _chosen(text, inside, start, end)
     return None if chosen is None or _one_of_several(text, inside, chosen) else chosen.value
+
+
+_CALLED_WRONG = re.compile(rf"\s*{phrases.WRONG}", re.I)
+
+
+def _denied(text: str, mention: Mention) -> bool:
+    before = text[: mention.start][-40:]
+    wrong = _CALLED_WRONG.match(text, mention.end) or _CALLED_WRONG.match(text, mention.figure_end)
+    return bool(phrases.NEGATION.search(before) or phrases.BOUND.search(before) or wrong)
 
 
 def _main_clause(text: str, found: list[Mention]) -> tuple[int, int]:
@@ -177,7 +186,8 @@ def _one_of_several(text: str, found: list[Mention], chosen: Mention) -> bool:
     """Whether another number stands beside the chosen one as its equal: `14 or 15`, `13 and 14`, `3, 4, 5`, `6-10`."""
     at = found.index(chosen)
     if at + 1 < len(found) and not close(found[at + 1].value.value, chosen.value.value):
-        between = text[chosen.end : found[at + 1].start]
+        unit_is_known = known(chosen.value.unit)
+        between = text[chosen.end if unit_is_known else chosen.figure_end : found[at + 1].start]
         if len(between) < 30 and (
             re.fullmatch(r"[\s\W]*(?:(?:or|and|to|through|oder|und|bis|ou|et|à|或|和|与|至|到)[\s\W]*)?", between)
             and not re.search(r"[:;=.]|\\approx|\\to", between)
