@@ -3,7 +3,7 @@
 from eval.grading import mathvision, mathvista, mmmu, wemath, zerobench
 from eval.grading.score import Bench
 
-VERSION = "2"  # raised whenever a verdict can change: results of different versions must not be compared
+VERSION = "3"  # raised whenever a verdict can change: results of different versions must not be compared
 
 BENCHES: dict[str, Bench] = {
     module.BENCH.name: module.BENCH for module in (mmmu, mathvista, mathvision, zerobench, wemath)

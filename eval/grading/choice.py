@@ -21,7 +21,7 @@ Options = Mapping[str, str]  # letter -> its text; an empty text is one that nob
 SEVERAL = ""  # what `_named` finds where a text names more than one
 _STRUCK = re.compile(r"~~[^~\n]*~~")
 _TICKED = re.compile(r"^\W*([A-J])\b[^\n✓✔✅☑]{0,80}[✓✔✅☑]", re.M)
-_NAME = r"[(\[{<\"']*(?-i:([A-J]))(?!\w)[)\]}>\"']*"
+_NAME = r"[(\[{<\"']{0,4}(?-i:([A-J]))(?!\w)[)\]}>\"']{0,4}"  # bounded, as all that repeats inside a repetition
 _LEAD_IN = re.compile(
     r"(?:the |la |die |l')?(?:correct |right |best |bonne |richtige )?(?:option|choice|answer|letter|choix|r[ée]ponse|antwort|选项|选择|选)"
     r"(?:\s+is\b)?\s*:?\s*(?=[(\[*\"]*[A-Ja-j]\b)",
@@ -52,10 +52,10 @@ _BEFORE = re.compile(
     re.I,
 )
 _LETTERS_DENIED = re.compile(
-    rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s*(?:option |options )?{_NAME}(?:\s*(?:,|,?\s*(?:and|or|nor))\s*{_NAME})*", re.I
+    rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s{{0,3}}(?:option |options )?{_NAME}(?:\s{{0,3}}(?:,|,?\s{{0,3}}(?:and|or|nor))\s{{0,3}}{_NAME}){{0,8}}", re.I
 )
 _CALLED_WRONG = re.compile(
-    rf"{_NAME}(?:\s*(?:[,/]|,?\s*(?:and|or))\s*{_NAME})*\s*{phrases.WRONG}|{_NAME}\s*(?:错误|不正确|不对|[✗✘❌])"
+    rf"{_NAME}(?:\s{{0,3}}(?:[,/]|,?\s{{0,3}}(?:and|or))\s{{0,3}}{_NAME}){{0,8}}\s{{0,3}}{phrases.WRONG}|{_NAME}\s{{0,3}}(?:错误|不正确|不对|[✗✘❌])"
 )
 _LOWER_CASE = re.compile(r"\b((?:option|choice|answer|letter)(?: is)? )\(?([a-j])\)?(?=\W*$|[.,;:])", re.I)
 _ARTICLES = re.compile(r"^(?:(?:the|an?|la|le|les|der|die|das) |l')(?=[^\W\d_]{2})")

@@ -91,7 +91,7 @@ NEGATION = re.compile(
     r"(?:\bnot(?! only)|\bnever|\bisn't|\baren't|\bwasn't|\bcan't be|\bcannot be|\bdoesn't equal|n't(?: be)?|\binstead of|\brather than"
     r"|\bexcept|\bwithout|\beliminat\w+|\brul(?:e|es|ed|ing) out|\bexclud\w+|\bunlike|\bneither|\bnor|\bother than|"
     r"\bnicht|\bstatt|\bkein|\bnon|\bpas|\bau lieu de|不是|而非|并非|不等于|不选|排除)"
-    r"(?: (?:be|equal|equal to|just|exactly|the|a|an|option|options|choice|at|to|la|die|der))*[ :*(\"]*$",
+    r"(?: (?:be|equal|equal to|just|exactly|the|a|an|option|options|choice|at|to|la|die|der)){0,4}[ :*(\"]{0,6}$",
     re.I,
 )
 # A bound is not the number.
@@ -100,7 +100,7 @@ BOUND = re.compile(
     r"mindestens|höchstens|plus de|moins de|au moins)\W*$|(?:至少|至多|超过|小于|大于)$",
     re.I,
 )
-WRONG = r"(?:is|are|was|were|:)?\s*(?:not (?:the )?(?:correct|right|answer|it)|wrong|incorrect|false|ruled out|excluded)\b"
+WRONG = r"(?:is|are|was|were|:)?\s{0,3}(?:not (?:the )?(?:correct|right|answer|it)|wrong|incorrect|false|ruled out|excluded)\b"
 HEDGE = re.compile(r"\b(?:or|to|through|oder|bis|ou|à|o)\b|或|至|到|~|–|—", re.I)
 BETWEEN = re.compile(r"\b(?:between|from|entre|zwischen|either|entweder|soit)\b|介于", re.I)
 LABEL = re.compile(

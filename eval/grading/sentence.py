@@ -14,6 +14,7 @@ from eval.grading.spelling import spelled
 from eval.grading.units import CURRENCY, NUMBER_WORDS, SCALE, known, unit_of
 
 WINDOW = 2000
+MOST = 40  # numbers that a sentence may name and still be about one
 LONG = 300  # characters of a reply that ends within a sentence because it was cut there
 
 _NESTED = r"(?:[^{}]|\{[^{}]*+\})*+"
@@ -53,6 +54,8 @@ def mentions(text: str) -> list[Mention]:
         start, end = match.start(), match.end("body")
         if found and start < found[-1].end:
             continue  # the exponent of a unit
+        if len(found) == MOST:
+            break
         if match[0].endswith("!") and text[match.end() : match.end() + 1].strip():
             end = match.end()
         if (start and (text[start - 1].isascii() and text[start - 1].isalnum() or text[start - 1] in "_^\\.")) or (
@@ -101,7 +104,7 @@ def number_in(sentence: str) -> Quantity | None:
             if len({m.value.value for m in found}) > 1:
                 return None  # words are counted less carefully
         if found:
-            return _about(text, found)
+            return _about(text, found) if len(found) < MOST else None
     return None
 
 
