@@ -23,39 +23,51 @@ _STRUCK = re.compile(r"~~[^~\n]*~~")
 _TICKED = re.compile(r"^\W*([A-J])\b[^\n✓✔✅☑]{0,80}[✓✔✅☑]", re.M)
 _NAME = r"[(\[{<\"']{0,4}(?-i:([A-J]))(?!\w)[)\]}>\"']{0,4}"  # bounded, as all that repeats inside a repetition
 _LEAD_IN = re.compile(
-    r"(?:the |la |die |l')?(?:correct |right |best |bonne |richtige )?(?:option|choice|answer|letter|choix|r[ée]ponse|antwort|选项|选择|选)"
+    r"(?:the |la |die |l')?(?:correct |right |best |bonne |richtige )?(?:option|choice|answer|letter|choix"
+    r"|r[ée]ponse|antwort|选项|选择|选)"
     r"(?:\s+is\b)?\s*:?\s*(?=[(\[*\"]*[A-Ja-j]\b)",
     re.I,
 )
 _PLACE = re.compile(
-    r"(?:the )?(?:step|figure|fig\.?|point|label|region|area|structure|part|line|curve|graph|panel|image|picture|diagram|arrow|"
+    r"(?:the )?(?:step|figure|fig\.?|point|label|region|area|structure|part|line|curve|graph|panel|image"
+    r"|picture|diagram|arrow|"
     r"circuit|shape|box|group|sample|vessel|organ|position|stage|phase) (?=\(?[A-Ja-j]\)?\W*$)",
     re.I,
 )
 _LONE = re.compile(r"[(\[{<\"'\s]*([A-Ja-j])[)\]}>\"'\s]*[.:,;。]*(?:项|选项)?")
 _LABEL = re.compile(r"\(?[A-J]\)?")
-_LIST = re.compile(rf"(?:both|either|options?|choices?)?\s*{_NAME}(?:\s*(?:[,;&/、+]|,?\s*(?:and|or|und|oder|et|ou|和|或)\b)\s*(?:and |or )?{_NAME})+(?![\w])")
+_LIST = re.compile(
+    rf"(?:both|either|options?|choices?)?\s*{_NAME}(?:\s*(?:[,;&/、+]|,?\s*(?:and|or|und|oder|et|ou|和|或)\b)"
+    rf"\s*(?:and |or )?{_NAME})+(?![\w])"
+)
 _LABELLED = re.compile(r"[(\[{]*([A-J])[)\]}.:]*[\s,;=-]+(\S.*)", re.S)
 _LEADING = re.compile(
-    r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is(?! not| wrong| incorrect| false)|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
+    r"[(\[{<]*([A-J])(?:[)\]}>.:]+|\s*[,;]\s*(?![(\[]*[A-J]\b)|\s+(?:because|since|is(?! not| wrong"
+    r"| incorrect| false)|as|due|for|with|,|weil|da|car|parce)\b|[,，]?因为|\s*$|\s*\n)"
 )
 _IS_CORRECT = re.compile(
-    r"(?<![\w(])\(?((?-i:[A-J]))\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est|ist)\s*(?:clearly |therefore |thus |also )?"
-    r"(?:the |la |l'|die |our |my )?(?:\w+ )?(?:correct|right|best|answer|true|works|option|choice|bonne|richtig|correcte?|réponse|antwort)"
+    r"(?<![\w(])\(?((?-i:[A-J]))\)?[.:]?\s+(?:is|must be|would be|should be|seems|works|est"
+    r"|ist)\s*(?:clearly |therefore |thus |also )?"
+    r"(?:the |la |l'|die |our |my )?(?:\w+ )?(?:correct|right|best|answer|true|works|option|choice|bonne"
+    r"|richtig|correcte?|réponse|antwort)"
     r"|(?<![\w(])\(?((?-i:[A-J]))\)?\s+(?:works|fits|matches|是正确|正确)|((?-i:[A-J]))\)?\s*(?:项|选项)?(?:是)?正确",
     re.I,
 )
 _MENTION = re.compile(r"(?<![\w'\\])(?P<open>\()?(?P<letter>[A-J])(?(open)\))(?![\w'’])(?!-\w)")
 _BEFORE = re.compile(
-    r"(?:\b(?:maybe|perhaps|possibly|ergo|option|choice|answer|letter|is|it's|be|so|therefore|thus|hence|leaves?|leaving|only|probably|likely|choose|pick|"
+    r"(?:\b(?:maybe|perhaps|possibly|ergo|option|choice|answer|letter|is|it's|be|so|therefore|thus|hence"
+    r"|leaves?|leaving|only|probably|likely|choose|pick|"
     r"select|gives?|gets?|get|obtain|with|then|but|to|est|ist|nur|also|donc)|[:=→⇒]|是|选|为|故|^|\*\*)[,:]?\s*[(\"*]*$",
     re.I,
 )
 _LETTERS_DENIED = re.compile(
-    rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s{{0,3}}(?:option |options )?{_NAME}(?:\s{{0,3}}(?:,|,?\s{{0,3}}(?:and|or|nor))\s{{0,3}}{_NAME}){{0,8}}", re.I
+    rf"(?:{phrases.NEGATION.pattern.removesuffix('$')})\s{{0,3}}(?:option |options )?{_NAME}"
+    rf"(?:\s{{0,3}}(?:,|,?\s{{0,3}}(?:and|or|nor))\s{{0,3}}{_NAME}){{0,8}}",
+    re.I,
 )
 _CALLED_WRONG = re.compile(
-    rf"{_NAME}(?:\s{{0,3}}(?:[,/]|,?\s{{0,3}}(?:and|or))\s{{0,3}}{_NAME}){{0,8}}\s{{0,3}}{phrases.WRONG}|{_NAME}\s{{0,3}}(?:错误|不正确|不对|[✗✘❌])"
+    rf"{_NAME}(?:\s{{0,3}}(?:[,/]|,?\s{{0,3}}(?:and|or))\s{{0,3}}{_NAME}){{0,8}}\s{{0,3}}{phrases.WRONG}"
+    rf"|{_NAME}\s{{0,3}}(?:错误|不正确|不对|[✗✘❌])"
 )
 _LOWER_CASE = re.compile(r"\b((?:option|choice|answer|letter)(?: is)? )\(?([a-j])\)?(?=\W*$|[.,;:])", re.I)
 _ARTICLES = re.compile(r"^(?:(?:the|an?|la|le|les|der|die|das) |l')(?=[^\W\d_]{2})")
@@ -114,7 +126,9 @@ def _named(text: str, options: Options, texts: Mapping[str, str]) -> str | None:
     strict = option_letter(text, letters)
     if strict:
         return strict
-    if _LIST.match(text) or re.match(rf"{_NAME}[.):]", text) and len(set(re.findall(r"(?m)^\W*([A-J])[.):]", text))) > 1:
+    if _LIST.match(text) or (
+        re.match(rf"{_NAME}[.):]", text) and len(set(re.findall(r"(?m)^\W*([A-J])[.):]", text))) > 1
+    ):
         return SEVERAL
     bracketed = set(re.findall(r"\(([A-J])\)", text))
     if text[:1] == "(" and len(bracketed) > 1:
@@ -127,7 +141,9 @@ def _same_option(text: str, letter: str, texts: Mapping[str, str]) -> bool:
         return False
     plain = strip_markup(text).strip()
     bare = plain[1:-1] if plain[:1] + plain[-1:] == "()" else plain
-    return texts[letter] in (comparable(plain), comparable(bare)) or _numbers_agree(quantity(spelled(plain)), texts[letter])
+    return texts[letter] in (comparable(plain), comparable(bare)) or _numbers_agree(
+        quantity(spelled(plain)), texts[letter]
+    )
 
 
 def _numbers_agree(found: Quantity | None, option: str) -> bool:
@@ -235,9 +251,15 @@ def _letters(text: str, options: Options) -> list[tuple[int, str]]:
         letter, after = match["letter"], text[match.end() : match.end() + 20]
         if letter not in options:
             continue
-        article = letter in "AI" and re.match(r" [a-z](?!\w*\b(?:nd|r)\b)", after) and not re.match(r" (?:is|because|since|and|or|as|works)\b", after)
+        article = (
+            letter in "AI"
+            and re.match(r" [a-z](?!\w*\b(?:nd|r)\b)", after)
+            and not re.match(r" (?:is|because|since|and|or|as|works)\b", after)
+        )
         announced = _BEFORE.search(text[: match.start()][-30:]) and not re.match(r"\s*[=+*/^]", after)
-        listed = found and re.fullmatch(r"[\s,;/&(]*(?:and|or|oder|ou)?[\s(]*", text[found[-1][0] + 1 : match.start()].lstrip(")"))
+        listed = found and re.fullmatch(
+            r"[\s,;/&(]*(?:and|or|oder|ou)?[\s(]*", text[found[-1][0] + 1 : match.start()].lstrip(")")
+        )
         if match["open"] or (not article and (announced or listed)):
             found.append((match.start("letter"), letter))
     return found
@@ -249,7 +271,11 @@ def _text_in(sentence: str, texts: Mapping[str, str]) -> str | None:
     if lead := phrases.LEADING.match(text):
         text = text[lead.end() :] or text
     if phrases.REFUSAL.search(text):
-        texts = {c: option for c, option in texts.items() if phrases.REFUSAL.search(option) or option.startswith(("can", "not", "imp"))}
+        texts = {
+            c: option
+            for c, option in texts.items()
+            if phrases.REFUSAL.search(option) or option.startswith(("can", "not", "imp"))
+        }
     start = 0
     inside: dict[str, list[int]] = {}
     for letter, option in texts.items():

@@ -105,7 +105,9 @@ def _same_expression(gold: str, found: str, how: _How) -> bool:
     a, b = (_SPACE.sub("", text).replace("\\cdot", "*") for text in (gold, found))
     if a == b:
         return True
-    if how.patience is None or ("!" in gold + found and not re.search(r"[A-Za-z]", re.sub(r"\\[a-z]+", "", gold + found))):
+    if how.patience is None or (
+        "!" in gold + found and not re.search(r"[A-Za-z]", re.sub(r"\\[a-z]+", "", gold + found))
+    ):
         return False
     return same_expression(gold, found, how.patience)
 

@@ -34,7 +34,10 @@ _BRACES = re.compile(r"\\boxed\s*\{|\\[{}]|[{}]")
 _LONE_BRACES = re.compile(r"(?<!\\)\{((?:[^{}\n]++|\{[^{}\n]*+\})++)(?<!\\)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+ *$")
 _ANGLE = re.compile(r"< ?answer ?>[ \t*]*:?[ \t*]*(?:\n[ \t]*)?((?:(?!< ?answer ?>)[^\n])*)", re.I)
-_JSON = re.compile(r'"(?:final[_ ]?|correct[_ ]?)?answer"[ \t\n]*:[ \t\n]*(?:"((?:[^"\\\n]|\\.)*)"|([^\s,"{}\[\]]+|\[[^\[\]{}]*\]))', re.I)
+_JSON = re.compile(
+    r'"(?:final[_ ]?|correct[_ ]?)?answer"[ \t\n]*:[ \t\n]*(?:"((?:[^"\\\n]|\\.)*)"|([^\s,"{}\[\]]+|\[[^\[\]{}]*\]))',
+    re.I,
+)
 _PROGRAM = re.compile(r"^[ \t]*(?:def \w+\(|import \w+$|from [\w.]+ import |print\(|for \w+ in [^\n]*:$)", re.M)
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 # A sentence ends after a number, its unit, a word of three letters or a bracket: not in "St. Louis", not after an
@@ -123,7 +126,7 @@ def _line(text: str, start: int) -> str:
 
 
 def _last_phrase(text: str) -> re.Match[str] | None:
-    """The last "answer is" after which an answer stands; where there is none such, the last after which nothing does."""
+    """The last "answer is" after which an answer stands; where there is none such, the last one."""
     end, last, empty = len(text.rstrip()), None, None
     for phrase in phrases.ANSWER.finditer(text, max(0, end - _PHRASE_WINDOW)):
         if phrase.end() >= end or not text[phrase.end() : phrase.end() + 40].strip("*# \n\t:.\"'"):
@@ -196,7 +199,7 @@ _IN_BRACKETS = re.compile(r"\(([A-Z])\)")
 _LISTED = re.compile(r"^[ \t]*([A-Z])[.):]", re.M)
 
 
-_AROUND = " \t\r\n$*_`\""
+_AROUND = ' \t\r\n$*_`"'
 
 
 def strip_markup(text: str) -> str:

@@ -96,7 +96,11 @@ def _read(said: Cut, row: Row) -> tuple[str | None, bool]:
         return shown(number), False
     right = same_quantity(target, number)
     if not right and row["answer_type"] == "float" and row["precision"] is not None:
-        values = [number.value / 100, *([number.value] if abs(target.value) >= 1 else [])] if number.percent else [number.value]
+        values = (
+            [number.value / 100, *([number.value] if abs(target.value) >= 1 else [])]
+            if number.percent
+            else [number.value]
+        )
         right = any(round(value, int(row["precision"])) == target.value for value in values)
     return shown(number), right
 

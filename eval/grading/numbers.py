@@ -1,6 +1,6 @@
 """The one reader of numbers, for grading and for reward: what number a final answer states, and when two are the same.
 
-An answer is a figure with whatever stands around it: `\\approx 12 \\text{ cm}^2`, `$8{,}200`, `2\\frac13`, `1.2 × 10^-4`,
+An answer is a figure and what stands around it: `\\approx 12 \\text{ cm}^2`, `8{,}200`, `2\\frac13`, `1.2 × 10^-4`,
 `minus fourteen`, `28.6 %`. What has other words around it is a sentence: `sentence.py` finds the figure in one.
 """
 
@@ -25,7 +25,8 @@ class Quantity(NamedTuple):
 
 
 _AROUND = re.compile(
-    rf"(?:{CURRENCY}|~|≈|\\approx|\\sim|=|:|(?:about|approximately|approx\.?|around|roughly|nearly|almost|exactly|only|just"
+    rf"(?:{CURRENCY}|~|≈|\\approx|\\sim|=|:|(?:about|approximately|approx\.?|around|roughly|nearly|almost"
+    rf"|exactly|only|just"
     r"|some|ca\.?|circa|etwa|ungefähr|rund|genau|environ|exactement|约|大约|共|即|the|\+(?=[\d.]))(?![a-zäöü])) *",
     re.I,
 )
@@ -107,7 +108,12 @@ def _figure(figure: str) -> Quantity | None:
         if places is None and not plain["power"]:
             value = int(figure.replace(",", ""))
         return Quantity(value, decimals=len(places) if places else None, figures=len(digits) if places else 0)
-    if _ADJACENT.search(figure) or figure.count(":") > 1 or "'" in figure or "," in re.sub(r"(?<=\d),(?=\d{3})", "", figure):
+    if (
+        _ADJACENT.search(figure)
+        or figure.count(":") > 1
+        or "'" in figure
+        or "," in re.sub(r"(?<=\d),(?=\d{3})", "", figure)
+    ):
         return None  # two numbers side by side would be multiplied
     if "°" in figure:  # inside a function degrees count
         figure = _IN_DEGREES.sub(r"(\1\\cdot\\pi/180)", figure)

@@ -1,6 +1,7 @@
-"""What a cut answer says to a question without options: a number, a list, a letter, words; and whether it is the gold."""
+"""What a cut answer says to a question without options: a number, a list, a letter, words; and if it is the gold."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from eval.grading import phrases
@@ -58,7 +59,7 @@ def list_of(said: Cut) -> list[str] | None:
     numbers = mentions(told)
     if len(numbers) < 2:
         return None
-    gaps = [told[a.end : b.start] for a, b in zip(numbers, numbers[1:], strict=False)]
+    gaps = [told[a.end : b.start] for a, b in pairwise(numbers)]
     joined = all(re.fullmatch(r"\s*(?:[,;、]|,?\s*(?:and|et|und|和|与|&))?\s*", gap) and gap.strip() for gap in gaps)
     return [told[n.start : n.end].strip() for n in numbers] if joined else None
 
@@ -108,7 +109,8 @@ def _short(text: str, said: Cut) -> str | None:
 
 
 _BEGINNING = re.compile(
-    r"(?:to|let|let's|let me|we|i|first|okay|ok|so|looking|based|given|in order|step|here|since|if|when|for|from|as)\b"
+    r"(?:to|let|let's|let me|we|i|first|okay|ok|so|looking|based|given|in order|step|here|since|if|when"
+    r"|for|from|as)\b"
     r"|(?:the|this|that|a|an|these|it|there)(?: \w+)?(?: (?:is|are|was|of|in|to|shows?|depicts))?\W*$",
     re.I,
 )

@@ -25,7 +25,8 @@ _ATOM = (
 )
 _PRODUCT = rf"{_ATOM}(?:(?: ?(?:\\cdot|[*/:]) ?| ?(?=\\(?:frac|sqrt|pi))){_ATOM}){{0,8}}"
 _MENTION = re.compile(
-    rf"(?P<sign>(?<![\w)\]}}°%.'])-[ ]?(?={CURRENCY}?[\d.\\])|\b(?:minus|negative|moins) (?={CURRENCY}?[\d.\\])|负)?{CURRENCY}?"
+    rf"(?P<sign>(?<![\w)\]}}°%.'])-[ ]?(?={CURRENCY}?[\d.\\])"
+    rf"|\b(?:minus|negative|moins) (?={CURRENCY}?[\d.\\])|负)?{CURRENCY}?"
     rf"(?P<body>{_PRODUCT}(?:(?: [-+] |[-+](?=\\)|(?<=\}})[-+]|(?<=\\pi)[-+]){_PRODUCT}){{0,6}})!?"
 )
 _WORDS = re.compile(NUMBER_WORDS, re.I)
@@ -58,7 +59,7 @@ def mentions(text: str) -> list[Mention]:
             break
         if match[0].endswith("!") and text[match.end() : match.end() + 1].strip():
             end = match.end()
-        if (start and (text[start - 1].isascii() and text[start - 1].isalnum() or text[start - 1] in "_^\\.")) or (
+        if (start and ((text[start - 1].isascii() and text[start - 1].isalnum()) or text[start - 1] in "_^\\.")) or (
             _ORDINAL.match(text, end) or _GOES_ON.match(text, end)
         ):
             continue
@@ -83,7 +84,9 @@ def _word_mentions(text: str) -> list[Mention]:
         lone = match[0].lower() in ("one", "zero", "second")
         if (value := quantity(match[0])) and (not lone or _PRONOUN_BEFORE.search(text[: match.start()][-30:])):
             sign = re.search(r"\b(?:minus|negative) $", text[: match.start()][-10:], re.I)
-            found.append(Mention(match.start(), match.end(), match.end(), value._replace(value=-value.value) if sign else value))
+            found.append(
+                Mention(match.start(), match.end(), match.end(), value._replace(value=-value.value) if sign else value)
+            )
     return found
 
 
@@ -192,8 +195,10 @@ def _one_of_several(text: str, found: list[Mention], chosen: Mention) -> bool:
         unit_is_known = known(chosen.value.unit)
         between = text[chosen.end if unit_is_known else chosen.figure_end : found[at + 1].start]
         if len(between) < 30 and (
-            re.fullmatch(r"[\s\W]*(?:(?:or|and|to|through|oder|und|bis|ou|et|à|或|和|与|至|到)[\s\W]*)?", between)
-            and not re.search(r"[:;=.]|\\approx|\\to", between)
+            (
+                re.fullmatch(r"[\s\W]*(?:(?:or|and|to|through|oder|und|bis|ou|et|à|或|和|与|至|到)[\s\W]*)?", between)
+                and not re.search(r"[:;=.]|\\approx|\\to", between)
+            )
             or (phrases.HEDGE.search(between) and len(between.split()) <= 4)
         ):
             return True
@@ -248,7 +253,8 @@ def _split(text: str) -> list[str]:
 
 _ENDED = re.compile(r"[.!?。！？)\]}\"'*`$%°✓✔✅>]\s*$|\\\]\s*$|\d\s*$|[A-J]\s*$")
 _OPEN_END = re.compile(
-    r"(?:[,:(=+/*-]|\b(?:the|a|an|of|to|is|are|and|or|in|on|at|by|for|with|that|so|but|this|we|it|let|be|from|as|which|than|"
+    r"(?:[,:(=+/*-]|\b(?:the|a|an|of|to|is|are|and|or|in|on|at|by|for|with|that|so|but|this|we|it|let|be"
+    r"|from|as|which|than|"
     r"then|not|if|would|can|has|have|there|these|those|its|I|i|my|you|their|into|because|since))\s*$"
 )
 

@@ -12,7 +12,8 @@ _END_OF_TURN = re.compile(
     r"|<(?:end_of_turn|eos|end_of_utterance)>|<\uff5cend\u2581of\u2581sentence\uff5c>"
 )
 _SPECIAL = re.compile(
-    r"<\|im_start\|>\w*|<\|start_header_id\|>\w*|<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]>|<(?:s|pad|bos|start_of_turn)>"
+    r"<\|im_start\|>\w*|<\|start_header_id\|>\w*|<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]>|<(?:s|pad|bos"
+    r"|start_of_turn)>"
 )
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _CHARACTERS = str.maketrans(
@@ -48,7 +49,7 @@ _UNIT_IN_BRACES = re.compile(r"(?<=[\d}i])\{([a-z]{5,})\}$")
 
 
 def restored(gold: str) -> str:
-    """A gold answer in whose LaTeX `\\f` of `\\frac` was once read as a form feed, and its like, or a unit in bare braces."""
+    """A gold answer in whose LaTeX `\\f` of `\\frac` was read as a form feed, and its like, or a unit in braces."""
     return _UNIT_IN_BRACES.sub(r" \1", _LOST.sub(lambda m: _CONTROL[m[0]], gold))
 
 

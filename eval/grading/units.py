@@ -39,14 +39,16 @@ CURRENCY = r"(?:US ?\$|USD|EUR|GBP|CNY|RMB|Rs\.?|[€£¥₹$])"
 
 # Words after a number that make another number of it, or none.
 _NO_UNIT = re.compile(
-    r"\b(?:or|and|to|times|squared|cubed|plus|minus|over|factorial|by|oder|und|bis|mal|ou|et|fois|not|no|is|are|more than|less than)\b"
+    r"\b(?:or|and|to|times|squared|cubed|plus|minus|over|factorial|by|oder|und|bis|mal|ou|et|fois|not|no"
+    r"|is|are|more than|less than)\b"
     r"|n't|或|和|至|到|乘",
     re.I,
 )
 _POWER = r"(?:\^?\{?-?\d\}?)?"
 _NAME = r"[^\W\d_]+(?:-[^\W\d_]+)*"
 _UNIT_WORDS = re.compile(
-    rf" ?(?:{CURRENCY}|(?:per |sq\.? ?|cu\.? ?)?[°%]?{_NAME}{_POWER}\.?(?:[ /·]+(?:per )?{_NAME}{_POWER}\.?){{0,6}}|['\"]|°)"
+    rf" ?(?:{CURRENCY}|(?:per |sq\.? ?|cu\.? ?)?[°%]?{_NAME}{_POWER}\.?"
+    rf"(?:[ /·]+(?:per )?{_NAME}{_POWER}\.?){{0,6}}|['\"]|°)"
 )
 _GLUED = re.compile(rf"(?:{_SHORT}|[^\W\d_]{{3,}})(?![^\W\d_])")
 
@@ -75,17 +77,37 @@ def known(unit: str) -> bool:
     return unit.rstrip("0123456789-") in _CANONICAL or unit in ("'", '"')
 
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _VALUES = {word: i for i, word in enumerate(_ONES)} | {word: 20 + 10 * i for i, word in enumerate(_TENS)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _WORD = "|".join((*_VALUES, *_SCALES))
 NUMBER_WORDS = rf"\b(?:{_WORD})(?:(?:[ -]|[ -]and[ -])(?:{_WORD}))*\b"
 _HALVES = {"half": (1, 2), "a half": (1, 2), "one half": (1, 2), "a quarter": (1, 4), "a third": (1, 3)}
-SCALE = re.compile(r"(?:(?<=\d)(?P<short>[MBk])(?![^\W\d_])| ?(?P<word>hundred|thousand|million|billion|trillion|dozen)s?\b)")
+SCALE = re.compile(
+    r"(?:(?<=\d)(?P<short>[MBk])(?![^\W\d_])| ?(?P<word>hundred|thousand|million|billion|trillion|dozen)s?\b)"
+)
 _SHORT_SCALES = {"k": 1000, "M": 10**6, "B": 10**9}
 
 

@@ -51,20 +51,22 @@ def _check(rows: list[tuple[str, Row]], reply: str, right: bool) -> None:
 # --- numbers ------------------------------------------------------------------------------------------------------
 
 UNITS = [
-    "", "cm", "km/h", "m^2", "cm^3", "years", "apples", "dollars", "degrees", "square units", "kg", "points", "个", "岁",
-    "平方厘米", "Meter", "Jahre", "ans", "mètres", "°", "%", "Ω", "m/s^2",
+    "", "cm", "km/h", "m^2", "cm^3", "years", "apples", "dollars", "degrees", "square units", "kg", "points", "个",
+    "岁", "平方厘米", "Meter", "Jahre", "ans", "mètres", "°", "%", "Ω", "m/s^2",
 ]  # fmt: skip
 WRAPPERS = [
-    "@", "\\boxed{@}", "$\\boxed{@}$", "<answer>@</answer>", "**@**", "The answer is @.", "Answer: @", "Final Answer: **@**",
-    "### Answer\n@", "so {@}.", '{"answer": "@"}', "答案：@", "答案是@。", "【答案】@", "所以答案为 @。", "Réponse : @", "La réponse est @.",
-    "Antwort: @", "Die Antwort lautet @.", "<think>9 or 8?</think>\n\n@", "@<|im_end|>", "I get \\boxed{9}. No.\n\nFinal answer: @",
-    "（@）", "<Answer>: <<@>>", "The final answer is: @</s>", "Therefore, the answer should be @.",
+    "@", "\\boxed{@}", "$\\boxed{@}$", "<answer>@</answer>", "**@**", "The answer is @.", "Answer: @",
+    "Final Answer: **@**", "### Answer\n@", "so {@}.", "{\"answer\": \"@\"}", "答案：@", "答案是@。", "【答案】@",
+    "所以答案为 @。", "Réponse : @", "La réponse est @.", "Antwort: @", "Die Antwort lautet @.",
+    "<think>9 or 8?</think>\n\n@", "@<|im_end|>", "I get \\boxed{9}. No.\n\nFinal answer: @", "（@）",
+    "<Answer>: <<@>>", "The final answer is: @</s>", "Therefore, the answer should be @.",
 ]  # fmt: skip
 SENTENCES = [
-    "The total is @.", "There are @ in the 3 rows.", "So it is @ in all.", "We get @, not 913.", "It is not 913 but @.",
-    "In row 3, the value equals @.", "x = @", "913 - 5 gives less, so the result is @.", "Es sind @ auf 2 Bildern.",
-    "Il y a @ sur les 2 images.", "一共有@，分成2排。", "The bar of 1975 is @ (see row 2).", "Step 1: count 5.\nStep 2: The total is @.",
-    "About @.", "If there are 3 of them, the sum is @.", "\\text{The area is }@", "Therefore @ remain.",
+    "The total is @.", "There are @ in the 3 rows.", "So it is @ in all.", "We get @, not 913.",
+    "It is not 913 but @.", "In row 3, the value equals @.", "x = @", "913 - 5 gives less, so the result is @.",
+    "Es sind @ auf 2 Bildern.", "Il y a @ sur les 2 images.", "一共有@，分成2排。",
+    "The bar of 1975 is @ (see row 2).", "Step 1: count 5.\nStep 2: The total is @.", "About @.",
+    "If there are 3 of them, the sum is @.", "\\text{The area is }@", "Therefore @ remain.",
 ]  # fmt: skip
 
 
@@ -73,7 +75,16 @@ def _written(value: int, form: int) -> str:
     grouped = f"{value:,}"
     wide = str(value).translate({ord(str(d)): 0xFF10 + d for d in range(10)})
     spaced = grouped.replace(",", "\\,")
-    forms = (str(value), grouped, grouped.replace(",", "{,}"), spaced, f"{value}.0", f"+{value}", wide, f"{value / 1000}\\times 10^3")
+    forms = (
+        str(value),
+        grouped,
+        grouped.replace(",", "{,}"),
+        spaced,
+        f"{value}.0",
+        f"+{value}",
+        wide,
+        f"{value / 1000}\\times 10^3",
+    )
     return forms[form % len(forms)]
 
 
@@ -84,7 +95,15 @@ def test_a_number_with_a_unit_in_a_wrapper(value: int, form: int, unit: str, wra
     unit = unit.replace("°", "^\\circ").replace("%", "\\%") if latex else unit
     unit = f"\\text{{ {unit}}}" if latex and unit.isalpha() else f" {unit}" if unit else ""
     _check(_numeric_rows(str(value)), wrapper.replace("@", figure + unit), True)
-    for other in (f"-{value}", f"minus {value}", str(value + 7), f"{value}5", f"1{value}", f"{value} or {value + 1}", f"1/{value}"):
+    for other in (
+        f"-{value}",
+        f"minus {value}",
+        str(value + 7),
+        f"{value}5",
+        f"1{value}",
+        f"{value} or {value + 1}",
+        f"1/{value}",
+    ):
         _check(_numeric_rows(str(value)), wrapper.replace("@", other + unit), False)
 
 
@@ -100,12 +119,15 @@ def test_a_number_in_a_sentence_is_the_one_the_sentence_is_about(value: int, uni
 
 
 FRACTIONS = [
-    "\\frac{@t}{@b}", "\\dfrac{@t}{@b}", "@t/@b", "\\frac{@t}{@b} \\approx 0.1", "x = \\tfrac{@t}{@b}", "$\\frac{@t}{@b}$ m",
+    "\\frac{@t}{@b}", "\\dfrac{@t}{@b}", "@t/@b", "\\frac{@t}{@b} \\approx 0.1", "x = \\tfrac{@t}{@b}",
+    "$\\frac{@t}{@b}$ m",
 ]  # fmt: skip
 
 
 @DETERMINISTIC
-@given(st.integers(1, 9), st.integers(2, 9), st.integers(1, 5), st.sampled_from(FRACTIONS), st.sampled_from(WRAPPERS[:9]))
+@given(
+    st.integers(1, 9), st.integers(2, 9), st.integers(1, 5), st.sampled_from(FRACTIONS), st.sampled_from(WRAPPERS[:9])
+)
 def test_fractions_and_mixed_numbers(top: int, bottom: int, whole: int, form: str, wrapper: str) -> None:
     value = Fraction(top, bottom)
     if value.denominator == 1 or wrapper == "so {@}.":
@@ -125,10 +147,18 @@ def test_fractions_and_mixed_numbers(top: int, bottom: int, whole: int, form: st
 @pytest.mark.parametrize(
     ("gold", "right", "wrong"),
     [
-        ("2\\sqrt{3}", ["2√3", "\\sqrt{12}", "2\\sqrt3", "\\sqrt{12} \\text{ cm}", "3.46"], ["2", "3", "\\sqrt{3}", "3.4", "2\\sqrt{2}"]),
+        (
+            "2\\sqrt{3}",
+            ["2√3", "\\sqrt{12}", "2\\sqrt3", "\\sqrt{12} \\text{ cm}", "3.46"],
+            ["2", "3", "\\sqrt{3}", "3.4", "2\\sqrt{2}"],
+        ),
         ("4 \\pi", ["4π", "4\\pi", "12.57", "4pi", "4 \\pi \\text{ cm}^2"], ["4", "\\pi", "4\\pi^2", "12.5"]),
         ("0.00012", ["1.2 × 10^-4", "1.2\\times10^{-4}", "1.2e-4"], ["1.2 × 10^4", "1.2"]),
-        ("(3,-4)", ["P(3,-4)", "(3, −4)", "\\left(3,-4\\right)", "P = (3,-4)", "3, -4"], ["(-4,3)", "[3,-4]", "(3,4)", "3"]),
+        (
+            "(3,-4)",
+            ["P(3,-4)", "(3, −4)", "\\left(3,-4\\right)", "P = (3,-4)", "3, -4"],
+            ["(-4,3)", "[3,-4]", "(3,4)", "3"],
+        ),
         ("0.5", ["½", "50%", "50\\%", "\\frac12", "1/2", ".5", "50 percent"], ["5%", "0.5%", "0.05", "5"]),
         ("[0,1)", ["[0,1[", "\\left[0, 1\\right)"], ["(0,1)", "[0,1]", "]0,1["]),
         ("69{degrees}", ["69", "69°", "69 degrees"], ["6.9", "-69"]),
@@ -137,7 +167,7 @@ def test_fractions_and_mixed_numbers(top: int, bottom: int, whole: int, form: st
         ("1/64", ["\\frac{1}{64}", "0.015625", "1/64"], ["1/640", "64", "0.01", "0"]),
         ("2309415687", ["2309415687", "2,309,415,687"], ["2309415688"]),
     ],
-)  # fmt: skip
+)
 def test_other_numbers(gold: str, right: list[str], wrong: list[str]) -> None:
     row = [("mathvision", {"options": [], "answer": gold})]
     for wrapper in ("@", "\\boxed{@}", "The answer is $@$."):
@@ -158,15 +188,17 @@ OPTIONS = [
     ["0-5", "6-10", "11-15", "16-20"],
 ]
 NAMED = [
-    "@", "(@)", "@.", "**@**", "option @", "Option (@) is correct.", "@ is the correct answer.", "The answer is @.", "Answer: @",
-    "Answer: (@)", "\\boxed{@}", "\\boxed{\\text{(@)}}", "\\boxed{\\textbf{@}}", "<answer>@</answer>", "<Answer>: <<@>>", '{"answer": "@"}',
-    "So the correct option is (@).", "I would choose @.", "Therefore, @.", "Only @ works.", "故选@。", "故选：@", "因此选@。", "【答案】@",
-    "正确选项是@。", "答案：@", "所以选项(@)正确。", "Réponse : @", "La bonne réponse est @.", "Antwort: @", "Die richtige Antwort ist @.", "Antwort (@)",
+    "@", "(@)", "@.", "**@**", "option @", "Option (@) is correct.", "@ is the correct answer.", "The answer is @.",
+    "Answer: @", "Answer: (@)", "\\boxed{@}", "\\boxed{\\text{(@)}}", "\\boxed{\\textbf{@}}", "<answer>@</answer>",
+    "<Answer>: <<@>>", "{\"answer\": \"@\"}", "So the correct option is (@).", "I would choose @.", "Therefore, @.",
+    "Only @ works.", "故选@。", "故选：@", "因此选@。", "【答案】@", "正确选项是@。", "答案：@", "所以选项(@)正确。",
+    "Réponse : @", "La bonne réponse est @.", "Antwort: @", "Die richtige Antwort ist @.", "Antwort (@)",
     "<think>A? B? C?</think>\n@", "@<|im_end|>", "Ｆinal answer：（@）", "My first guess was wrong.\nFinal Answer: @",
 ]  # fmt: skip
 NAMES_NONE = [
-    "@ and #", "@ or #", "@/#", "\\boxed{@, #}", "The answer is either @ or #.", "The answer is not @.", "I cannot determine which option is right.",
-    "<think>The answer is @", "Okay, let me see. So the answer might be @. Wait, the", "@#", "vitamin @", "@: five\n#: six",
+    "@ and #", "@ or #", "@/#", "\\boxed{@, #}", "The answer is either @ or #.", "The answer is not @.",
+    "I cannot determine which option is right.", "<think>The answer is @",
+    "Okay, let me see. So the answer might be @. Wait, the", "@#", "vitamin @", "@: five\n#: six",
 ]  # fmt: skip
 
 
@@ -184,7 +216,10 @@ def test_of_several_letters_none_is_named(form: str) -> None:
         _check(_option_rows(OPTIONS[0], other), form.replace("@", letter).replace("#", other), False)
 
 
-OWN_TEXT = ["@", "@.", "The answer is @.", "\\boxed{@}", "<answer>@</answer>", "Answer: @", "So it must be @.", "答案：@", "Antwort: @"]
+OWN_TEXT = [
+    "@", "@.", "The answer is @.", "\\boxed{@}", "<answer>@</answer>", "Answer: @", "So it must be @.", "答案：@",
+    "Antwort: @",
+]  # fmt: skip
 
 
 @DETERMINISTIC
@@ -200,9 +235,15 @@ def test_an_options_own_text_names_it(texts: list[str], right: int, form: str, b
 
 @pytest.mark.parametrize(
     ("reply", "right"),
-    [("transformation", True), ("The process is transformation.", True), ("\\boxed{\\text{Transformation}}", True),
-     ("It is not transformation but conjugation.", False), ("transformation or conjugation", False), ("transform", False)],
-)  # fmt: skip
+    [
+        ("transformation", True),
+        ("The process is transformation.", True),
+        ("\\boxed{\\text{Transformation}}", True),
+        ("It is not transformation but conjugation.", False),
+        ("transformation or conjugation", False),
+        ("transform", False),
+    ],
+)
 def test_words(reply: str, right: bool) -> None:
     row = {"question_type": "open", "options": "[]", "answer": "Transformation"}
     _check([("mmmu", row)], reply, right)
@@ -211,7 +252,9 @@ def test_words(reply: str, right: bool) -> None:
 THOUGHT = "Okay, let's look at the picture. The red bar is 12 and the blue one is 14. Wait, I should check the"
 
 
-@pytest.mark.parametrize("reply", [THOUGHT, f"<think>{THOUGHT}", THOUGHT.replace("Wait", "So the answer is 14. Wait"), f"{THOUGHT} 14"[:-4]])
+@pytest.mark.parametrize(
+    "reply", [THOUGHT, f"<think>{THOUGHT}", THOUGHT.replace("Wait", "So the answer is 14. Wait"), f"{THOUGHT} 14"[:-4]]
+)
 def test_a_thought_that_never_ends_has_no_answer(reply: str) -> None:
     for bench, row in (*_numeric_rows("14"), *_option_rows(["12", "13", "14", "15"], "C")):
         verdict = BENCHES[bench].grade(row, reply, "default")
