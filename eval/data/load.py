@@ -10,6 +10,7 @@ from PIL import Image
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
+from eval.benches.winnable import lost
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
@@ -25,6 +26,7 @@ class Data(NamedTuple):
 
     rows: list[Row]
     skipped: int
+    lost: list[str] = []  # what is wrong with rows on which no reply can be right, by id: they count all the same
 
 
 class BadRow(Exception):
@@ -68,7 +70,8 @@ def load(
     rows = _whole_problems(bench, rows, data, skip_bad)
     if not rows:
         raise UserError(f"{name}: no usable row in {data}; check --data")
-    return Data(rows, len(raws) - len(rows))
+    reasons = {bench.row_id(row): reason for row in rows if (reason := lost(bench, row))}
+    return Data(rows, len(raws) - len(rows), [f"{row_id}: {reason}" for row_id, reason in reasons.items()])
 
 
 def load_text(name: str, data: str, split: str | None = None) -> list[Row]:
