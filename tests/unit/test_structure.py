@@ -29,7 +29,14 @@ COVERED_BY = {
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
     "eval/engines/requests.py": "tests/e2e/test_eval.py",
     "eval/engines/vllm.py": "tests/e2e/test_vllm.py",
+    "eval/grading/choice.py": "tests/unit/eval/grading/test_reader.py",
+    "eval/grading/equal.py": "tests/unit/eval/grading/test_reader.py",
+    "eval/grading/numbers.py": "tests/unit/eval/grading/test_reader.py",
+    "eval/grading/phrases.py": "tests/unit/eval/grading/test_reader.py",
+    "eval/grading/sentence.py": "tests/unit/eval/grading/test_reader.py",
+    "eval/grading/spelling.py": "tests/unit/eval/grading/test_reader.py",
     "eval/grading/symbolic.py": "tests/unit/runners/data/test_rewards.py",
+    "eval/grading/units.py": "tests/unit/eval/grading/test_reader.py",
     "eval/leakage/mention_en.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/leakage/mention_fr.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/leakage/mention_zh.py": "tests/unit/eval/leakage/test_mention.py",
@@ -37,7 +44,7 @@ COVERED_BY = {
     "eval/pipeline/grade_file.py": "tests/e2e/test_grade.py",
     "eval/pipeline/regrade.py": "tests/e2e/test_grade.py",
     "eval/settings.py": "tests/e2e/test_eval.py",
-    "eval/tasks/hooks.py": "tests/e2e/test_lm_eval_command.py",
+    "eval/tasks/config.py": "tests/e2e/test_lm_eval_command.py",
     "methods/base.py": "tests/unit/methods/test_methods_golden.py",
     "reports/sections/about.py": "tests/unit/reports/writers/test_contents.py",
     "reports/sections/runs.py": "tests/unit/reports/writers/test_contents.py",
@@ -71,7 +78,7 @@ COVERED_BY = {
 
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
-    "eval/pipeline/ask.py": "lm-eval==0.4.13",
+    "runners/data/fit.py": "transformers==5.17.0",
     "runners/data/fit.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
