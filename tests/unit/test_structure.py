@@ -79,7 +79,6 @@ COVERED_BY = {
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
     "runners/data/fit.py": "transformers==5.17.0",
-    "runners/data/fit.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
     "runners/forward/split_group.py": "transformers==5.17.0",
