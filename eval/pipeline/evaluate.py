@@ -101,6 +101,9 @@ def _run(
         total, done = total + asked, done + asked - lacking
         if lacking < asked:
             print(f"{BENCHES[work.bench].label}: {asked - lacking} of {asked} replies were there")
+        if lost := work.loaded.lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            print(f"{BENCHES[work.bench].label}: no reply can be right on row {lost[0]}{more}; it counts all the same")
     results: dict[str, Result] = {}
     if done == total:
         pass
@@ -121,7 +124,7 @@ def _run(
 
 def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: float) -> Result:
     """Grades and stores a bench that is answered completely."""
-    bench, rows, skipped = work.bench, *work.loaded
+    bench, rows = work.bench, work.loaded.rows
     kept = replies.merge(work.folder, work.identity)
     answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
     texts = [[answer["text"] for answer in group] for group in answers]
@@ -137,7 +140,8 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "edition": edition(settings.data),
         **summary(BENCHES[bench], rows, verdicts),
         "rows": len(rows),
-        "skipped_rows": skipped,
+        "skipped_rows": work.loaded.skipped,
+        "lost_rows": len(work.loaded.lost),
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
         "leakage": leakage.search(rows, texts),
         "tokens": sum(s["tokens"] for s in samples) / n,

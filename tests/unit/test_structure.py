@@ -26,7 +26,6 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 # Modules that no test of their room is named after or imports, and the test that runs them.
 COVERED_BY = {
     "eval/core/errors.py": "tests/e2e/test_eval.py",
-    "eval/core/progress.py": "tests/unit/eval/pipeline/test_replies.py",
     "eval/core/tables.py": "tests/unit/eval/data/test_load.py",
     "eval/data/mini.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
@@ -52,10 +51,8 @@ COVERED_BY = {
     "runners/embedded/muon.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/forward/fsdp.py": "tests/unit/runners/forward/test_split_group_sharded.py",
     "runners/launch/evaluate.py": "tests/e2e/test_cli.py",
-    "runners/launch/sweep.py": "tests/e2e/test_cli.py",
     "runners/rollout/decoder_layer.py": "tests/unit/runners/rollout/test_decode.py",
     "runners/run/model.py": "tests/unit/runners/embedded/test_base_model.py",
-    "runners/run/open.py": "tests/e2e/test_runs.py",
     "runners/speed/command.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/figure.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/run.py": "tests/e2e/test_bench_speed.py",
