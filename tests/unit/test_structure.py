@@ -25,10 +25,8 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 
 # Modules that no test of their room is named after or imports, and the test that runs them.
 COVERED_BY = {
-    "eval/core/errors.py": "tests/e2e/test_eval.py",
     "eval/core/progress.py": "tests/unit/eval/pipeline/test_replies.py",
-    "eval/core/tables.py": "tests/unit/eval/data/test_load.py",
-    "eval/data/mini.py": "tests/unit/eval/data/test_load.py",
+    "eval/data/local.py": "tests/e2e/test_eval.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
     "eval/engines/requests.py": "tests/e2e/test_eval.py",
     "eval/engines/vllm.py": "tests/e2e/test_vllm.py",
@@ -40,11 +38,11 @@ COVERED_BY = {
     "eval/pipeline/grade_file.py": "tests/e2e/test_grade.py",
     "eval/pipeline/regrade.py": "tests/e2e/test_grade.py",
     "eval/settings.py": "tests/e2e/test_eval.py",
+    "eval/tasks/config.py": "tests/e2e/test_lm_eval_command.py",
     "eval/tasks/hooks.py": "tests/e2e/test_lm_eval_command.py",
     "methods/base.py": "tests/unit/methods/test_methods_golden.py",
     "reports/figures/plots.py": "tests/unit/reports/writers/test_html.py",
     "reports/sections/leakage.py": "tests/unit/reports/writers/test_html.py",
-    "reports/stats/estimate.py": "tests/unit/reports/sections/test_table2.py",
     "reports/suite/paper.py": "tests/unit/reports/sections/test_table2.py",
     "reports/writers/tables.py": "tests/unit/reports/sections/test_table2.py",
     "runners/data/filter.py": "tests/e2e/test_filter.py",
@@ -76,14 +74,13 @@ COVERED_BY = {
 
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
-    "eval/pipeline/ask.py": "lm-eval==0.4.13",
+    "runners/data/fit.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
     "runners/forward/split_group.py": "transformers==5.17.0",
     "runners/rollout/sampler.py": "transformers==5.17.0",
     "runners/speed/measure.py": "torch==2.13.0",
     "runners/speed/stock.py": "trl==1.16.0",
-    "runners/train/run.py": "transformers==5.17.0",
     "runners/train/trainer.py": "trl==1.16.0",
 }
 NO_SECRET = {"_replace", "_asdict", "_fields", "_exit"}  # of named tuples, and os._exit: documented
@@ -215,10 +212,16 @@ def reached(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def named_by_a_task(module: Path) -> bool:
+    """Whether lm-eval loads the module, for a yaml beside it."""
+    return any(f"!function {module.stem}." in task.read_text() for task in (ROOT / module.parent).glob("*.yaml"))
+
+
 def test_every_module_has_its_test() -> None:
     modules = [file for file in SOURCES if file.name != "__init__.py" and not in_its_room(file)]
     assert sorted(map(str, modules)) == sorted(COVERED_BY)
-    assert [file for file, test in COVERED_BY.items() if dotted(Path(file)) not in reached(dotted(Path(test)))] == []
+    by_import = [file for file in modules if not named_by_a_task(file)]
+    assert [f for f in map(str, by_import) if dotted(Path(f)) not in reached(dotted(Path(COVERED_BY[f])))] == []
 
 
 # --- private names of libraries -------------------------------------------------------------------------------
