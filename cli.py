@@ -3,19 +3,27 @@
 Every command imports what it needs inside, so that `--help` is instant.
 """
 
+# ruff: noqa: E402
+
+import sys
+
+# Where PYTHONDONTWRITEBYTECODE is set (containers), every process would compile 7,600 modules again, 20 s of CPU.
+sys.dont_write_bytecode = False
+
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from eval.benches import BENCHES, chosen
-from eval.core import files
 from eval.core.errors import UserError
 from runners.speed.command import bench_app
+
+if TYPE_CHECKING:
+    from runners.launch.job import Job
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Prepare training data.")
@@ -23,10 +31,29 @@ app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 console = Console(width=None if sys.stdout.isatty() else 120)
 
+
 Preset = Annotated[str, typer.Option(help="cpu, lora, paper, or a YAML file.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a setting: train.steps=10, params.clip=0.1 …")]
 Suite = Annotated[str, typer.Option(help="Name of the group of runs that are compared.")]
 Out = Annotated[Path, typer.Option(help="Folder of all suites.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import tomllib
+
+        project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]
+        _say(f"{project['name']} {project['version']}")
+        raise typer.Exit()
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of no command."""
 
 
 @app.command()
@@ -43,18 +70,15 @@ def train(
     """Train one method. The same command again resumes, or does nothing when the run is done."""
     if dry_run:
         return plan_run(method, preset, seed, set)
-    from runners.launch.sweep import run_name
+    from runners.launch.distributed import relaunch
     from runners.run.config import resolve
     from runners.run.open import open_run
-    from runners.run.run_dir import RunDir
+    from runners.run.run_dir import run_of
+    from runners.run.world import is_launched
 
-    settings = resolve(preset, method, seed, set)
-    run = RunDir(out / suite / run_name(method) / f"seed{seed}")
-    settings, _, found = open_run(settings, run, suite)
-    from runners.launch.distributed import is_launched, relaunch
-
+    run = run_of(out, suite, method, seed)
+    settings, _, found = open_run(resolve(preset, method, seed, set), run, suite)
     if found != "done":
-        _quiet()
         if settings.train.processes > 1 and not is_launched():
             # The children only train: what follows is this process's.
             relaunch(settings, [a for a in sys.argv[1:] if a != "--eval"], run.path / "processes.log")
@@ -70,11 +94,11 @@ def train(
                 train_run(settings, run, suite, [bar])
     if is_launched():
         return
-    console.print(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}", soft_wrap=True)
+    _say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
     if then_eval:
         from runners.launch.evaluate import evaluate_run
 
-        console.print(f"results: {evaluate_run(run, settings.eval)}", soft_wrap=True)
+        _say(f"results: {evaluate_run(run, settings.eval)}")
 
 
 @app.command(name="plan")
@@ -91,14 +115,13 @@ def plan_run(
     from runners.run.registry import complete
 
     settings, built = complete(resolve(preset, method, seed, set))
-    _quiet()
     from runners.launch.distributed import shown_commands
     from runners.plan.plan import make_plan
     from runners.plan.table import tables
 
     console.print(tables(make_plan(settings, built, gpu_memory, mfu), settings, mfu))
     for line in shown_commands(settings, preset, set):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        _say(line)
 
 
 @app.command()
@@ -113,9 +136,9 @@ def sweep(
     evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
-    from runners.launch.sweep import plan, run_jobs
+    from runners.launch.sweep import plan
 
-    _fail_if(run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite / "logs", console))
+    _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
 
 
 @app.command(name="eval")
@@ -134,38 +157,30 @@ def evaluate(
     ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
+    from runners.launch.evaluate import evaluate_model, evaluate_run, model_results, results_of
     from runners.run.config import override, resolve
     from runners.run.run_dir import RunDir
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
-    changes = [
-        f"eval.benches=[{','.join(chosen(bench.split(',')))}]",
-        *(f"eval.{k}={json.dumps(v)}" for k, v in (("data", data), ("engine", engine)) if v),
-    ]
-    _quiet()
-    from eval.pipeline.regrade import regrade as regrade_stored
-
+    changes = [*set, f"eval.benches=[{','.join(chosen(bench.split(',')))}]"]
+    changes += _sets({"eval.data": data or None, "eval.engine": engine or None})
     if run is not None:
-        from runners.launch.evaluate import evaluate_run, results_of
-
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
-        asked = override(opened.settings(), [*set, *changes]).eval
-        if regrade:
-            return regrade_stored(results_of(opened), asked.benches, asked.data)
-        console.print(f"results: {evaluate_run(opened, asked, skip_bad_rows)}", soft_wrap=True)
-        return
-    settings = resolve(preset, "base", 0, [*set, *changes])
-    from eval.pipeline.evaluate import evaluate as evaluate_model
-    from runners.run.model import locate
-
-    source = Path(settings.eval.data).stem
-    folder = out or Path("runs") / "eval" / f"{Path(str(model)).name}-{source}-{settings.eval.engine}"
+        settings = override(opened.settings(), changes).eval
+        folder = results_of(opened) if regrade else Path()
+    else:
+        settings = resolve(preset, "base", 0, changes).eval
+        folder = out or model_results(str(model), settings)
     if regrade:
-        return regrade_stored(folder, settings.eval.benches, settings.eval.data)
-    evaluate_model(locate(str(model)), settings.eval, folder, skip_bad=skip_bad_rows)
-    console.print(f"results: {folder}", soft_wrap=True)
+        from eval.pipeline.regrade import regrade as regrade_stored
+
+        regrade_stored(folder, settings.benches, settings.data)
+    elif run is not None:
+        _say(f"results: {evaluate_run(opened, settings, skip_bad_rows)}")
+    else:
+        _say(f"results: {evaluate_model(str(model), settings, folder, skip_bad_rows)}")
 
 
 @app.command()
@@ -186,8 +201,7 @@ def grade(
         raise UserError(f"unknown bench {bench!r}: choose one of {', '.join(BENCHES)}")
     if rule not in RULES:
         raise UserError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
-    _quiet()
-    console.print(grade_replies(bench, data, replies, rule, out), markup=False, highlight=False, soft_wrap=True)
+    _say(grade_replies(bench, data, replies, rule, out))
 
 
 @app.command()
@@ -196,11 +210,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; default <suite>/report.")] = None,
 ) -> None:
     """Table 2, training dynamics, leakage and what differs between the runs, as one HTML page and files."""
-    from reports.writers.folder import build, terminal_table
-
-    page = build(suite, out)
-    console.print(terminal_table(suite))
-    console.print(f"report: {page}", soft_wrap=True)
+    _report(suite, out)
 
 
 @app.command()
@@ -211,53 +221,28 @@ def demo(
     jobs: Annotated[int, typer.Option(help="Runs at the same time; default one per core, at most 2.")] = 0,
 ) -> None:
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
-    from reports.writers.folder import build, terminal_table
-    from runners.launch.sweep import plan, run_jobs
+    from runners.launch.sweep import plan
 
-    console.print("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
-    work = plan("all", "0", "cpu", suite, out, set, True)
-    _fail_if(run_jobs(work, jobs or min(2, os.cpu_count() or 1), out / suite / "logs", console))
-    page = build(out / suite)
-    console.print(terminal_table(out / suite))
-    console.print(f"report: {page}", soft_wrap=True)
+    _say("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
+    _run_jobs(plan("all", "0", "cpu", suite, out, set, True), jobs or min(2, os.cpu_count() or 1), out / suite)
+    _report(out / suite)
 
 
 @app.command(name="list")
 def list_runs(root: Annotated[Path, typer.Argument(help="Folder of suites.")] = Path("runs")) -> None:
     """All runs with their status and last figures."""
-    from rich.table import Table
+    from runners.run.listing import table
 
-    from runners.launch.sweep import status_lines
-
-    table = Table("suite", "method", "seed", "status", "steps", "reward", "leakage", "benches")
-    for row in status_lines(root):
-        last = row["last"]
-        figures = [f"{last[k]:.3f}" if k in last else "" for k in ("reward", "leakage")]
-        table.add_row(
-            row["suite"], row["label"], str(row["seed"]), row["status"], f"{row['steps_done']}/{row['steps']}",
-            *figures, ", ".join(row["benches"]),
-        )  # fmt: skip
-    console.print(table)
+    console.print(table(root))
 
 
 @app.command()
 def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """One run: what it is, its settings, its prompts, its last step and its scores."""
-
+    from runners.run import listing
     from runners.run.run_dir import RunDir
 
-    opened = RunDir(run)
-    info = opened.info()
-    console.print_json(json.dumps(info))
-    console.print((opened.path / "settings.yaml").read_text(), markup=False, highlight=False)
-    for name in ("prompts.txt",):
-        if (opened.path / name).exists():
-            console.print((opened.path / name).read_text(), markup=False, highlight=False)
-    if rows := files.read_lines(opened.metrics).rows:
-        console.print_json(json.dumps(rows[-1]))
-    for file in sorted(opened.path.glob("eval/*/*/result.json")):
-        result = json.loads(file.read_text())
-        console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")
+    listing.show(RunDir(run), console)
 
 
 @data_app.command(name="filter")
@@ -278,15 +263,12 @@ def filter_data(
     """Keep the rows that a model fails, as MMFineReason-123K was made. The same command again resumes."""
     from runners.run.config import resolve
 
-    named = (("data.source", data), ("model.path", model), ("eval.engine", engine))
-    sampled = (("eval.temperature", temperature), ("eval.max_new_tokens", max_new_tokens))
-    changes = [f"{key}={json.dumps(value)}" for key, value in (*named, *sampled) if value is not None]
-    settings = resolve(preset, "base", seed, [*set, *changes])
-    _quiet()
+    asked = {"data.source": data, "model.path": model, "eval.engine": engine}
+    sampled = {"eval.temperature": temperature, "eval.max_new_tokens": max_new_tokens}
+    settings = resolve(preset, "base", seed, [*set, *_sets({**asked, **sampled})])
     from runners.data.filter import Filter, filter_rows
 
-    asked = Filter(settings, settings.model.path, k, limit, keep_max_pass_rate)
-    console.print(filter_rows(asked, out), markup=False, highlight=False, soft_wrap=True)
+    _say(filter_rows(Filter(settings, settings.model.path, k, limit, keep_max_pass_rate), out))
 
 
 @app.command()
@@ -298,11 +280,39 @@ def base(
     ),
 ) -> None:
     """Rebuild the embedded base model from nothing (about 40 minutes)."""
-    _quiet()
     from runners.embedded.warm_start import warm_start
 
     for name, value in warm_start(steps, out, seed).items():
         console.print(f"{name:<24} {value}")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _sets(named: dict[str, object]) -> list[str]:
+    """Options that were given, as what `--set` takes."""
+    return [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+
+
+def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
+    from runners.launch.local import Local
+    from runners.launch.sweep import run_jobs
+
+    failed = run_jobs(work, parallel, Local(folder / "logs"), console)
+    for line in failed:
+        console.print(line, style="red", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _report(suite: Path, out: Path | None = None) -> None:
+    from reports.writers.folder import build
+    from reports.writers.terminal import terminal_table
+
+    page = build(suite, out)
+    console.print(terminal_table(suite))
+    _say(f"report: {page}")
 
 
 def _quiet() -> None:
@@ -314,20 +324,17 @@ def _quiet() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 
-def _fail_if(failed: list[str]) -> None:
-    for line in failed:
-        console.print(line, style="red", markup=False, soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
-
-
 def main() -> None:
+    from eval.core import child
+    from runners.run.world import is_launched
+
+    if is_launched():
+        child.end_with_parent()
+    _quiet()
     try:
         app(standalone_mode=True)
     except UserError as error:
-        from runners.launch.distributed import leave_word
-
-        leave_word(error)
+        child.leave_word(error)
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
 

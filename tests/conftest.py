@@ -2,7 +2,11 @@
 
 import gc
 import os
+import sys
 
+# Compiled once, by whichever process imports it first: without bytecode each one compiles 7,600 modules, 20 s of CPU.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"

@@ -1,25 +1,22 @@
 """Several copies of the model: a process each, with its own GPUs and its own share of the questions."""
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.core import child
+from eval.core.child import Child
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.engines.requests import loaded_engine, vllm_version
 from eval.pipeline import replies
 from eval.pipeline.ask import Work, ask, load_work
 from eval.settings import EvalSettings
-from runners.launch.distributed import ERROR_FILE, leave_word
 
-ROOT = Path(__file__).parents[2]
 POLL_S = 0.2
 
 
@@ -58,59 +55,40 @@ def ask_all(
         "skip_bad": skip_bad,
     }
     logs = [out / f"worker{i}.log" for i in range(settings.data_parallel)]
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Child] = []
     try:
         for i, gpus in enumerate(gpu_groups(settings)):
             running.append(_start({**job, "worker": i}, logs[i], gpus))
         with Bar(f"{settings.data_parallel} workers", total, done) as bar:
-            _wait(running, logs, works, bar, done)
+            _wait(running, works, bar, done)
     finally:
-        _end(running)
+        for worker in running:
+            worker.cancel()  # nothing is lost: replies are written line by line
         for work in works:
             replies.merge(work.folder, work.identity)
     for log in logs:
         log.unlink()
 
 
-def _start(job: dict[str, Any], log: Path, gpus: str | None) -> "subprocess.Popen[bytes]":
-    said = log.with_suffix(".error")
-    said.unlink(missing_ok=True)
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, ERROR_FILE: str(said), "PYTHONPATH": path}
+def _start(job: dict[str, Any], log: Path, gpus: str | None) -> Child:
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpus
-    with log.open("wb") as output:
-        # -P: not the `eval` of some other folder
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "eval.pipeline.workers",
-                json.dumps(job),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
+    return child.start("eval.pipeline.workers", [json.dumps(job)], log, environment)
 
 
-def _wait(
-    running: Sequence["subprocess.Popen[bytes]"], logs: Sequence[Path], works: Sequence[Work], bar: Bar, done: int
-) -> None:
+def _wait(running: Sequence[Child], works: Sequence[Work], bar: Bar, done: int) -> None:
     """Until all workers have ended well; raises UserError as soon as one has not."""
     written = [_Written(replies.worker_file(work.folder, i)) for work in works for i in range(len(running))]
     while True:
-        codes = [process.poll() for process in running]
+        codes = [worker.poll() for worker in running]
         bar.update(done + sum(file.answers() for file in written))
-        for log, code in zip(logs, codes, strict=True):
+        for worker, code in zip(running, codes, strict=True):
             if code:
-                said = log.with_suffix(".error")
                 raise UserError(
-                    said.read_text().strip()
-                    if said.exists()
-                    else f"a worker ended with exit code {code}, see {log}; the same command goes on with what is left"
+                    child.take_word(worker.log)
+                    or f"a worker ended with exit code {code}, see {worker.log}; the same command goes on with what is "
+                    "left"
                 )
         if all(code == 0 for code in codes):
             return
@@ -132,13 +110,6 @@ class _Written:
         return max(0, self.lines - 1)  # the first line says whose replies they are
 
 
-def _end(running: Sequence["subprocess.Popen[bytes]"]) -> None:
-    for process in running:
-        process.kill()  # nothing is lost: replies are written line by line
-    for process in running:
-        process.communicate()
-
-
 def work_off(job: dict[str, Any]) -> None:
     """In a worker: asks its share of every bench. It starts no workers of its own."""
     settings = EvalSettings.model_validate(job["settings"])
@@ -148,19 +119,5 @@ def work_off(job: dict[str, Any]) -> None:
             ask(engine, work, settings, job["worker"])
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent is gone ends: the same command, given again, must not meet it at work."""
-    with contextlib.suppress(OSError):
-        while os.read(0, 1):
-            pass
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        work_off(json.loads(sys.argv[1]))
-    except UserError as error:
-        leave_word(error)
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    work_off(json.loads(sys.argv[1]))

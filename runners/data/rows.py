@@ -17,8 +17,8 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import SUFFIXES, Raw, Row, data_files, read_files, read_hub
 from runners.data.prompts import MARKER, student_text
-from runners.launch.distributed import rank
 from runners.run.config import DataSettings, Settings
+from runners.run.world import rank
 
 FEATURES = Features(
     {

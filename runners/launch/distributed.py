@@ -1,26 +1,14 @@
-"""Starting a run on several processes: the same command again, under accelerate."""
+"""Starting a run on several processes: the same command again, under accelerate or torchrun."""
 
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+from eval.core import child
 from eval.core.errors import UserError
 from runners.run.config import Settings
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = Path(__file__).parent / "accelerate"
-ERROR_FILE = "VLM_BENCH_ERROR_FILE"  # where a child leaves the line that its user should read
-
-
-def is_launched() -> bool:
-    return "WORLD_SIZE" in os.environ or ERROR_FILE in os.environ
-
-
-def rank() -> int:
-    """The number of this process among those of the run; 0 where it is alone."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def launch_file(settings: Settings) -> Path:
@@ -29,13 +17,15 @@ def launch_file(settings: Settings) -> Path:
 
 
 def launch_command(settings: Settings, gpus: bool, arguments: list[str]) -> list[str]:
-    """`cli.py <arguments>` on the run's processes: accelerate with the file of its sharding, torchrun where no GPU is
-    (accelerate would ask for MPI there)."""
-    count = str(settings.train.processes)
-    accelerate = ["accelerate.commands.launch", "--config_file", str(launch_file(settings)), "--num_processes", count]
-    torchrun = ["torch.distributed.run", "--nproc_per_node", count, "--rdzv_backend", "c10d"]
-    free_port = ["--main_process_port", "0"] if gpus else ["--rdzv_endpoint", "localhost:0"]
-    return [sys.executable, "-m", *(accelerate if gpus else torchrun), *free_port, str(ROOT / "cli.py"), *arguments]
+    """The module, and its words, that run `cli.py <arguments>` on the run's processes: accelerate with the file of its
+    sharding, torchrun where no GPU is (accelerate would ask for MPI there)."""
+    count, command = str(settings.train.processes), [str(ROOT / "cli.py"), *arguments]
+    if gpus:
+        file = str(launch_file(settings))
+        words = ["--config_file", file, "--num_processes", count, "--main_process_port", "0"]
+        return ["accelerate.commands.launch", *words, *command]
+    words = ["--nproc_per_node", count, "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+    return ["torch.distributed.run", *words, *command]
 
 
 def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> list[str]:
@@ -54,28 +44,22 @@ def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> lis
 def relaunch(settings: Settings, arguments: list[str], log: Path) -> None:
     """Run this command on `train.processes` processes: their chatter goes to `log`, the first one's bar is shown.
 
-    Raises UserError with a child's own line, or with the log's place where a child ended otherwise.
+    Raises UserError with a child's own line, or ChildFailed with the log's place where a child ended otherwise.
     """
     import torch
 
-    said = log.with_suffix(".error")
-    said.unlink(missing_ok=True)
     gpus = torch.cuda.is_available()
-    command = launch_command(settings, gpus, arguments)
-    environment = {**os.environ, ERROR_FILE: str(said), **({} if gpus else {"ACCELERATE_USE_CPU": "true"})}
-    with log.open("w") as errors:
-        code = subprocess.run(command, stderr=errors, env=environment, check=False).returncode
-    if code and said.exists():
-        raise UserError(said.read_text().strip())
+    module, *words = launch_command(settings, gpus, arguments)
+    launcher = child.start(module, words, log, {} if gpus else {"ACCELERATE_USE_CPU": "true"}, shown=True)
+    try:
+        code = launcher.wait()
+    finally:
+        launcher.cancel()
+    if word := child.take_word(log):
+        raise UserError(word)
     if code:
         raise ChildFailed(f"a process ended with an error, see {log}")
 
 
 class ChildFailed(RuntimeError):
     """A launched process failed in a way that is a bug and not the user's mistake."""
-
-
-def leave_word(error: UserError) -> None:
-    """In a launched process: hand the line to the command that launched it."""
-    if file := os.environ.get(ERROR_FILE):
-        Path(file).write_text(str(error))

@@ -1,4 +1,4 @@
-"""Evaluating what a run has produced, into its own directory."""
+"""Evaluating a run's last checkpoint into the run's own directory, or any model into a folder of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +26,19 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     folder = results_of(run)
     with _whole(run.last_checkpoint(), run.info()["model"]) as model:
         evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+    return folder
+
+
+def model_results(model: str, settings: EvalSettings) -> Path:
+    """The folder of a model's results where the user names none."""
+    return Path("runs") / "eval" / f"{Path(model).name}-{Path(settings.data).stem}-{settings.engine}"
+
+
+def evaluate_model(model: str, settings: EvalSettings, folder: Path, skip_bad: bool = False) -> Path:
+    """Evaluate a checkpoint folder, a hub id or `embedded` into `folder`."""
+    from eval.pipeline.evaluate import evaluate
+
+    evaluate(locate(model), settings, folder, skip_bad=skip_bad)
     return folder
 
 

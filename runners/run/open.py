@@ -1,6 +1,5 @@
 """Opening a run before anything heavy is imported: mistakes and finished runs are answered at once."""
 
-import os
 from typing import Literal
 
 from eval.core.errors import UserError
@@ -9,6 +8,7 @@ from runners.run.config import Settings
 from runners.run.model import locate
 from runners.run.registry import complete, label
 from runners.run.run_dir import RunDir, Status
+from runners.run.world import world_size
 
 
 def open_run(settings: Settings, run: RunDir, suite: str) -> tuple[Settings, Method, Status | Literal["new"]]:
@@ -19,8 +19,8 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> tuple[Settings, Met
     """
     settings, method = complete(settings)
     locate(settings.model.path)
-    world = int(os.environ.get("WORLD_SIZE", settings.train.processes))
-    if world != settings.train.processes:
+    world = world_size()
+    if world not in (None, settings.train.processes):
         raise UserError(
             f"train.processes is {settings.train.processes} and {world} process(es) run: leave the launching to "
             f"`cli.py train`, or --set train.processes={world}"

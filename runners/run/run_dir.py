@@ -14,6 +14,7 @@ from runners.run import config
 from runners.run.config import Settings
 
 Status = Literal["running", "done", "failed"]
+BASE_RUN = "base"  # the folder of the untrained model's row
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 
 
@@ -94,6 +95,16 @@ class RunDir:
         if self.metrics.exists():
             rows = files.read_lines(self.metrics).rows
             files.write(self.metrics, files.lines_text(row for row in rows if row.get("step", step + 1) <= step))
+
+
+def run_name(method: str) -> str:
+    """The folder of a method: its name with the variant, or the class of an outside file in lower case."""
+    return method.rpartition(":")[2].lower()
+
+
+def run_of(out: Path, suite: str, method: str, seed: int) -> RunDir:
+    """Where the run of a method and a seed lies, whether it is there or not."""
+    return RunDir(out / suite / run_name(method) / f"seed{seed}")
 
 
 def find_runs(root: Path) -> list[RunDir]:

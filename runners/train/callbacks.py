@@ -12,8 +12,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from eval.core import files
 from eval.core.progress import Bar
 from methods import Method, Metric
-from runners.launch.distributed import rank
 from runners.run.run_dir import RunDir
+from runners.run.world import rank
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]

@@ -19,9 +19,9 @@ from torch.distributed.tensor import DTensor
 
 from eval.core.errors import UserError
 from methods import Method, Teacher
-from runners.launch.distributed import rank
 from runners.run.config import ModelSettings
 from runners.run.model import load
+from runners.run.world import rank
 from runners.train.weight_swap import copy_of, exchanged, lent, values
 
 

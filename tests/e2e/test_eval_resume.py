@@ -1,8 +1,8 @@
 """A broken-off evaluation goes on inside a bench; several workers give what one gives; a judge comes after."""
 
 import json
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eval.core.child import Child
 from eval.core.errors import UserError
 from eval.pipeline import evaluate as run
 from eval.pipeline import workers as parallel
@@ -103,19 +104,19 @@ def test_two_workers_give_what_one_gives(tmp_path: Path, unbroken: Path) -> None
 def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workers: list[subprocess.Popen[bytes]] = []
+    workers: list[Child] = []
     start = parallel._start
 
-    def started(job: dict[str, Any], *where: Any) -> "subprocess.Popen[bytes]":
+    def started(job: dict[str, Any], *where: Any) -> Child:
         workers.append(start(job, *where))
         if job["worker"] == 0:
-            workers[0].kill()
+            os.kill(workers[0].pid, signal.SIGKILL)
         return workers[-1]
 
     monkeypatch.setattr(parallel, "_start", started)
     with pytest.raises(UserError, match=r"^a worker ended with exit code -9, see [^\n]+worker0\.log; the same command"):
         run.evaluate(BASE, settings(data_parallel=2), tmp_path)
-    assert [worker.poll() for worker in workers] == [-signal.SIGKILL] * 2
+    assert [worker.poll() for worker in workers] == [-signal.SIGKILL, -signal.SIGTERM]
     assert (tmp_path / "worker0.log").exists()
 
 

@@ -1,7 +1,9 @@
 """The same training on one process, on two, and in several micro-batches."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,32 @@ def test_train_starts_its_processes_itself(tmp_path: Path) -> None:
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
     tables = [pd.read_parquet(p) for p in sorted((run / "completions").glob("*.parquet"))]
     assert [len(table) for table in tables] == [4, 4], "each process keeps its own rollouts"
+
+
+def _working_for(folder: Path) -> list[int]:
+    """Processes whose command names the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if str(folder).encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_processes_of_a_killed_train_end(tmp_path: Path) -> None:
+    words = ["train", "--method", "rlsd", "--out", str(tmp_path / "runs"), "--set", "train.processes=2"]
+    process = warm.started(ROOT, tmp_path, *words)
+    _until(lambda: len(_working_for(tmp_path / "runs")) == 2)
+    process.kill()
+    process.join()
+    _until(lambda: not _working_for(tmp_path / "runs"))
 
 
 def test_a_mistake_found_by_a_launched_process_is_one_line_too(tmp_path: Path) -> None:

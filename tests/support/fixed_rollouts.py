@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from eval.engines.requests import vision_ids
-from runners.launch.distributed import rank
 from runners.run.config import resolve
 from runners.run.open import open_run
 from runners.run.registry import complete
 from runners.run.run_dir import RunDir
+from runners.run.world import rank
 from runners.train import run as train
 from runners.train.run import build_trainer
 from tests.support.helpers import History, lottery

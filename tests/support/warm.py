@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runners.launch.sweep import PRELOADED
+from runners.launch.local import PRELOADED
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(PRELOADED)

@@ -1,4 +1,4 @@
-"""Replies on their way: random streams, lengths, what a broken-off evaluation keeps, shares, progress."""
+"""Replies on their way: random streams, lengths, what a broken-off evaluation keeps."""
 
 import io
 import json
@@ -12,17 +12,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
-import eval.core.progress
 from eval.core.errors import UserError
 from eval.core.images import Picture
-from eval.core.progress import Bar
 from eval.data.load import Data, doc_hash
 from eval.engines.hf import Draw, TransformersEngine
 from eval.engines.requests import picture_tokens, reply_seed
 from eval.pipeline import replies
-from eval.pipeline.workers import gpu_groups
 from eval.settings import EvalSettings
 
 IDENTITY = {"seed": 0, "data": "mini"}
@@ -92,6 +88,14 @@ def test_tokens_of_a_picture_are_estimated_within_the_limits() -> None:
     assert picture_tokens(10**7, 2048, processor) == 8
     assert picture_tokens(10, None, processor) == 4
     assert picture_tokens(28 * 28 * 5, None, SimpleNamespace()) == 5
+
+
+def test_a_picture_is_measured_without_decoding_it() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(stream, "png")
+    head = stream.getvalue()[:60]  # the header and no pixels
+    assert Picture(head).header() == ("RGB", 600)
+    assert Picture(Image.new("L", (5, 4))).header() == ("L", 20)
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------
@@ -171,57 +175,3 @@ def test_what_is_unanswered_is_told_by_row_and_sample(tmp_path: Path) -> None:
     rows[2]["question_text"] = "What?"
     with pytest.raises(UserError, match="row 2 was another when it was asked"):
         work.unanswered(kept, 2)
-
-
-# --- shares of the machine ----------------------------------------------------------------------------------------
-
-
-def _gpus(monkeypatch: pytest.MonkeyPatch, count: int, visible: str | None) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-
-
-def test_each_worker_gets_its_group_of_the_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval.pipeline.workers.vllm_version", lambda: "0")
-    pairs = EvalSettings(engine="vllm", data_parallel=2, tensor_parallel=2)
-    _gpus(monkeypatch, 4, "7,5,3,1")
-    assert gpu_groups(pairs) == ["7,5", "3,1"]
-    _gpus(monkeypatch, 8, None)
-    assert gpu_groups(pairs) == ["0,1", "2,3"]
-    _gpus(monkeypatch, 3, None)
-    with pytest.raises(UserError, match=r"data_parallel 2 x eval\.tensor_parallel 2 needs 4 GPUs and 3 are visible"):
-        gpu_groups(pairs)
-    with pytest.raises(UserError, match="cuda:1 is one GPU"):
-        gpu_groups(EvalSettings(data_parallel=2, device="cuda:1"))
-    assert gpu_groups(EvalSettings(data_parallel=3, device="cpu")) == [None, None, None]
-    _gpus(monkeypatch, 0, None)
-    assert gpu_groups(pairs) == [None, None]
-
-
-# --- progress -----------------------------------------------------------------------------------------------------
-
-
-def test_without_a_terminal_a_line_now_and_then_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(eval.core.progress, "monotonic", lambda: now[0])
-    text = io.StringIO()
-    with Bar("MMMU", 100, 20, Console(file=text)) as bar:
-        for seconds, done in ((10, 25), (40, 40), (45, 60), (70, 80), (75, 100)):
-            now[0] = 1000.0 + seconds
-            bar.update(done, "a note")
-    assert text.getvalue().splitlines() == [
-        "MMMU: 40/100, 0:00:40 elapsed, about 0:02:00 left, a note",  # 20 in 40 s and 60 to go
-        "MMMU: 80/100, 0:01:10 elapsed, about 0:00:23 left, a note",  # 60 in 70 s and 20 to go
-        "MMMU: 100/100, 0:01:15 elapsed, a note",
-    ]
-
-
-def test_a_picture_is_measured_without_decoding_it() -> None:
-    stream = io.BytesIO()
-    Image.new("RGB", (30, 20)).save(stream, "png")
-    head = stream.getvalue()[:60]  # the header and no pixels
-    assert Picture(head).header() == ("RGB", 600)
-    assert Picture(Image.new("L", (5, 4))).header() == ("L", 20)

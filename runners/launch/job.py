@@ -1,0 +1,46 @@
+"""What a launcher is given, and what it gives back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runners.run.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command of this program (what follows `cli.py`), the run that it works on, and how many steps its bar has."""
+
+    title: str
+    arguments: tuple[str, ...]
+    run: RunDir
+    steps: int
+
+    def progress(self) -> int:
+        """Optimizer steps written so far, plus evaluated benches."""
+        try:
+            lines = self.run.metrics.read_text().count("\n")
+        except OSError:
+            lines = 0
+        return lines + len(list(self.run.path.glob("eval/*/*/result.json")))
+
+
+class Handle(Protocol):
+    """A started job. `log` is the file with its output; it may be read as soon as the job has ended."""
+
+    @property
+    def log(self) -> Path: ...
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it waits or runs."""
+        ...
+
+    def cancel(self) -> None:
+        """End it, and return when it has ended."""
+        ...
+
+
+class Launcher(Protocol):
+    """Where jobs run."""
+
+    def start(self, job: Job) -> Handle: ...
