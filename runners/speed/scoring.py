@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -73,11 +74,16 @@ class Sides:
         (logp_BT * self.batch.weight_BT).sum().backward()
         return logp_BT.detach()
 
+    @cached_property
+    def _single_rows(self) -> list[tuple[Rows, Tensor]]:
+        """Cut once: the copies of the pictures are not the update's."""
+        return list(zip(self.batch.rows.split(1), self.batch.weight_BT.split(1), strict=True))
+
     def update_by_row(self, score: Callable[[Rows], Tensor]) -> Tensor:
         """The same with the rows one by one."""
         self.stock.zero_grad(set_to_none=True)
         found = []
-        for rows, weight_1T in zip(self.batch.rows.split(1), self.batch.weight_BT.split(1), strict=True):
+        for rows, weight_1T in self._single_rows:
             logp_1T = score(rows)
             (logp_1T * weight_1T).sum().backward()
             found.append(logp_1T.detach())
