@@ -307,7 +307,8 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
 
 
 def _report(suite: Path, out: Path | None = None) -> None:
-    from reports.writers.folder import build, terminal_table
+    from reports.writers.folder import build
+    from reports.writers.terminal import terminal_table
 
     page = build(suite, out)
     console.print(terminal_table(suite))

@@ -10,7 +10,7 @@ from eval.benches.wemath import WeMath
 from eval.benches.zerobench import ZeroBench
 from eval.core.errors import UserError
 
-VERSION = "2"  # raised whenever a verdict can change: results of different versions must not be compared
+VERSION = "3"  # raised whenever a verdict can change: results of different versions must not be compared
 
 _OURS = (MMMU(), MathVista(), MathVision(), ZeroBench(), WeMath())  # in the order of the paper's table
 BENCHES: dict[str, Bench] = {bench.name: bench for bench in _OURS}  # whatever runs over benches runs over this

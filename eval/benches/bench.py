@@ -75,6 +75,10 @@ class Bench(ABC):
         """The gold answer in words that need no options beside them, for a judge."""
         return str(row[self.answer])
 
+    def golds(self, row: Row) -> list[str]:
+        """The gold answers as a reply would give them, any of which is right."""
+        return [str(row[self.answer])]
+
     def row_id(self, row: Row) -> str:
         return "/".join(str(row[column]) for column in self.key)
 

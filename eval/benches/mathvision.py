@@ -4,8 +4,11 @@ import random
 
 from eval.benches.bench import Bench, Groups, first, option
 from eval.benches.drawn import Problem, make_problem, with_options
-from eval.grading.extract import LONGEST_BARE_ANSWER, cut, option_letter, strip_markup
+from eval.grading.choice import choose
+from eval.grading.equal import same_value
+from eval.grading.extract import cut
 from eval.grading.latex import Unreadable, leading_value
+from eval.grading.reader import read
 from eval.grading.score import Row, Rule, Verdict
 
 MOST_PARTS = 100  # a longer tuple is compared as text: a looping reply may be one
@@ -158,20 +161,30 @@ def _part(text: str) -> str:
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     options = [str(o) for o in row["options"]]
-    wrapper, answer = "none", None
-    if rule == "default":
-        reply, wrapper = cut(reply)
-        reply = strip_markup(reply).replace("\u2212", "-")
-        letter = option_letter(reply, _LETTERS[: len(options)]) if options else None
-        answer = letter.lower() if letter else None
-    answer = answer or extract(reply)
     gold = str(row["answer"])
+    if rule == "default":
+        return _grade_as_read(options, gold, reply)
+    answer = extract(reply)
     correct = equal(gold, answer)
     if not correct and options and gold in _LETTERS:
         correct = equal(options[_LETTERS.index(gold)], answer)
-    # Without a wrapper the chain may hand the whole reply through: that is no answer that was found.
-    parsed = bool(answer) and (wrapper != "plain" or len(answer) <= LONGEST_BARE_ANSWER)
-    return Verdict(answer or None, wrapper, parsed, correct)
+    # The chain may hand the whole reply through: that is no answer that was found.
+    return Verdict(answer or None, "none", bool(answer), correct)
+
+
+def _grade_as_read(options: list[str], gold: str, reply: str) -> Verdict:
+    said = cut(reply)
+    if not options:
+        extracted, right = read(gold, said)
+        return Verdict(extracted, said.wrapper, extracted is not None, right)
+    letter = choose(said, _texts(options))
+    right = letter is not None and (letter == gold.strip().upper() or same_value(gold, options[_LETTERS.index(letter)]))
+    return Verdict(letter, said.wrapper, letter is not None, right)
+
+
+def _texts(options: list[str]) -> dict[str, str]:
+    """Letter -> option text; empty where the option stands in the picture, or its text is its letter."""
+    return {c: "" if "<image" in o or o.strip() == c else o for c, o in zip(_LETTERS, options, strict=False)}
 
 
 INSTRUCTION = (

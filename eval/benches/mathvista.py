@@ -11,14 +11,14 @@ from functools import partial
 
 from eval.benches.bench import Bench, Groups, first, option
 from eval.benches.drawn import Problem, make_problem, number, with_options
-from eval.grading.extract import cut, option_letter, strip_markup
+from eval.grading.choice import choose
+from eval.grading.extract import Cut, cut
+from eval.grading.numbers import quantity, same_quantity
+from eval.grading.reader import list_of, number_of, shown
 from eval.grading.score import Row, Rule, Verdict
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
-_NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)(?:[eE][+-]?\d+)?")
-_DEGREE = re.compile(r"\^\{?\\circ\}?")
-_LIST = re.compile(r"\[[^\[\]]*\]")
 _FIELDS = ("language", "source", "category", "task", "context", "grade")
 
 
@@ -67,68 +67,51 @@ def _normalise(extraction: str | float | None, row: Row) -> str | None:
     return str(extraction) if row["answer_type"] == "list" else None
 
 
-def _read(text: str, wrapper: str, row: Row) -> str | None:
-    """What a cut answer says, in a form that the official normalisation takes without guessing; None = unparsed.
-
-    Of several letters in an answer none counts, of several in a whole reply the last, unless they repeat the options.
-    """
-    text = strip_markup(text)
+def _read(said: Cut, row: Row) -> tuple[str | None, bool]:
+    """What a cut answer says (None: nothing that was asked for), and whether it is the gold."""
+    gold = str(row["answer"]).strip()
     if row["question_type"] == "multi_choice":
-        choices = list(row["choices"])
-        letters = _LETTERS[: len(choices)]
-        if letter := option_letter(text, letters):
-            return letter
-        bracketed = [b.upper() for b in _BRACKETED.findall(text) if b.upper() in letters]
-        if bracketed and (len(set(bracketed)) == 1 or (wrapper == "plain" and bracketed != list(letters))):
-            return f"({bracketed[-1]})"
-        return _only_choice(text, choices)
+        choices = [str(choice) for choice in row["choices"]]
+        letter = choose(said, dict(zip(_LETTERS, choices, strict=False)))
+        choice = choices[_LETTERS.index(letter)] if letter else None
+        named = {c.strip().casefold() for c in choices}
+        asked = choice if gold.casefold() in named or choice is None else letter  # a local gold may be a letter
+        return choice, asked is not None and asked.strip().casefold() == gold.casefold()
     if row["answer_type"] == "list":
-        lists = _LIST.findall(text)
-        return ", ".join(part.strip() for part in lists[-1].split(",")) if lists else None
-    text = text.replace("\u2212", "-")
-    return text if _normalise(text, row) is not None else _number(text, wrapper)
+        found = list_of(said)
+        if found is None:
+            return None, False
+        wanted = list_of(Cut(gold, "plain"))
+        return f"[{', '.join(found)}]", wanted is not None and _same_list(wanted, found)
+    number, target = number_of(said), quantity(gold)
+    if number is None:
+        return None, False
+    if target is None:
+        return shown(number), False
+    right = same_quantity(target, number)
+    if not right and row["answer_type"] == "float" and row["precision"] is not None:
+        values = (
+            [number.value / 100, *([number.value] if abs(target.value) >= 1 else [])]
+            if number.percent
+            else [number.value]
+        )
+        right = any(round(value, int(row["precision"])) == target.value for value in values)
+    return shown(number), right
 
 
-def _number(text: str, wrapper: str) -> str | None:
-    """The number that a text with words or units states.
-
-    An answer states it first, or after its last "=", and units follow (`14 cm^2`). A whole reply, and a tag that does
-    not begin with a number, are sentences: there the last one counts.
-    """
-    sentences = wrapper == "plain" or (wrapper.endswith("tag") and not _NUMBER.match(text))
-    if sentences:
-        numbers = _NUMBER.findall(text[-2000:])[-1:]
-    else:
-        numbers = _NUMBER.findall(text.rpartition("=")[2][:2000])[:1] or _NUMBER.findall(text[:2000])[:1]
-    return numbers[0].replace(",", "") if numbers else None
-
-
-def _only_choice(text: str, choices: list[str]) -> str | None:
-    """The choice that the text is, or the only one whose words occur in it (`quarter past` holds `quarter`)."""
-    text = _comparable(text)
-    said = text.replace(" ", "").rstrip(".")
-    bare = said[1:-1] if said[:1] + said[-1:] == "()" else said
-    same = [c for c in choices if _comparable(c).replace(" ", "") in (said, bare)]
-    if same:
-        return same[0]
-    inside = [c for c in choices if re.search(rf"(?<!\w){re.escape(_comparable(c))}(?!\w)", text)]
-    longest = max(inside, key=len, default=None)
-    return longest if longest and all(_comparable(c) in _comparable(longest) for c in inside) else None
-
-
-def _comparable(text: str) -> str:
-    """Lower case, with one spelling of a degree and of a fraction."""
-    return _DEGREE.sub("°", text.strip().lower()).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+def _same_list(gold: list[str], found: list[str]) -> bool:
+    """Part by part, in order."""
+    pairs = [(a, b, quantity(a), quantity(b)) for a, b in zip(gold, found, strict=False)]
+    return len(gold) == len(found) and all(a == b or bool(x and y and same_quantity(x, y)) for a, b, x, y in pairs)
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     if rule == "official":
         prediction = _normalise(reply, row)
         return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
-    text, wrapper = cut(reply)
-    read = _read(text, wrapper, row)
-    prediction = _normalise(read, row) if read is not None else None
-    return Verdict(prediction, wrapper, prediction is not None, prediction == row["answer"])
+    said = cut(reply)
+    extracted, right = _read(said, row)
+    return Verdict(extracted, said.wrapper, extracted is not None, right)
 
 
 _HINTS = {

@@ -7,7 +7,9 @@ from typing import Any
 
 from eval.benches.bench import Bench, Groups, first, option, stem
 from eval.benches.drawn import Problem, make_problem, with_options
-from eval.grading.extract import cut, option_letter, strip_markup
+from eval.grading.choice import choose
+from eval.grading.extract import cut
+from eval.grading.reader import read
 from eval.grading.score import Row, Rule, Verdict
 
 _LETTERS = "ABCDEFGHIJ"
@@ -114,22 +116,25 @@ def open_correct(answer: Any, predicted: list[Value]) -> bool:
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    final = cut(reply) if rule == "default" else None
-    text, wrapper = final or (reply, "none")
+    if rule == "default":
+        return _grade_as_read(row, reply)
     if row["question_type"] == "multiple-choice":
-        options = options_of(row)
-        letter = option_letter(text, "".join(options)) or _option_text(text, options) if final else None
-        letter = letter or parse_choice(text, options)
-        return Verdict(letter, wrapper, letter is not None, letter == row["answer"])
-    values = parse_open(strip_markup(text) if final else text)
+        letter = parse_choice(reply, options_of(row))
+        return Verdict(letter, "none", letter is not None, letter == row["answer"])
+    values = parse_open(reply)
     shown = " | ".join(str(v) for v in values)
-    return Verdict(shown or None, wrapper, bool(text.strip()), open_correct(row["answer"], values))
+    return Verdict(shown or None, "none", bool(reply.strip()), open_correct(row["answer"], values))
 
 
-def _option_text(text: str, options: dict[str, str]) -> str | None:
-    said = strip_markup(text).removesuffix(".").lower()
-    same = [c for c, option in options.items() if strip_markup(option).removesuffix(".").lower() == said]
-    return same[0] if len(same) == 1 else None
+def _grade_as_read(row: Row, reply: str) -> Verdict:
+    said = cut(reply)
+    if row["question_type"] == "multiple-choice":
+        texts = {c: "" if "<image" in o or o.strip() == c else o for c, o in options_of(row).items()}
+        letter = choose(said, texts)
+        return Verdict(letter, said.wrapper, letter is not None, letter == str(row["answer"]).strip().upper())
+    readings = [read(gold, said, contained=True) for gold in golds_of(row["answer"])]
+    extracted = next((r.extracted for r in sorted(readings, key=lambda r: not r.right) if r.extracted), None)
+    return Verdict(extracted, said.wrapper, extracted is not None, any(r.right for r in readings))
 
 
 def subject(row: Row) -> str:
@@ -181,6 +186,9 @@ class MMMU(Bench):
         if row.get("image_1") is not None and row.get("question") and not named:
             row["question"] = f"<image 1> {row['question']}"
         return row
+
+    def golds(self, row: Row) -> list[str]:
+        return golds_of(row["answer"])
 
     def fault(self, row: Row) -> str | None:
         if row["question_type"] != "multiple-choice":

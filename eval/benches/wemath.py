@@ -15,12 +15,14 @@ from typing import Any
 from eval.benches.bench import Bench, first, option
 from eval.benches.drawn import Problem, make_problem, with_options
 from eval.core.errors import UserError
-from eval.grading.extract import cut, option_letter
+from eval.grading.choice import choose
+from eval.grading.extract import cut
 from eval.grading.score import Aggregate, Graded, Row, Rule, Scores, Verdict, mean_by, standard_error
 
 LETTERS = "ABCDEFGH"
 CLASSES = ("CM", "IG", "RM", "IK")
 _WORTH = {"CM": 1.0, "IG": 0.5, "RM": 0.0, "IK": 0.0}
+_OPTIONS = re.compile(r"(?:^|;)\s*([A-H])[.\uff0e]\s*(.*?)(?=;\s*[A-H][.\uff0e]|$)", re.S)
 _DELETE = str.maketrans("", "", "><:.")
 
 
@@ -30,14 +32,20 @@ def parse(reply: str) -> str | None:
     return tail[0] if tail and tail[0] in LETTERS else None
 
 
+def options_of(row: Row) -> dict[str, str]:
+    """Letter -> option text, of the official column `A. 300;B. 400`; texts are empty where the row has none."""
+    return dict.fromkeys(LETTERS, "") | dict(_OPTIONS.findall(str(row.get("option") or "")))
+
+
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
     if rule == "official":
         letter, wrapper = parse(reply), "none"
+        right = letter == row["answer"]
     else:
-        # The letter only: the official parser on running text reads "Cannot be determined" as C.
-        text, wrapper = cut(reply)
-        letter = option_letter(text, LETTERS)
-    return Verdict(letter, wrapper, letter is not None, letter == row["answer"])
+        said = cut(reply)
+        letter, wrapper = choose(said, options_of(row)), said.wrapper
+        right = letter is not None and letter == str(row["answer"]).strip().upper()
+    return Verdict(letter, wrapper, letter is not None, right)
 
 
 def problem_of(row: Row) -> str:

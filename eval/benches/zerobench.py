@@ -1,15 +1,13 @@
 """ZeroBench (334 sub-questions of 100 pictures): exact match of the last curly braces."""
 
 import random
-import re
 from dataclasses import replace
 
 from eval.benches.bench import Bench, first, stem
 from eval.benches.drawn import Problem, make_problem
-from eval.grading.extract import LONGEST_BARE_ANSWER, cut, strip_markup
+from eval.grading.extract import cut
+from eval.grading.reader import read
 from eval.grading.score import Aggregate, Graded, Row, Rule, Verdict, accuracy
-
-_BRACKETED = re.compile(r"^\(([^()\[\],]+)\)$")
 
 
 def parse(reply: str) -> str:
@@ -31,21 +29,15 @@ def same(parsed: str, gold: str) -> bool:
 
 
 def grade(row: Row, reply: str, rule: Rule) -> Verdict:
+    gold = row["question_answer"]
     if rule == "official":
         parsed, wrapper = parse(reply), "none"
+        right = gold is not None and same(parsed, str(gold))
     else:
-        # Whatever wrapper the answer stood in, the official rule sees it as if it had stood in braces.
-        text, wrapper = cut(reply)
-        parsed = _BRACKETED.sub(r"\1", strip_markup(text).removesuffix(".")).lower()
-        if wrapper == "plain" and len(parsed) > LONGEST_BARE_ANSWER:
-            parsed = ""
-    gold = row["question_answer"]
-    return Verdict(
-        parsed or None,
-        wrapper,
-        bool(parsed),
-        None if gold is None else same(parsed, str(gold)),
-    )
+        said = cut(reply)
+        extracted, right = read(str(gold if gold is not None else "0"), said)
+        parsed, wrapper = extracted or "", said.wrapper
+    return Verdict(parsed or None, wrapper, bool(parsed), None if gold is None else right)
 
 
 SUFFIX = "\n\n\nLet's think step by step and give the final answer in curly braces, like this: {final answer}"

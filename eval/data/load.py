@@ -10,6 +10,7 @@ from PIL import Image
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
+from eval.benches.winnable import lost
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
@@ -25,6 +26,7 @@ class Data(NamedTuple):
 
     rows: list[Row]
     skipped: int
+    lost: list[str] = []  # what is wrong with rows on which no reply can be right, by id: they count all the same
 
 
 class BadRow(Exception):
@@ -40,7 +42,7 @@ def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in ("mini", "hub"):
         return data if split in (None, BENCHES[name].split) else f"{data} {split}"
-    return local.fingerprint(name, Path(data), split)
+    return local.fingerprint(BENCHES[name], Path(data), split)
 
 
 def load(
@@ -68,7 +70,8 @@ def load(
     rows = _whole_problems(bench, rows, data, skip_bad)
     if not rows:
         raise UserError(f"{name}: no usable row in {data}; check --data")
-    return Data(rows, len(raws) - len(rows))
+    reasons = {bench.row_id(row): reason for row in rows if (reason := lost(bench, row))}
+    return Data(rows, len(raws) - len(rows), [f"{row_id}: {reason}" for row_id, reason in reasons.items()])
 
 
 def load_text(name: str, data: str, split: str | None = None) -> list[Row]:
@@ -161,7 +164,7 @@ def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) ->
 
         yield from hub_rows(bench, split or bench.split, text_only)
     else:
-        yield from local.local_rows(bench.name, Path(data), split, text_only)
+        yield from local.local_rows(bench, Path(data), split, text_only)
 
 
 def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:

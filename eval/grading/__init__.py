@@ -1,0 +1,1 @@
+"""Reading and comparing answers: rules without benches."""

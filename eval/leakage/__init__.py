@@ -1,5 +1,6 @@
-"""Leakage detectors: does a model speak, answer or explain as if it had been told what its prompt never showed?"""
+"""Does a model reply as if it had been told what its prompt never showed? One file a detector, one line here."""
 
-from eval.leakage.mention import Rate, mentions, rate
+from eval.leakage.detector import Detector
+from eval.leakage.mention import MENTION
 
-__all__ = ["Rate", "mentions", "rate"]
+DETECTORS: dict[str, Detector] = {detector.name: detector for detector in (MENTION,)}

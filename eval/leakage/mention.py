@@ -8,9 +8,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from math import sqrt
-from typing import NamedTuple
 
+from eval.leakage.detector import Detector, Rate, search, share
 from eval.leakage.mention_en import ENGLISH
 from eval.leakage.mention_fr import FRENCH
 from eval.leakage.mention_zh import CHINESE, TRADITIONAL
@@ -46,24 +45,19 @@ def _suspect(text: str, language: Patterns) -> str:
     return " ".join([first, *(sentence for sentence in rest if _has_cues(sentence, language))])
 
 
-class Rate(NamedTuple):
-    """Share of replies with at least one mention."""
-
-    rate: float | None
-    stderr: float | None
-    n: int
+MENTION = Detector(
+    name="mention",
+    label="mention a reference they never saw",
+    meaning=(
+        "Each benchmark reply is searched for phrases that speak of a reference, a given answer or a provided "
+        "solution. No benchmark prompt contains one, so such a phrase was learned in training, as from a teacher that "
+        "was told the answer."
+    ),
+    find=lambda reply, row: mentions(reply),
+)
 
 
 def rate(replies: Iterable[str]) -> tuple[Rate, Counter[str]]:
-    """The leakage rate of replies, and how often each phrase occurs."""
-    phrases: Counter[str] = Counter()
-    hits = n = 0
-    for reply in replies:
-        found = mentions(reply)
-        phrases.update(found)
-        hits += bool(found)
-        n += 1
-    if not n:
-        return Rate(None, None, 0), phrases
-    p = hits / n
-    return Rate(p, sqrt(p * (1 - p) / (n - 1)) if n > 1 else None, n), phrases
+    """The share of replies with a mention, and how often each phrase occurs."""
+    found = search(MENTION, ((reply, {}) for reply in replies))
+    return share(len(found.found), found.n), found.phrases

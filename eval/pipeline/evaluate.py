@@ -14,19 +14,10 @@ from eval.core.errors import UserError
 from eval.data.load import doc_hash, edition, fingerprint
 from eval.engines.requests import check_model, loaded_engine, vllm_version
 from eval.grading.score import Verdict
-from eval.leakage.mention import mentions
-from eval.pipeline import replies
+from eval.pipeline import leakage, replies
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
-from eval.pipeline.results import (
-    lacks_leakage,
-    model_id,
-    read_result,
-    read_samples,
-    refuse_other,
-    write_bench,
-    write_leakage,
-)
+from eval.pipeline.results import model_id, read_result, read_samples, refuse_other, write_bench
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
@@ -48,8 +39,9 @@ def evaluate(
     results = _stored(out, identities)
     todo = [bench for bench in identities if bench not in results]
     unjudged = [bench for bench in identities if settings.judge.url and not _judged(results.get(bench), settings.judge)]
+    unsearched = [bench for bench, result in results.items() if leakage.lacks(result)]
     if results:
-        print(f"already evaluated in {out}" + (":" if todo or unjudged else ", nothing to do:"))
+        print(f"already evaluated in {out}" + (":" if todo or unjudged or unsearched else ", nothing to do:"))
         for name, result in results.items():
             print(line(name, result))
     for bench in todo:
@@ -58,16 +50,18 @@ def evaluate(
         from eval.judge.judging import probe
 
         probe(settings.judge)
-    works = load_work(settings, {b: i for b, i in identities.items() if b in todo or b in unjudged}, out, skip_bad)
+    needed = {bench: asked for bench, asked in identities.items() if bench in {*todo, *unjudged, *unsearched}}
+    works = load_work(settings, needed, out, skip_bad)
     if todo:
         files.writable(out)
         about = {"model": model, "step": step}
         results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
     for work in works:
+        if work.bench in unsearched:
+            results[work.bench] = _search(work, results[work.bench], settings)
         if work.bench in unjudged:
             results[work.bench] = _judge(work, results[work.bench], settings)
-    if todo or lacks_leakage(out):
-        write_leakage(out)
+    leakage.write(out)
     return {bench: results[bench] for bench in benches}
 
 
@@ -107,6 +101,9 @@ def _run(
         total, done = total + asked, done + asked - lacking
         if lacking < asked:
             print(f"{BENCHES[work.bench].label}: {asked - lacking} of {asked} replies were there")
+        if lost := work.loaded.lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            print(f"{BENCHES[work.bench].label}: no reply can be right on row {lost[0]}{more}; it counts all the same")
     results: dict[str, Result] = {}
     if done == total:
         pass
@@ -127,10 +124,11 @@ def _run(
 
 def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: float) -> Result:
     """Grades and stores a bench that is answered completely."""
-    bench, rows, skipped = work.bench, *work.loaded
+    bench, rows = work.bench, work.loaded.rows
     kept = replies.merge(work.folder, work.identity)
     answers = [[kept.answers[row_id, sample] for sample in range(settings.samples)] for row_id in work.ids]
-    verdicts = grade_all(BENCHES[bench], rows, [[answer["text"] for answer in group] for group in answers], "default")
+    texts = [[answer["text"] for answer in group] for group in answers]
+    verdicts = grade_all(BENCHES[bench], rows, texts, "default")
     samples = [
         _sample(bench, row, answer, verdict)
         for row, group, judged in zip(rows, answers, verdicts, strict=True)
@@ -142,9 +140,10 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "edition": edition(settings.data),
         **summary(BENCHES[bench], rows, verdicts),
         "rows": len(rows),
-        "skipped_rows": skipped,
+        "skipped_rows": work.loaded.skipped,
+        "lost_rows": len(work.loaded.lost),
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
-        "mentions": sum(bool(mentions(s["reply"])) for s in samples) / n,
+        "leakage": leakage.search(rows, texts),
         "tokens": sum(s["tokens"] for s in samples) / n,
         "rule": "default",
         "task_version": BENCHES[bench].version,
@@ -181,17 +180,29 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
     return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
 
 
-def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
-    """Has the stored replies judged and adds what came of it to the stored result."""
-    from eval.judge.judging import judge_bench
-
-    stored = read_samples(work.folder)
-    n = settings.samples
+def _stored_groups(work: Work, settings: EvalSettings) -> list[list[dict[str, Any]]]:
+    """The stored samples of each row of `work`; raises UserError where they answer other rows."""
+    stored, n = read_samples(work.folder), settings.samples
     told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
     hashes = [doc_hash(work.bench, row) for row in work.loaded.rows]
     if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
         raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
-    groups = [stored[i : i + n] for i in range(0, len(stored), n)]
+    return [stored[i : i + n] for i in range(0, len(stored), n)]
+
+
+def _search(work: Work, result: Result, settings: EvalSettings) -> Result:
+    """Has the stored replies searched for leakage and adds what was found to the stored result."""
+    texts = [[s["reply"] for s in group] for group in _stored_groups(work, settings)]
+    result = {**result, "leakage": leakage.search(work.loaded.rows, texts)}
+    files.write_json(work.folder / "result.json", result)
+    return result
+
+
+def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
+    """Has the stored replies judged and adds what came of it to the stored result."""
+    from eval.judge.judging import judge_bench
+
+    groups = _stored_groups(work, settings)
     verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
     texts = [[s["reply"] for s in group] for group in groups]
     judged = judge_bench(BENCHES[work.bench], work.loaded.rows, texts, verdicts, settings.judge, work.folder)

@@ -1,14 +1,11 @@
 """The files of an evaluation: identities, and what a stored result may stand for."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from eval.benches import BENCHES
 from eval.core import files, tables
 from eval.core.differences import differences
 from eval.core.errors import UserError
-from eval.leakage.mention import rate
 
 MODEL_FILES = (".safetensors", ".bin", ".json", ".jinja", ".txt")
 COLUMNS = {  # of samples.parquet, by their Arrow types
@@ -64,30 +61,3 @@ def read_samples(folder: Path, columns: list[str] | None = None) -> list[dict[st
 
     table = pyarrow.parquet.read_table(folder / "samples.parquet", columns=columns)
     return list(table.to_pylist())
-
-
-def write_leakage(out: Path) -> None:
-    """`leakage.json` over every bench that `out` holds: rate, standard error, n, per bench, phrases."""
-    per_bench: dict[str, Any] = {}
-    phrases: Counter[str] = Counter()
-    everything: list[str] = []
-    for bench in _held(out):
-        replies = [sample["reply"] for sample in read_samples(out / bench, ["reply"])]
-        found, said = rate(replies)
-        per_bench[bench] = found._asdict()
-        phrases.update(said)
-        everything += replies
-    total, _ = rate(everything)
-    files.write_json(
-        out / "leakage.json", {**total._asdict(), "per_bench": per_bench, "phrases": dict(phrases.most_common())}
-    )
-
-
-def lacks_leakage(out: Path) -> bool:
-    """True where a kill came between a bench's result and the summary over all benches."""
-    there = (files.read_object(out / "leakage.json") or {}).get("per_bench")
-    return there is None or sorted(there) != sorted(_held(out))
-
-
-def _held(out: Path) -> list[str]:
-    return [bench for bench in BENCHES if (out / bench / "result.json").is_file()]

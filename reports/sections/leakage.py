@@ -1,25 +1,28 @@
 """Leakage by row: how often replies mention a reference that they never saw, and what such a reply looks like."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
 
 import pandas as pd
 
-from reports.sections.table2 import reported_runs, row_labels
+from eval.benches import BENCHES
+from reports.figures.bars import Bars
+from reports.figures.looks import looks
+from reports.sections.section import Section, template
+from reports.sections.table import Column, Row, Table, numbers
 from reports.stats.estimate import Estimate, over_seeds
 from reports.stats.grid import pooled
 from reports.suite.items import leakage_items
-from reports.suite.read import BENCHES, Run, Suite
+from reports.suite.read import Run, Suite
+from reports.suite.rows import reported_runs, row_labels
 
 EXAMPLES_A_ROW = 2
 CONTEXT = 260  # characters kept on either side of the first phrase
-LEAKAGE_MEANING = (
-    "Each benchmark reply is searched for phrases that speak of a reference, a given answer or a provided solution. "
-    "No benchmark prompt contains one, so such a phrase was learned in training, as from a teacher that was told the "
-    "answer. "
+RATE_MEANING = (
     "± is the standard error of the rate over replies (and seeds, as in Table 2). A rate of 0 has a standard error "
     "of 0 by the formula; with n replies and no finding, rates up to about 3/n are still plausible."
 )
@@ -40,66 +43,66 @@ class LeakageRow:
     method: str
     label: str
     rate: Estimate | None
-    phrases: tuple[tuple[str, int], ...]
+    phrases: dict[str, int]
     examples: tuple[Example, ...]
 
 
-def leakage_rows(suite: Suite) -> list[LeakageRow]:
-    """Rows as in Table 2, from the same runs."""
-    rows = []
-    for method, label in row_labels(suite).items():
-        runs = [run for run in reported_runs(suite, method) if run.leakage is not None]
-        found = [run.leakage for run in runs if run.leakage is not None]
-        counts: Counter[str] = Counter()
-        for leakage in found:
-            counts.update(leakage.phrases)
-        rates, stderrs = [f.rate for f in found], [f.stderr for f in found]
-        rate = over_seeds(rates, stderrs, found[0].n, _items(runs)) if found else None
-        phrases = tuple(
-            sorted(
-                ((p, n) for p, n in counts.items() if n),
-                key=lambda item: (-item[1], item[0]),
-            )
-        )
-        rows.append(
-            LeakageRow(
-                method,
-                label,
-                rate,
-                phrases,
-                tuple(_examples(runs, [p for p, _ in phrases])),
-            )
-        )
-    return rows
+@dataclass(frozen=True)
+class Detected:
+    """What one detector found, in rows as in Table 2. Its words come from the evaluations."""
+
+    name: str
+    label: str
+    meaning: str
+    rows: tuple[LeakageRow, ...]
+    stderr: str = RATE_MEANING
+
+    @property
+    def chart(self) -> Bars | None:
+        look = looks([row.method for row in self.rows])
+        bars = tuple((row.label, look[row.method], row.rate) for row in self.rows if row.rate is not None)
+        return Bars(bars, f"replies that {self.label}, % ± one standard error") if bars else None
 
 
-def _items(runs: list[Run]) -> pd.DataFrame | None:
+def leakage(suite: Suite) -> list[Detected]:
+    """One a detector that any run was searched by, in the order of the evaluations' files."""
+    words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
+    return [
+        Detected(name, *told, tuple(_row(suite, method, label, name) for method, label in row_labels(suite).items()))
+        for name, told in words.items()
+    ]
+
+
+def _row(suite: Suite, method: str, label: str, detector: str) -> LeakageRow:
+    runs = [run for run in reported_runs(suite, method) if detector in run.leakage]
+    found = [run.leakage[detector] for run in runs]
+    rates, stderrs = [f.rate for f in found if f.rate is not None], [f.stderr for f in found]
+    rate = over_seeds(rates, stderrs, found[0].n, _items(runs, detector)) if found else None
+    counts = sum((Counter(f.phrases) for f in found), Counter[str]())  # drops what was counted 0 times
+    phrases = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    examples = islice(_examples(runs, detector, list(phrases)), EXAMPLES_A_ROW)
+    return LeakageRow(method, label, rate, phrases, tuple(examples))
+
+
+def _items(runs: list[Run], detector: str) -> pd.DataFrame | None:
     """What the error of several seeds needs; None for one seed, or where the seeds were asked different benches."""
     asked = {tuple(run.results) for run in runs}
-    found = leakage_items(runs, *asked) if len(runs) > 1 and len(asked) == 1 else None
+    if len(runs) < 2 or len(asked) > 1:
+        return None
+    found = leakage_items(runs, asked.pop(), detector)
     return None if found is None else pooled(found)
 
 
-def _examples(runs: list[Run], phrases: list[str]) -> list[Example]:
-    """The first replies, in bench and item order, that hold one of the phrases: picked by no one's taste."""
-    examples: list[Example] = []
-    if not phrases:
-        return examples
+def _examples(runs: list[Run], detector: str, phrases: list[str]) -> Iterator[Example]:
+    """The first reply of each bench with a find, in the order of runs and benches: picked by no one's taste."""
     pattern = _pattern(phrases)
     for run in runs:
-        for bench, label in BENCHES.items():
+        for bench, result in run.results.items():
             path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
-            if bench not in run.results or not path.exists():
-                continue
-            samples = pd.read_parquet(path, columns=["id", "reply"])
-            hits = samples[samples["reply"].fillna("").str.contains(pattern)]
-            # One a bench, so that two examples do not come from neighbouring items.
-            for item, reply in hits.head(1).itertuples(index=False):
-                where = f"{run.label}, seed {run.seed}, {label} item {item}"
-                examples.append(Example(where, tuple(_cut(str(reply), pattern))))
-                if len(examples) == EXAMPLES_A_ROW:
-                    return examples
-    return examples
+            if detector in result.leakage and result.leakage[detector].found and path.exists():
+                sample = pd.read_parquet(path, columns=["id", "reply"]).iloc[result.leakage[detector].found[0]]
+                where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {sample['id']}"
+                yield Example(where, tuple(_cut(str(sample["reply"]), pattern)))
 
 
 def _pattern(phrases: list[str]) -> re.Pattern[str]:
@@ -127,3 +130,38 @@ def _cut(reply: str, pattern: re.Pattern[str]) -> list[tuple[str, bool]]:
 def _printable(text: str) -> str:
     """Control and direction characters could rearrange or hide what a reader sees."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _table(data: list[Detected]) -> Table:
+    """One column a detector."""
+    rates = {d.name: {row.method: row.rate for row in d.rows} for d in data}
+    return Table(
+        title="Benchmark replies in which a leakage detector found something, percent",
+        columns=tuple(
+            Column(d.name, f"Leakage {d.name}", help=f"Leakage {d.name}: % of replies that {d.label}.") for d in data
+        ),
+        rows=tuple(
+            Row(row.method, row.label, {name: rate[row.method] for name, rate in rates.items()}) for row in data[0].rows
+        ),
+        meaning=" ".join([*(d.meaning for d in data), RATE_MEANING]),
+        of=("detector", "rate"),
+    )
+
+
+def _json(data: list[Detected]) -> dict[str, Any]:
+    return {
+        "leakage": {
+            d.name: {**asdict(d), "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows]} for d in data
+        }
+    }
+
+
+LEAKAGE = Section(
+    "leakage",
+    leakage,
+    template(__file__),
+    "Leakage",
+    json=_json,
+    tables=lambda data: [_table(data)] if data else [],
+    figures=lambda data: {f"leakage_evaluated_{d.name}": chart for d in data if (chart := d.chart)},
+)

@@ -1,106 +1,91 @@
-"""Table 2: one row a method, one column a bench, and their unweighted average."""
+"""Table 2: one row a method, one column a bench, and their unweighted average; beside it the paper's own numbers."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 
-from reports.stats.estimate import Estimate, over_benches, over_seeds
+from eval.benches import BENCHES
+from reports.sections.section import Section, template
+from reports.sections.table import Column, Row, Table, numbers
+from reports.stats.estimate import STDERR_MEANING, Estimate, over_benches, over_seeds
 from reports.suite import paper
 from reports.suite.items import score_items
-from reports.suite.read import BENCHES, Run, Suite
+from reports.suite.paper import AVERAGE
+from reports.suite.read import Run, Suite
+from reports.suite.rows import MINI_NOTE, editions, reported_runs, row_labels
 
-AVERAGE = "average"
-COLUMNS = (*BENCHES, AVERAGE)
-MINI_NOTE = (
-    "MINI benches: small drawn stand-ins in the official schemas, graded by the official rules. "
-    "They are not the official sets, and no score here compares with a published one."
-)
 UNFINISHED_NOTE = "† from a run that did not finish."
+SETS = {"mini": "MINI benches", "official": "official sets", "local": "local data"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method's cells by column; None where nothing was measured. `finished` is False for a † row."""
+class Tables:
+    """Ours and the paper's never share a table or a row. `editions` says which data each of our columns stands on."""
 
-    method: str
-    label: str
-    cells: dict[str, Estimate | None]
-    finished: bool
-
-    @property
-    def shown_label(self) -> str:
-        seeds = max((cell.seeds for cell in self.cells.values() if cell), default=0)
-        label = f"{self.label} ({seeds} seeds)" if seeds > 1 else self.label
-        return label if self.finished else f"{label} †"
-
-
-@dataclass(frozen=True)
-class Table2:
-    """Rows in the paper's order, then other methods by name; `editions` says which data each column stands on."""
-
-    rows: tuple[Row, ...]
+    ours: Table
+    paper: Table
     editions: dict[str, str]
-
-    @property
-    def mini(self) -> bool:
-        return "mini" in self.editions.values()
-
-    def column_label(self, column: str) -> str:
-        """Official sets keep their bare name; anything else says what it is."""
-        label = BENCHES.get(column, "Average")
-        edition = self.editions.get(column, "")
-        return label if edition in ("", "official") else f"{label} {edition}"
-
-    def items(self, column: str) -> int | None:
-        """The items of one evaluation, which comparable runs share; None for the average."""
-        return next((cell.n for row in self.rows if (cell := row.cells[column])), None)
-
-    def notes(self) -> list[str]:
-        """What must stand beside the table in every format."""
-        notes = [MINI_NOTE] if self.mini else []
-        return notes if all(row.finished for row in self.rows) else [*notes, UNFINISHED_NOTE]
+    summaries: tuple[tuple[str, str], ...]
 
 
-def reported_runs(suite: Suite, method: str) -> list[Run]:
-    """The runs behind a method's row: finished and evaluated; unfinished ones only where no other was evaluated."""
-    evaluated = [run for run in suite.runs if run.method == method and run.results]
-    return [run for run in evaluated if run.finished] or evaluated
+def tables(suite: Suite) -> Tables:
+    """Mean over seeds of each run's last evaluation; needs comparable runs (comparable.require_comparable)."""
+    found = editions(suite)
+    sets = sorted(set(found.values()))
+    rows = tuple(_row(suite, method, label, mixed=len(sets) > 1) for method, label in row_labels(suite).items())
+    notes = [MINI_NOTE] if "mini" in sets else []
+    if not all(row.finished for row in rows):
+        notes.append(UNFINISHED_NOTE)
+    data = " and ".join(SETS.get(edition, edition) for edition in sets) or "not evaluated yet"
+    if len(sets) == 1:
+        found[AVERAGE] = sets[0]
+    ours = Table(
+        title=f"Measured by this suite ({suite.name}): {data}, percent",
+        columns=tuple(Column(key, _label(key), found.get(key, "")) for key in (*BENCHES, AVERAGE)),
+        rows=rows,
+        notes=tuple(notes),
+        meaning=STDERR_MEANING,
+    )
+    summaries = [(row.label, paper.SUMMARIES[row.method]) for row in rows if row.method in paper.SUMMARIES]
+    return Tables(ours, _papers(), found, tuple(summaries))
 
 
-def row_labels(suite: Suite) -> dict[str, str]:
-    """Method to label in row order: the paper's six rows always, then whatever else was run."""
-    labels = {run.method: run.label for run in suite.runs}
-    others = sorted(method for method in labels if method not in paper.LABELS)
-    return {method: labels.get(method, paper.LABELS.get(method, method)) for method in [*paper.LABELS, *others]}
+def _label(column: str) -> str:
+    return BENCHES[column].label if column in BENCHES else column.capitalize()
 
 
-def table2(suite: Suite) -> Table2:
-    """Mean over seeds of each run's last evaluation; needs comparable runs (checks.require_comparable)."""
-    editions = {bench: r.edition for run in suite.runs for bench, r in run.results.items()}
-    mixed = len(set(editions.values())) > 1
-    if editions and not mixed:
-        editions[AVERAGE] = next(iter(editions.values()))
-    rows = []
-    for method, label in row_labels(suite).items():
-        runs = reported_runs(suite, method)
-        cells = {bench: _cell(runs, bench) for bench in BENCHES}
-        cells[AVERAGE] = None if mixed else _average(runs)
-        rows.append(Row(method, label, cells, finished=all(run.finished for run in runs)))
-    return Table2(tuple(rows), editions)
+def _row(suite: Suite, method: str, label: str, mixed: bool) -> Row:
+    runs = reported_runs(suite, method)
+    cells = {bench: _cell(runs, bench) for bench in BENCHES}
+    cells[AVERAGE] = None if mixed else _average(runs)
+    return Row(method, label, cells, finished=all(run.finished for run in runs))
+
+
+def _papers() -> Table:
+    return Table(
+        title=f"The paper's numbers: {paper.MODEL}, {paper.DATA}",
+        columns=tuple(Column(key, _label(key), "official") for key in paper.COLUMNS),
+        rows=tuple(
+            Row(
+                m,
+                paper.LABELS[m],
+                {k: Estimate(v / 100, None, None, 0) for k, v in zip(paper.COLUMNS, values, strict=True)},
+            )
+            for m, values in paper.PERCENT.items()
+        ),
+        meaning=paper.NOTE,
+        source="paper",
+        digits=2,
+    )
 
 
 def _cell(runs: list[Run], bench: str) -> Estimate | None:
-    scores, stderrs, n, graded = [], [], None, []
-    for run in runs:
-        result = run.results.get(bench)
-        if result is not None and result.score is not None:
-            scores.append(result.score)
-            stderrs.append(result.stderr)
-            n = result.n
-            graded.append(run)
-    return over_seeds(scores, stderrs, n, _items(graded, [bench])) if scores else None
+    graded = [run for run in runs if bench in run.results and run.results[bench].score is not None]
+    results = [run.results[bench] for run in graded]
+    scores = [result.score for result in results if result.score is not None]
+    stderrs = [result.stderr for result in results]
+    return over_seeds(scores, stderrs, results[-1].n, _items(graded, [bench])) if graded else None
 
 
 def _average(runs: list[Run]) -> Estimate | None:
@@ -122,10 +107,22 @@ def _items(runs: list[Run], benches: list[str]) -> pd.DataFrame | None:
     return score_items(runs, benches) if len(runs) > 1 else None
 
 
-def percent(cell: Estimate | None) -> str:
-    """`52.4 ± 3.1`, in percent; a dash where nothing was measured."""
-    if cell is None:
-        return "–"
-    if cell.stderr is None:
-        return f"{100 * cell.mean:.1f}"
-    return f"{100 * cell.mean:.1f} ± {100 * cell.stderr:.1f}"
+def _json(data: Tables) -> dict[str, Any]:
+    return {
+        "editions": data.editions,
+        "stderr": STDERR_MEANING,
+        "table2": [
+            {**asdict(row), "cells": {key: numbers(cell) for key, cell in row.cells.items()}} for row in data.ours.rows
+        ],
+        "paper": {
+            "source": paper.SOURCE,
+            "model": paper.MODEL,
+            "data": paper.DATA,
+            "percent": {m: dict(zip(paper.COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
+        },
+    }
+
+
+TABLE2 = Section(
+    "table2", tables, template(__file__), "Table 2", json=_json, tables=lambda data: (data.ours, data.paper)
+)

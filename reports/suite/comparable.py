@@ -1,14 +1,14 @@
 """What may not be compared (an error) and what a reader must know before comparing (warnings)."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
+from eval.benches import BENCHES
 from eval.core.differences import flat
 from eval.core.errors import UserError
 from reports.suite import paper
-from reports.suite.read import BASE, BENCHES, Result, Run, Suite
+from reports.suite.read import Result, Run, Suite
+from reports.suite.rows import trained_runs
 
 # Recorded beside the generation settings, but the same score in expectation: another draw, another machine.
 NO_SETTING = ("seed", "batch_size", "device")
@@ -37,7 +37,7 @@ def _grading(result: Result) -> dict[str, str]:
 
 def require_comparable(runs: tuple[Run, ...]) -> None:
     """Raises UserError naming bench, field, values and runs where one bench was graded in two ways."""
-    for bench, label in BENCHES.items():
+    for bench in BENCHES:
         graded = {run.name: _grading(run.results[bench]) for run in runs if bench in run.results}
         for field in sorted({key for grading in graded.values() for key in grading}):
             runs_of: dict[str, list[str]] = {}
@@ -46,14 +46,14 @@ def require_comparable(runs: tuple[Run, ...]) -> None:
             if len(runs_of) > 1:
                 sides = "; ".join(f"{value} in {', '.join(names)}" for value, names in runs_of.items())
                 raise UserError(
-                    f"{label} was not evaluated alike, {field} is {sides}: "
+                    f"{BENCHES[bench].label} was not evaluated alike, {field} is {sides}: "
                     "evaluate these runs again with the same settings (cli.py eval), or move them to another suite"
                 )
 
 
 def warnings(suite: Suite) -> list[str]:
     """One sentence a thing that a reader must know before comparing rows."""
-    trained = [run for run in suite.runs if run.method != BASE]
+    trained = trained_runs(suite)
     notes = _missing_rows(suite) + list(suite.problems)
     for run in suite.runs:
         notes += _run_notes(run)
@@ -85,13 +85,13 @@ def _run_notes(run: Run) -> list[str]:
         return notes
     if run.eval_step != run.steps_done:
         notes.append(f"{run.name} was evaluated at step {run.eval_step} but trained to step {run.steps_done}.")
-    missing = [label for bench, label in BENCHES.items() if bench not in run.results]
+    missing = [bench.label for name, bench in BENCHES.items() if name not in run.results]
     if missing:
         notes.append(f"{run.name} was not evaluated on {', '.join(missing)}; its average is left out.")
-    unscored = [BENCHES[bench] for bench, result in run.results.items() if result.score is None]
+    unscored = [BENCHES[bench].label for bench, result in run.results.items() if result.score is None]
     if unscored:
         notes.append(f"{run.name} has no score on {', '.join(unscored)}: the data carries no answers to grade by.")
-    if run.leakage is None:
+    if not run.leakage:
         notes.append(f"{run.name} has no leakage result.")
     return notes
 
@@ -110,8 +110,8 @@ def _unequal(what: str, values: dict[str, int | None]) -> list[str]:
 
 def _other_base(suite: Suite) -> list[str]:
     """The untrained row must be the model that training started from."""
-    base = {str(run.record.get("model")) for run in suite.runs if run.method == BASE}
-    others = [run.name for run in suite.runs if run.method != BASE and str(run.record.get("model")) not in base]
+    base = {str(run.record.get("model")) for run in suite.runs if run.method == paper.BASE}
+    others = [run.name for run in trained_runs(suite) if str(run.record.get("model")) not in base]
     if not base or not others:
         return []
     return [f"Base is {', '.join(sorted(base))}, but {', '.join(others)} started from another model."]
@@ -119,9 +119,8 @@ def _other_base(suite: Suite) -> list[str]:
 
 def _uneven_seeds(suite: Suite) -> list[str]:
     seeds: dict[str, list[str]] = {}
-    for run in suite.runs:
-        if run.method != BASE:
-            seeds.setdefault(run.label, []).append(str(run.seed))
+    for run in trained_runs(suite):
+        seeds.setdefault(run.label, []).append(str(run.seed))
     if len({tuple(s) for s in seeds.values()}) < 2:
         return []
     return [

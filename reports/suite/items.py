@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from eval.benches import BENCHES
-from eval.leakage import mentions
 from reports.suite.read import Run
 
 
@@ -20,20 +19,37 @@ def score_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | N
     return _joined(runs, benches, ["id", "sample", "cluster", "correct"], _units)
 
 
-def leakage_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | None:
-    """Whether each reply mentions a reference, 1 or 0. A question is its own cluster here: its samples are one draw."""
-    return _joined(runs, benches, ["id", "sample", "reply"], _mentions)
+def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) -> pd.DataFrame | None:
+    """Whether the detector found something in each reply, 1 or 0; None also where a bench was not searched by it.
+
+    A question is its own cluster here: its samples are one draw.
+    """
+
+    def values(run: Run, bench: str, samples: pd.DataFrame) -> pd.DataFrame | None:
+        finds = run.results[bench].leakage.get(detector)
+        if finds is None:
+            return None
+        found = samples.reset_index().index.isin(finds.found).astype(float)
+        return pd.DataFrame(
+            {"unit": samples["id"], "cluster": samples["id"], "sample": samples["sample"], "value": found}
+        )
+
+    return _joined(runs, benches, ["id", "sample"], values)
 
 
-def _joined(runs, benches, columns, values) -> pd.DataFrame | None:  # type: ignore[no-untyped-def]
+Values = Callable[[Run, str, pd.DataFrame], pd.DataFrame | None]
+
+
+def _joined(runs: Sequence[Run], benches: Iterable[str], columns: list[str], values: Values) -> pd.DataFrame | None:
     frames = []
     for run in runs:
         for bench in benches:
             path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
             samples = _read(path, columns)
-            if samples is None:
+            found = None if samples is None else values(run, bench, samples)
+            if found is None:
                 return None
-            frames.append(values(bench, samples).assign(bench=bench, method=run.method, seed=run.seed))
+            frames.append(found.assign(bench=bench, method=run.method, seed=run.seed))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -44,7 +60,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
         return None
 
 
-def _units(bench: str, samples: pd.DataFrame) -> pd.DataFrame:
+def _units(_: Run, bench: str, samples: pd.DataFrame) -> pd.DataFrame:
     known = samples[samples["correct"].notna()]
     if len(BENCHES[bench].key) == 1:  # a row is a unit
         known = known.rename(columns={"id": "unit"})
@@ -60,8 +76,3 @@ def _grouped(bench: str, sample: object, samples: pd.DataFrame) -> pd.DataFrame:
     ]
     found = BENCHES[bench].aggregate(graded)
     return pd.DataFrame({"unit": found.clusters, "cluster": found.clusters, "sample": sample, "value": found.values})
-
-
-def _mentions(_: str, samples: pd.DataFrame) -> pd.DataFrame:
-    said = [float(bool(mentions(reply or ""))) for reply in samples["reply"]]
-    return pd.DataFrame({"unit": samples["id"], "cluster": samples["id"], "sample": samples["sample"], "value": said})

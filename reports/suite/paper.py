@@ -1,7 +1,5 @@
 """The numbers that the RLSD paper prints, as facts: percent, no standard errors given there."""
 
-from __future__ import annotations
-
 SOURCE = "RLSD paper, arXiv 2604.03128, Table 2"
 MODEL = "Qwen3-VL-8B-Instruct"
 DATA = "official benchmark sets"
@@ -10,9 +8,10 @@ NOTE = (
     "here for orientation: they were not measured by this suite, and their grader and sampling are not ours."
 )
 
+BASE = "base"  # the row of the untrained model
 # The order of Table 2's rows, ours and the paper's.
 LABELS = {
-    "base": "Base",
+    BASE: "Base",
     "grpo": "GRPO",
     "opsd": "OPSD",
     "sdpo": "SDPO",
@@ -20,9 +19,10 @@ LABELS = {
     "rlsd": "RLSD",
 }
 
-COLUMNS = ("mmmu", "mathvista", "mathvision", "zerobench", "wemath", "average")
+AVERAGE = "average"
+COLUMNS = ("mmmu", "mathvista", "mathvision", "zerobench", "wemath", AVERAGE)
 PERCENT = {
-    "base": (62.44, 73.80, 47.37, 19.76, 54.10, 51.49),
+    BASE: (62.44, 73.80, 47.37, 19.76, 54.10, 51.49),
     "grpo": (65.11, 76.20, 48.82, 22.60, 56.57, 53.86),
     "opsd": (63.82, 75.10, 47.53, 21.06, 54.95, 52.49),
     "sdpo": (65.11, 74.00, 47.27, 25.15, 52.19, 52.74),
@@ -32,7 +32,7 @@ PERCENT = {
 
 # One line a method for readers who meet the names here for the first time.
 SUMMARIES = {
-    "base": "the model before any of the training below",
+    BASE: "the model before any of the training below",
     "grpo": "several replies a question; each is pushed up or down by its reward against the group's mean",
     "opsd": "the model imitates itself as it would reply if told the reference; rewards play no part",
     "sdpo": "the model imitates itself as it would reply if shown a successful reply of the same group",

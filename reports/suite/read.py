@@ -4,58 +4,75 @@ The run directory is the only interface. Whatever is missing or half written bec
 only a folder that is no suite at all is an error.
 """
 
-from __future__ import annotations
-
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import pandas as pd
 import yaml
+from pydantic import AfterValidator, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
-from eval import benches
+from eval.benches import BENCHES
 from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
 
-BENCHES = {bench.name: bench.label for bench in benches.BENCHES.values()}
-BASE = "base"
+T = TypeVar("T")
+Record = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Result:
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+Number = Annotated[float | None, AfterValidator(_finite)]
+
+
+class Finds(BaseModel, frozen=True):
+    """What one detector found in one bench: the numbers of the replies, as samples.parquet lists them."""
+
+    found: list[int]
+
+
+class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     """One bench of one evaluation. Scores and rates lie in 0..1; `score` is None where answers are unknown."""
 
-    bench: str
-    edition: str
-    data_id: str
-    score: float | None
-    stderr: float | None
+    bench: str = ""
+    edition: str = "unknown"
+    data_id: str = Field("None", validation_alias=AliasPath("identity", "data_id"))
+    score: Number = None
+    stderr: Number = None
+    n: int = 0
+    unit: str = ""
+    scores: dict[str, Any] = {}
+    parsed: Number = None
+    truncated: Number = None
+    rule: str = "None"
+    task_version: str = "None"
+    grader_version: str = "None"
+    generation: dict[str, Any] = {}
+    leakage: dict[str, Finds] = {}
+
+
+class Leakage(BaseModel, frozen=True):
+    """What one detector found in the replies of one evaluation: rate 0..1, its standard error over n replies.
+
+    `label` completes "replies that …". Both words come from the evaluation, so that no detector has to be known here.
+    """
+
+    label: str
+    meaning: str
+    rate: Number
+    stderr: Number = None
     n: int
-    unit: str
-    scores: dict[str, Any]
-    parsed: float | None
-    truncated: float | None
-    rule: str
-    task_version: str
-    grader_version: str
-    generation: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Replies of one evaluation that mention an unseen reference: rate 0..1 with its standard error over n replies."""
-
-    rate: float
-    stderr: float | None
-    n: int
-    phrases: dict[str, int]
+    phrases: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. `results` holds the benches of its last evaluated step, in table order."""
+    """One run directory. `results` holds the benches of its last evaluated step, `leakage` its finds by detector."""
 
     folder: Path
     method: str
@@ -68,7 +85,7 @@ class Run:
     settings: dict[str, Any]
     eval_step: int | None
     results: dict[str, Result]
-    leakage: Leakage | None
+    leakage: dict[str, Leakage]
 
     @property
     def name(self) -> str:
@@ -77,6 +94,12 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.status == "done"
+
+    @property
+    def declared(self) -> dict[str, dict[str, str]]:
+        """The metrics that the run declares, each with a title, a unit and a help text."""
+        metrics = self.record.get("metrics")
+        return {k: v for k, v in metrics.items() if isinstance(v, dict)} if isinstance(metrics, dict) else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,25 +148,35 @@ def _refuse_twins(runs: list[Run]) -> None:
         seen[run.name] = run.folder
 
 
-def _read_json(path: Path, shown: str, problems: list[str]) -> dict[str, Any] | None:
-    """The object in a JSON file; None with a problem noted where it is broken, None alone where it is absent."""
+def _read(run: Path, name: str, kind: type[T], problems: list[str]) -> T | None:
+    """A run's file; None with a problem noted where it is broken, None alone where it is absent."""
+    path = run / name
     if not path.exists():
         return None
-    value = files.read_object(path)
-    if value is None:
-        problems.append(f"{shown} cannot be read and was left out.")
-    return value
+    try:
+        text = path.read_text(encoding="utf-8")
+        return TypeAdapter(kind).validate_python(yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text))
+    except ValidationError:
+        fault = "was written by an older version: evaluate again (cli.py eval)"
+    except (ValueError, yaml.YAMLError):
+        fault = "cannot be read and was left out"
+    problems.append(f"{_shown(run)}/{name} {fault}.")
+    return None
+
+
+def _shown(run: Path) -> str:
+    return f"{run.parent.name}/{run.name}"
 
 
 def _read_run(folder: Path, problems: list[str]) -> Run | None:
-    shown = f"{folder.parent.name}/{folder.name}"
-    record = _read_json(folder / "run.json", f"{shown}/run.json", problems)
+    record = _read(folder, "run.json", Record, problems)
     if record is None:
         if not (folder / "run.json").exists():
-            problems.append(f"{shown} has no run.json and was left out.")
+            problems.append(f"{_shown(folder)} has no run.json and was left out.")
         return None
     method, seed = str(record.get("method") or folder.parent.name), record.get("seed")
-    eval_step, results, leakage = _read_evaluation(folder, shown, problems)
+    eval_step, results = _read_results(folder, problems)
+    leakage = _read(folder, f"eval/{eval_step}/leakage.json", dict[str, Leakage], problems)
     return Run(
         folder=folder,
         method=method,
@@ -153,82 +186,27 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         steps_done=int(record.get("steps_done") or 0),
         steps=int(record.get("steps") or 0),
         record=record,
-        settings=_read_settings(folder, shown, problems),
+        settings=_read(folder, "settings.yaml", Record, problems) or {},
         eval_step=eval_step,
         results=results,
-        leakage=leakage,
+        leakage={detector: part for detector, part in (leakage or {}).items() if part.rate is not None},
     )
 
 
-def _read_settings(folder: Path, shown: str, problems: list[str]) -> dict[str, Any]:
-    path = folder / "settings.yaml"
-    if not path.exists():
-        return {}
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        settings = None
-    if not isinstance(settings, dict):
-        problems.append(f"{shown}/settings.yaml cannot be read and was left out.")
-        return {}
-    return settings
-
-
-def _read_evaluation(
-    folder: Path, shown: str, problems: list[str]
-) -> tuple[int | None, dict[str, Result], Leakage | None]:
+def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[str, Result]]:
     """The last step that has a bench result: one step a run, so that no row mixes checkpoints."""
     steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
     for step in reversed(steps):
-        results = {}
-        for bench in BENCHES:
-            name = f"{shown}/eval/{step}/{bench}/result.json"
-            result = _read_json(folder / "eval" / str(step) / bench / "result.json", name, problems)
-            if result is not None:
-                results[bench] = _result(bench, result)
-        if results:
-            name = f"{shown}/eval/{step}/leakage.json"
-            leakage = _read_json(folder / "eval" / str(step) / "leakage.json", name, problems)
-            return step, results, None if leakage is None else _leakage(leakage)
-    return None, {}, None
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
-
-
-def _result(bench: str, raw: dict[str, Any]) -> Result:
-    return Result(
-        bench=bench,
-        edition=str(raw.get("edition", "unknown")),
-        data_id=str((raw.get("identity") or {}).get("data_id")),
-        score=_number(raw.get("score")),
-        stderr=_number(raw.get("stderr")),
-        n=int(raw.get("n") or 0),
-        unit=str(raw.get("unit", "")),
-        scores=dict(raw.get("scores") or {}),
-        parsed=_number(raw.get("parsed")),
-        truncated=_number(raw.get("truncated")),
-        rule=str(raw.get("rule")),
-        task_version=str(raw.get("task_version")),
-        grader_version=str(raw.get("grader_version")),
-        generation=dict(raw.get("generation") or {}),
-    )
-
-
-def _leakage(raw: dict[str, Any]) -> Leakage | None:
-    rate = _number(raw.get("rate"))
-    if rate is None:
-        return None
-    phrases = {str(k): int(v) for k, v in (raw.get("phrases") or {}).items()}
-    return Leakage(rate, _number(raw.get("stderr")), int(raw.get("n") or 0), phrases)
+        read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
+        if results := {bench: result for bench, result in read.items() if result is not None}:
+            return step, results
+    return None, {}
 
 
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
     """metrics.jsonl as a frame, one row a step. A killed run may end in half a line; a resumed one may repeat steps."""
     rows: dict[int, dict[str, Any]] = {}
-    repeated = 0
-    lines = files.read_lines(run.folder / "metrics.jsonl")
+    repeated, lines = 0, files.read_lines(run.folder / "metrics.jsonl")
     unreadable = lines.damaged + lines.torn
     for row in lines.rows:
         try:

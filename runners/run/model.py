@@ -22,13 +22,6 @@ def locate(name: str) -> str:
     return path
 
 
-def adapters(lora: LoraSettings) -> Any:
-    from peft import LoraConfig
-
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
-
-
 def load(settings: ModelSettings) -> tuple[Any, Any]:
     """Model and processor. Raises UserError where neither a folder nor a hub has them."""
     import torch

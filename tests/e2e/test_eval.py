@@ -75,7 +75,7 @@ def test_every_bench_leaves_a_result_and_its_samples(evaluated: Path) -> None:
 
 
 def test_leakage_counts_every_reply_of_every_bench(evaluated: Path) -> None:
-    leakage = json.loads((evaluated / "leakage.json").read_text())
+    leakage = json.loads((evaluated / "leakage.json").read_text())["mention"]
     assert leakage["n"] == 30
     assert set(leakage["per_bench"]) == set(BENCHES)
     assert 0 <= leakage["rate"] <= 1

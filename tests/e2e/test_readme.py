@@ -57,7 +57,7 @@ def test_what_the_demo_left_behind(folder: Path) -> None:
     for method, run in rows.items():
         step = "0" if method == "base" else "1"
         assert len(list((run / "eval" / step).glob("*/result.json"))) == 5
-        assert "rate" in json.loads((run / "eval" / step / "leakage.json").read_text())
+        assert "rate" in json.loads((run / "eval" / step / "leakage.json").read_text())["mention"]
         assert json.loads((run / "run.json").read_text())["status"] == "done"
     for name in ("report.html", "table2.md", "table2.tex", "table2.csv", "report.json"):
         assert (suite / "report" / name).stat().st_size > 100

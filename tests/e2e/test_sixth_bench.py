@@ -121,7 +121,7 @@ def test_a_model_is_evaluated_on_it_and_the_report_has_its_column(rows: Path, tm
     assert re.search(r"^Two Dice \(local\): .* over 4 throws", done.stdout, re.MULTILINE)
     result = json.loads((out / "dice" / "result.json").read_text())
     assert (result["bench"], result["n"], result["rows"], result["task_version"]) == ("dice", 4, 4, "7")
-    assert list(json.loads((out / "leakage.json").read_text())["per_bench"]) == ["dice"]
+    assert list(json.loads((out / "leakage.json").read_text())["mention"]["per_bench"]) == ["dice"]
     again = _cli(tmp_path, *words, *(word for setting in TINY for word in ("--set", setting)))
     assert "nothing to do" in again.stdout
     assert "Two Dice (local): " in _cli(tmp_path, *words, "--regrade").stdout

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 from scipy.stats import binomtest
 
-from eval.leakage import mentions
+from eval.leakage.mention import mentions
 
 LABELLED = Path(__file__).parents[1] / "data" / "mentions"
 LANGUAGES = {"en": "English", "zh": "Chinese", "fr": "French"}

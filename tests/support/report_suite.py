@@ -55,7 +55,6 @@ def result(bench: str, k: int, **changes: Any) -> dict[str, Any]:
         "identity": {"data_id": f"{bench}-mini"},
         "parsed": 0.95,
         "truncated": 0.02,
-        "mentions": 0.0,
         "rule": "default",
         "task_version": "1",
         "grader_version": "1",
@@ -130,25 +129,24 @@ def metrics_row(method: str, seed: int, step: int, steps: int) -> dict[str, floa
 def write_eval(run: Path, step: int, correct: tuple[int, ...], leaks: int = 0, **changes: Any) -> None:
     """Five results, their samples and leakage.json; the first `leaks` MMMU replies mention a reference."""
     for bench, k in zip(N, correct, strict=True):
-        write_json(
-            run / "eval" / str(step) / bench / "result.json",
-            result(bench, k, step=step, **changes),
-        )
+        finds = {"found": list(range(leaks if bench == "mmmu" else 0)), "n": 0, "phrases": {}}
+        made = result(bench, k, step=step, leakage={"mention": finds}, **changes)
+        write_json(run / "eval" / str(step) / bench / "result.json", made)
         frame = _samples(bench, k)
         if bench == "mmmu":
             said = "First count.\n<script>alert(1)</script> The Reference  answer is 7, so \\boxed{7}"
             frame.loc[frame.index < leaks, "reply"] = said
         frame.to_parquet(run / "eval" / str(step) / bench / "samples.parquet")
     leakage = {
+        "label": "mention a reference they never saw",
+        "meaning": "Searched for <phrases>.",
         "rate": leaks / REPLIES,
         "stderr": math.sqrt(leaks / REPLIES * (1 - leaks / REPLIES) / REPLIES),
         "n": REPLIES,
         "per_bench": {},
+        "phrases": {"reference answer": leaks} if leaks else {},
     }
-    write_json(
-        run / "eval" / str(step) / "leakage.json",
-        leakage | {"phrases": {"reference answer": leaks} if leaks else {}},
-    )
+    write_json(run / "eval" / str(step) / "leakage.json", {"mention": leakage})
 
 
 def _samples(bench: str, k: int) -> pd.DataFrame:

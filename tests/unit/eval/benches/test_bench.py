@@ -68,7 +68,7 @@ def test_the_defaults_are_those_of_single_questions_with_single_answers() -> Non
 def test_what_it_does_not_have_is_one_line() -> None:
     with pytest.raises(UserError, match=r"^letters: there is no mini edition; use --data <local file or folder>$"):
         load_text("letters", "mini")
-    with pytest.raises(UserError, match=r"^letters: is not on the hub, use --data mini or --data <local .*>$"):
+    with pytest.raises(UserError, match=r"^letters: is not on the hub, use --data mini or --data <local [^\n]*$"):
         load_text("letters", "hub")
 
 

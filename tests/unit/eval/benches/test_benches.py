@@ -109,7 +109,7 @@ def _free(answer_type: str, answer: str, precision: float | None = None) -> dict
         (_free("float", "0.7", 1.0), "\\boxed{0.65}", True),  # rounded to the row's precision
         (_free("float", "2.0", 1.0), "\\boxed{2}", True),
         (_free("list", "[2007, 2008]"), "\\boxed{[2007,2008]}", True),
-        (_free("list", "[2007, 2008]"), "2007 and 2008", False),
+        (_free("list", "[2007, 2008]"), "2007 and 2008", True),
         (_free("integer", "14"), "\\boxed{14 \\text{ cm}^2}", True),  # an answer's number comes first,
         (_free("integer", "14"), "\\boxed{A = 2 \\cdot 7 = 14}", True),  # or after its last "="
         (_free("integer", "1982"), "So the answer is 1982 with an income of $931,441.", True),

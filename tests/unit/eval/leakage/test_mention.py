@@ -3,8 +3,7 @@ from math import isclose, sqrt
 
 import pytest
 
-from eval.leakage import mentions, rate
-from eval.leakage.mention import LANGUAGES
+from eval.leakage.mention import LANGUAGES, mentions, rate
 from tests.parity.mentions import LABELLED, lines
 
 

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.benches import BENCHES
 from reports.stats.grid import COLUMNS, grids
 from reports.suite.items import leakage_items, score_items
-from reports.suite.read import BENCHES, load_suite
+from reports.suite.read import load_suite
 from tests.support.report_suite import CORRECT, N, write_eval, write_run, write_suite
 
 
@@ -59,7 +60,9 @@ def test_rows_without_gold_are_left_out_and_broken_samples_say_nothing(tmp_path)
 
 def test_leakage_items_are_the_replies_that_mention_a_reference(tmp_path):
     write_eval(write_run(tmp_path / "s", "opsd"), 60, CORRECT["opsd"], leaks=30)
-    items = leakage_items(load_suite(tmp_path / "s").runs, BENCHES)
+    runs = load_suite(tmp_path / "s").runs
+    items = leakage_items(runs, BENCHES, "mention")
     assert items.groupby("bench")["value"].sum()["mmmu"] == 30
     assert items["value"].sum() == 30
     assert len(items) == 322
+    assert leakage_items(runs, BENCHES, "another") is None

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runners.data.rewards import accuracy, formatted, is_right, same_answer
+from eval.grading.equal import same_answer
+from runners.data.rewards import accuracy, formatted, is_right
 from tests.support.paths import SHARED
 
 VECTORS = SHARED / "bench-data" / "edge_vectors" / "math_verify_0.9.0.json"

@@ -1,0 +1,28 @@
+"""What was trained on what: the facts at the head of the page."""
+
+from typing import Any
+
+from reports.sections.section import Section, template
+from reports.suite.read import Suite
+from reports.suite.rows import MINI_NOTE, editions, trained_runs
+
+FACTS = {
+    "Model": "model",
+    "Training data": "data",
+    "Preset": "preset",
+    "Optimizer steps": "steps",
+    "Seeds": "seed",
+}
+
+
+def _compute(suite: Suite) -> dict[str, Any]:
+    """Facts over all trained runs; several values mean that runs differ."""
+    records = [{**run.record, "steps": run.steps, "seed": run.seed} for run in trained_runs(suite) or suite.runs]
+    values = {name: {str(r[key]) for r in records if r.get(key) is not None} for name, key in FACTS.items()}
+    return {
+        "facts": {name: ", ".join(sorted(found)) or "not recorded" for name, found in values.items()},
+        "mini": MINI_NOTE if "mini" in editions(suite).values() else None,
+    }
+
+
+ABOUT = Section("about", _compute, template(__file__))

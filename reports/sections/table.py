@@ -1,0 +1,77 @@
+"""Tables as plain data: rows of methods, columns of estimates. The writers print them, each in its own format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.stats.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Column:
+    """`edition` says which data it stands on; `help` is one line for where there is room for no more."""
+
+    key: str
+    label: str
+    edition: str = ""
+    help: str = ""
+
+    @property
+    def head(self) -> str:
+        """Official sets keep their bare name; anything else says what it is."""
+        return self.label if self.edition in ("", "official") else f"{self.label} {self.edition}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's cells by column; None where nothing was measured. `finished` is False for a † row."""
+
+    method: str
+    label: str
+    cells: Mapping[str, Estimate | None]
+    finished: bool = True
+
+    @property
+    def shown_label(self) -> str:
+        seeds = max((cell.seeds for cell in self.cells.values() if cell), default=0)
+        label = f"{self.label} ({seeds} seeds)" if seeds > 1 else self.label
+        return label if self.finished else f"{label} †"
+
+
+@dataclass(frozen=True)
+class Table:
+    """`notes` stand beside the table in every format, `meaning` where there is room. `of` names columns and values.
+
+    Measured tables are `ours`; rows of another `source` never stand in one table with them.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    meaning: str = ""
+    source: str = "ours"
+    digits: int = 1
+    of: tuple[str, str] = ("bench", "score")
+
+    def shown(self, row: Row) -> list[str]:
+        return [percent(row.cells[column.key], self.digits) for column in self.columns]
+
+    def items(self, column: str) -> int | None:
+        """The items of one evaluation, which comparable runs share; None for the average."""
+        return next((cell.n for row in self.rows if (cell := row.cells[column])), None)
+
+
+def percent(cell: Estimate | None, digits: int = 1) -> str:
+    """`52.4 ± 3.1`, in percent; a dash where nothing was measured."""
+    if cell is None:
+        return "–"
+    mean = f"{100 * cell.mean:.{digits}f}"
+    return mean if cell.stderr is None else f"{mean} ± {100 * cell.stderr:.{digits}f}"
+
+
+def numbers(cell: Estimate | None) -> dict[str, Any]:
+    """An estimate for report.json."""
+    if cell is None:
+        return {"mean": None, "stderr": None, "n": None, "seeds": 0}
+    return {"mean": cell.mean, "stderr": cell.stderr, "n": cell.n, "seeds": cell.seeds}

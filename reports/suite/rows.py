@@ -1,0 +1,31 @@
+"""The rows of the report: which methods in which order, and which runs stand behind each."""
+
+from reports.suite import paper
+from reports.suite.read import Run, Suite
+
+MINI_NOTE = (
+    "MINI benches: small drawn stand-ins in the official schemas, graded by the official rules. "
+    "They are not the official sets, and no score here compares with a published one."
+)
+
+
+def row_labels(suite: Suite) -> dict[str, str]:
+    """Method to label in row order: the paper's six rows always, then whatever else was run."""
+    labels = {run.method: run.label for run in suite.runs}
+    others = sorted(method for method in labels if method not in paper.LABELS)
+    return {method: labels.get(method, paper.LABELS.get(method, method)) for method in [*paper.LABELS, *others]}
+
+
+def reported_runs(suite: Suite, method: str) -> list[Run]:
+    """The runs behind a method's row: finished and evaluated; unfinished ones only where no other was evaluated."""
+    evaluated = [run for run in suite.runs if run.method == method and run.results]
+    return [run for run in evaluated if run.finished] or evaluated
+
+
+def trained_runs(suite: Suite) -> list[Run]:
+    return [run for run in suite.runs if run.method != paper.BASE]
+
+
+def editions(suite: Suite) -> dict[str, str]:
+    """Bench to the data that it was evaluated on, which comparable runs share."""
+    return {bench: result.edition for run in suite.runs for bench, result in run.results.items()}

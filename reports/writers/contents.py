@@ -1,0 +1,33 @@
+"""A suite read, checked and computed once; every writer prints from this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.sections import SECTIONS
+from reports.sections.section import Section
+from reports.sections.table import Table
+from reports.suite.comparable import require_comparable
+from reports.suite.read import load_suite
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The sections that apply, each with its data, in the order of the page."""
+
+    name: str
+    sections: tuple[tuple[Section, Any], ...]
+
+    @property
+    def tables(self) -> list[tuple[Section, Sequence[Table]]]:
+        """The tables of each section that has any."""
+        return [(section, tables) for section, data in self.sections if (tables := section.tables(data))]
+
+
+def collect(folder: Path) -> Contents:
+    """Raises UserError where `folder` is no suite or its runs were graded in different ways."""
+    suite = load_suite(folder)
+    require_comparable(suite.runs)
+    computed = [(section, section.compute(suite)) for section in SECTIONS.values()]
+    return Contents(suite.name, tuple((section, data) for section, data in computed if data is not None))

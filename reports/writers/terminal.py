@@ -1,0 +1,35 @@
+"""Every table of ours side by side: a row a method, in 80 columns of terminal."""
+
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from reports.writers.contents import collect
+
+
+def terminal_table(suite: Path) -> Table:
+    """Raises what `build` raises for the suite."""
+    found = [(section, t) for section, tables in collect(suite).tables for t in tables if t.source == "ours"]
+    tables = [table for _, table in found]
+    columns = [column for table in tables for column in table.columns]
+    notes = [
+        *(note for table in tables for note in table.notes),
+        "± one standard error.",
+        *(column.help for column in columns if column.help),
+    ]
+    # The box's own separators are gap enough; any padding would push eight columns past 80 characters.
+    shown = Table(
+        title=escape(f"{found[0][0].title}. {tables[0].title}"),
+        caption=escape(" ".join(notes)),
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
+    shown.add_column("")
+    for column in columns:
+        shown.add_column(escape(column.head.replace(" ", "\n")), justify="right", no_wrap=True)
+    for rows in zip(*(table.rows for table in tables), strict=True):
+        cells = [cell for table, row in zip(tables, rows, strict=True) for cell in table.shown(row)]
+        shown.add_row(escape(rows[0].shown_label), *(cell.replace(" ± ", "±") for cell in cells))
+    return shown

@@ -1,0 +1,40 @@
+"""Training dynamics: which metrics get a panel, and their curves."""
+
+import json
+
+from reports.sections.dynamics import dynamics
+from reports.suite.read import load_suite
+from reports.writers.folder import build
+from tests.support.report_suite import write_run
+
+
+def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):
+    for seed, rows in ((0, [1.0, 3.0, 5.0]), (1, [3.0, 5.0])):
+        run = write_run(tmp_path / "s", "rlsd", seed)
+        lines_ = [json.dumps({"step": i + 1, "lambda": v}) for i, v in enumerate(rows)]
+        (run / "metrics.jsonl").write_text("\n".join(lines_))
+    ((panel, (curve,)),) = dynamics(load_suite(tmp_path / "s")).panels
+    seeds, mean = curve.seeds, curve.mean
+    assert mean.to_dict() == {1: 2.0, 2: 4.0}
+    assert seeds[0].tolist() == [1.0, 3.0, 5.0]
+    assert panel.key == "lambda"
+    assert curve.method == "rlsd"
+
+
+def test_a_metric_that_a_run_declares_is_a_panel(tmp_path):
+    told = {"title": "Surprise <of> $x", "unit": "share of tokens", "help": "How <odd> it is."}
+    run = write_run(tmp_path / "s", "mine", label="Mine", metrics={"a/surprise": told, "entropy": {"help": "Mine."}})
+    write_run(tmp_path / "s", "grpo", metrics={"entropy": {"help": "GRPO's."}, "never": told, "broken": "words"})
+    rows = [{"step": 1, "a/surprise": 0.25, "entropy": 1.0, "secret": 3.0, "broken": 1.0}, {"step": 2, "entropy": 1.0}]
+    (run / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found = {panel.key: (panel, curves) for panel, curves in dynamics(load_suite(tmp_path / "s")).panels}
+    assert list(found) == ["reward", "entropy", "length", "leakage", "a/surprise"]
+    panel, (curve,) = found["a/surprise"]
+    assert (panel.title, panel.unit, panel.help) == tuple(told.values())
+    assert curve.mean.to_dict() == {1: 25.0}
+    assert panel.drawn_unit == "% of tokens"
+    assert found["entropy"][0].help == "GRPO's."  # the first row's words, and the title that it does not give
+    assert found["entropy"][0].title == "Entropy"
+    page = build(tmp_path / "s")
+    assert "How &lt;odd&gt; it is." in page.read_text()
+    assert (page.parent / "figures/a_surprise.png").exists()

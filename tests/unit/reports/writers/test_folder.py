@@ -1,0 +1,86 @@
+"""The report's folder: what it holds, and how it is put in place."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reports.writers.folder
+from eval.core.errors import UserError
+from reports.writers.folder import build
+from reports.writers.json import REPORT_KIND
+from tests.support.paths import ROOT
+
+
+def test_report_holds_every_file(page):
+    assert page.name == "report.html"
+    names = {path.name for path in page.parent.iterdir()}
+    tables = {f"{key}.{kind}" for key in ("table2", "leakage") for kind in ("md", "tex", "csv")}
+    assert names == {"report.html", "report.json", "figures", *tables}
+    stems = {"reward", "entropy", "length", "leakage", "lambda", "clip_rate", "gap", "overview"}
+    stems.add("leakage_evaluated_mention")
+    figures = {path.name for path in (page.parent / "figures").iterdir()}
+    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
+    assert not [path for path in page.parent.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, page, tmp_path):
+    out = tmp_path / "again"
+    code = (
+        "import sys; from pathlib import Path; from reports.writers.folder import build\n"
+        "build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print([m for m in ('torch', 'transformers', 'trl') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(suite), str(out)]
+    # PATH is all that it inherits: neither a hash seed, nor a locale, nor a time zone may show.
+    env = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+    first = sorted(path.relative_to(page.parent) for path in page.parent.rglob("*") if path.is_file())
+    assert first == sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    for name in first:
+        assert (page.parent / name).read_bytes() == (out / name).read_bytes(), name
+    assert str(suite) not in page.read_text()
+
+
+def test_a_failed_rebuild_leaves_the_old_report(suite, page, monkeypatch):
+    before = page.read_bytes()
+
+    def fail(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new"})
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(UserError, match="the disk is full"):
+        build(suite)
+    assert page.read_bytes() == before
+    assert not [path for path in suite.iterdir() if path.name.startswith(".")]
+
+
+def test_rebuild_replaces_the_old_report_whole(suite, page, monkeypatch):
+    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new", "report.json": b"{}"})
+    out = suite / "other"
+    assert build(suite, out).read_bytes() == b"new"
+    (out / "report.json").write_text(json.dumps({"kind": REPORT_KIND}))
+    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"newer"})
+    build(suite, out)
+    assert [path.name for path in out.iterdir()] == ["report.html"]
+    assert (out / "report.html").read_bytes() == b"newer"
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "report.html"])
+def test_foreign_folder_is_left_alone(suite, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="choose another --out"):
+        build(suite, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(UserError, match="is a file"):
+        build(suite, tmp_path / name)
+
+
+def test_matplotlib_waits_until_something_is_drawn():
+    code = "import sys, reports.writers.folder, reports.writers.terminal; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
