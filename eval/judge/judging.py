@@ -18,7 +18,7 @@ from eval.core.progress import Bar
 from eval.grading.score import Graded, Row, Verdict
 from eval.judge.endpoint import Answer, Endpoint
 from eval.judge.prompt import PROMPT_VERSION, prompt_for, verdict_of
-from eval.judge.record import FILE, Question, Record
+from eval.judge.record import FILE, Inquiry, Record
 from eval.settings import JudgeSettings
 
 
@@ -54,7 +54,7 @@ def judge_bench(
     """
     start = time.perf_counter()
     questions = [
-        Question(i, s, _key(judge.model, prompt), prompt)
+        Inquiry(i, s, _key(judge.model, prompt), prompt)
         for i, row in enumerate(rows)
         for s, (reply, verdict) in enumerate(zip(replies[i], verdicts[i], strict=True))
         if verdict.correct is not None
@@ -100,9 +100,9 @@ def _score(bench: Bench, rows: list[Row], judged: dict[tuple[int, int], bool]) -
     return (total / weight if weight else None), len(units)
 
 
-def _ask_all(bench: Bench, questions: list[Question], record: Record, judge: JudgeSettings) -> None:
+def _ask_all(bench: Bench, questions: list[Inquiry], record: Record, judge: JudgeSettings) -> None:
     """Asks what the record does not answer, each distinct prompt once, `requests_at_once` at a time."""
-    waiting: dict[str, list[Question]] = {}
+    waiting: dict[str, list[Inquiry]] = {}
     for question in questions:
         if question.key not in record.answers:
             waiting.setdefault(question.key, []).append(question)
@@ -114,7 +114,7 @@ def _ask_all(bench: Bench, questions: list[Question], record: Record, judge: Jud
 
     stop = threading.Event()  # one failure ends all: what is under way is still recorded, nothing more is asked
 
-    def work(same: list[Question]) -> int:
+    def work(same: list[Inquiry]) -> int:
         if stop.is_set():
             return 0
         try:

@@ -11,7 +11,7 @@ from eval.judge.prompt import PROMPT_VERSION, verdict_of
 FILE = "judge.jsonl"
 
 
-class Question(NamedTuple):
+class Inquiry(NamedTuple):
     """What is asked about one reply: `row` and `sample` are positions, `key` identifies the whole request."""
 
     row: int
@@ -37,10 +37,10 @@ class Record:
                 self._lines.add((entry["key"], entry["id"], entry["sample"]))
                 self.answers[entry["key"]] = entry["last_line"]
 
-    def holds(self, question: Question) -> bool:
+    def holds(self, question: Inquiry) -> bool:
         return (question.key, self._ids[question.row], question.sample) in self._lines
 
-    def add(self, questions: list[Question], answer: Answer) -> None:
+    def add(self, questions: list[Inquiry], answer: Answer) -> None:
         """Appends one line for each of the questions, which share a key."""
         verdict = verdict_of(answer.last_line)
         lines = [

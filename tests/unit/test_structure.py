@@ -25,9 +25,7 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 
 # Modules that no test of their room is named after or imports, and the test that runs them.
 COVERED_BY = {
-    "eval/core/errors.py": "tests/e2e/test_eval.py",
-    "eval/core/tables.py": "tests/unit/eval/data/test_load.py",
-    "eval/data/mini.py": "tests/unit/eval/data/test_load.py",
+    "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
     "eval/engines/requests.py": "tests/e2e/test_eval.py",
     "eval/engines/vllm.py": "tests/e2e/test_vllm.py",
@@ -74,13 +72,13 @@ COVERED_BY = {
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
     "eval/pipeline/ask.py": "lm-eval==0.4.13",
+    "runners/data/fit.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
     "runners/forward/split_group.py": "transformers==5.17.0",
     "runners/rollout/sampler.py": "transformers==5.17.0",
     "runners/speed/measure.py": "torch==2.13.0",
     "runners/speed/stock.py": "trl==1.16.0",
-    "runners/train/run.py": "transformers==5.17.0",
     "runners/train/trainer.py": "trl==1.16.0",
 }
 NO_SECRET = {"_replace", "_asdict", "_fields", "_exit"}  # of named tuples, and os._exit: documented
