@@ -40,3 +40,11 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"cannot load the model {settings.path!r} ({reason}): give a folder, or `embedded`") from None
     return model, processor
+
+
+def adapters(lora: LoraSettings) -> Any:
+    """The settings as peft's configuration."""
+    from peft import LoraConfig
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
