@@ -246,7 +246,7 @@ def _letter_in(sentence: str, options: Options) -> str | None:
 
 def _letters(text: str, options: Options) -> list[tuple[int, str]]:
     """Where letters stand as options: in brackets, or bare after a word or a sign that announces an answer."""
-    found = []
+    found: list[tuple[int, str]] = []
     for match in _MENTION.finditer(text):
         letter, after = match["letter"], text[match.end() : match.end() + 20]
         if letter not in options:

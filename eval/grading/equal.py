@@ -53,7 +53,7 @@ def same_parts(gold: str, found: str) -> bool:
     if gold.count(":") and found.count(":"):
         return _same_ratio(gold, found)
     a, b = _items(gold), _items(found)
-    return bool(a and b) and _same_items(a, b, how)
+    return a is not None and b is not None and _same_items(a, b, how)
 
 
 def plain(text: str) -> str:

@@ -84,11 +84,10 @@ def _read(said: Cut, row: Row) -> tuple[str | None, bool]:
         asked = choice if gold.casefold() in named or choice is None else letter  # a local gold may be a letter
         return choice, asked is not None and asked.strip().casefold() == gold.casefold()
     if row["answer_type"] == "list":
-        found = list_of(said)
+        found, parts = list_of(said), list_of(Cut(gold, "plain"))
         if found is None:
             return None, False
-        asked = list_of(Cut(gold, "plain"))
-        return f"[{', '.join(found)}]", asked is not None and _same_list(asked, found)
+        return f"[{', '.join(found)}]", parts is not None and _same_list(parts, found)
     number, target = number_of(said), quantity(gold)
     if number is None:
         return None, False

@@ -50,7 +50,7 @@ class Mention(NamedTuple):
 
 def mentions(text: str) -> list[Mention]:
     """The numbers in a spelled text, without ordinals, and without what belongs to a name (`x2`, `H3`, `2x`)."""
-    found = []
+    found: list[Mention] = []
     for match in _MENTION.finditer(text):
         start, end = match.start(), match.end("body")
         if found and start < found[-1].end:
@@ -225,7 +225,8 @@ def statement(text: str, says: Callable[[str], bool]) -> str | None:
     speaking = [s for s in sentences if says(s)]
     told = [s for s in speaking[-2:] if phrases.CONCLUSION.search(s) or phrases.LABEL.search(s)]
     labelled = [s for s in speaking if phrases.LABEL.search(s)]
-    return (told or labelled or speaking or [None])[-1]
+    best = told or labelled or speaking
+    return best[-1] if best else None
 
 
 def agreed(text: str, says: Callable[[str], str | None]) -> str | None:
