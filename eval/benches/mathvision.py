@@ -179,7 +179,8 @@ def _grade_as_read(options: list[str], gold: str, reply: str) -> Verdict:
         return Verdict(extracted, said.wrapper, extracted is not None, right)
     letter = choose(said, _texts(options))
     right = letter is not None and (letter == gold.strip().upper() or same_value(gold, options[_LETTERS.index(letter)]))
-    return Verdict(letter, said.wrapper, letter is not None, right)
+    extracted = letter or (None if said.wrapper == "plain" else said.text or None)
+    return Verdict(extracted, said.wrapper, extracted is not None, right)
 
 
 def _texts(options: list[str]) -> dict[str, str]:

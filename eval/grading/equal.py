@@ -53,7 +53,7 @@ def same_parts(gold: str, found: str) -> bool:
     if gold.count(":") and found.count(":"):
         return _same_ratio(gold, found)
     a, b = _items(gold), _items(found)
-    return a is not None and b is not None and bool(a and b) and _same_items(a, b, how)
+    return a is not None and b is not None and _same_items(a, b, how)
 
 
 def plain(text: str) -> str:
@@ -72,13 +72,14 @@ _LABELLED = re.compile(r"[(\[]?([A-H])[)\].:]+\s*(\S.*)")
 _OPTIONS = re.compile(r"[(\[]?[A-H][)\]]?(?:(?: ?[,;&] ?(?:and )?| and | )?[(\[]?[A-H][)\]]?)+")
 _EQUALS = re.compile(r"(?<![<>!=:])=(?!=)")
 _SYMBOL = re.compile(r"[^\d\s+\-*/^=<>,][^+\-*/^=<>,]*")
-_WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
+_WORD = re.compile(r"(?<![\\A-Za-z])(?:[^\W\d_]{3,}|[Nn]o\b|[Uu]p\b|[Oo]n\b|[Ii]n\b)")
 _SPACE = re.compile(r"(?<!\d) | (?!\d)")
+_COMMANDS = re.compile(r"\\[A-Za-z]+")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\.?)?", re.I)
 
 
 def _same(gold: str, found: str, how: _How) -> bool:
-    if gold == found or ((_WORD.search(gold) or len(gold) < 2) and gold.casefold() == found.casefold()):
+    if gold == found or (_WORD.search(gold) and gold.casefold() == found.casefold()):
         return True
     if (options := _same_options(gold, found)) is not None:
         return options
@@ -95,16 +96,19 @@ def _same(gold: str, found: str, how: _How) -> bool:
         return how.number(x, y)
     if gold.count(":") > 1 or found.count(":") > 1:
         return _same_ratio(gold, found)
-    if gold.isalpha() or _WORD.search(gold) or _WORD.search(found):
+    if _WORD.search(gold) or _WORD.search(found):
         return _words(gold) == _words(found)
     return _same_expression(gold, found, how)
 
 
 def _same_expression(gold: str, found: str, how: _How) -> bool:
-    """Expressions without a letter are numbers that are too large or too small to be told apart by their value."""
+    """By math-verify, which takes `A` for `a`, and two numbers that are too small to be told apart for the same."""
     a, b = (_SPACE.sub("", text).replace("\\cdot", "*") for text in (gold, found))
     if a == b:
         return True
+    ours, theirs = (set(re.findall(r"[A-Za-z]", _COMMANDS.sub("", text))) for text in (gold, found))
+    if ours != theirs and {c.lower() for c in ours} == {c.lower() for c in theirs}:
+        return False
     if how.patience is None or (
         "!" in gold + found and not re.search(r"[A-Za-z]", re.sub(r"\\[a-z]+", "", gold + found))
     ):

@@ -61,7 +61,7 @@ def cut(reply: str) -> Cut:
     while len(names) < 4 and (found := _unwrap(text, names)) is not None:
         text, line = found.text, found.line
         names.append(found.wrapper)
-    if not _MARKED & set(names) and (unfinished or (not names and _PROGRAM.search(text))):
+    if not _MARKED & set(names) and (unfinished or ("phrase" not in names and _PROGRAM.search(reply))):
         return Cut("", "plain")  # the sentences of a thought that never ended are no final answer, nor is a program
     return Cut(text.strip(), ">".join(names) or "plain", line)
 

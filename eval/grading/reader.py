@@ -83,7 +83,8 @@ def read(gold: str, said: Cut, contained: bool = False) -> Said:
     target = quantity(plain(gold))
     if target is not None and ":" not in gold:
         found = number_of(said)
-        return Said(shown(found) if found else None, found is not None and agrees(target, found))
+        given = None if said.wrapper == "plain" else text  # an answer that was given, and is no number
+        return Said(shown(found) if found else given, found is not None and agrees(target, found))
     if (groups := _BRACKETS.findall(text)) and re.search(r"[(\[]", gold) and same_value(gold, groups[-1]):
         return Said(groups[-1], True)
     if "=" in text and same_value(gold, text.rpartition("=")[2]):

@@ -154,6 +154,18 @@ VECTORS = SHARED / "bench-data" / "edge_vectors" / "math_verify_0.9.0.json"
         ("red, blue", "blue and red", True),
         ("None", "none", True),
         ("right-angled", "right angled", True),
+        # kinds that were misread once
+        ("19, 46, 82", "19, 46, and 82", True),
+        ("4", "4 Ω", True),
+        ("0.00012", "1.2 × 10^-4", True),
+        ("[0,1)", "[0,1[", True),
+        ("60^\\circ", "60'", False),
+        ("a+b", "A+B", False),
+        ("x", "X", False),
+        ("1/2004!", "1/2006!", False),
+        ("1/2004!", "1/2004!", True),
+        ("5 cm", "5 m", False),
+        ("\\frac{2}{3}", "2\\frac13", False),
         # what wraps a gold
         ("\\boxed{12}", "12", True),
         ("<answer>12</answer>", "12", True),
