@@ -115,11 +115,13 @@ class Route(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """How a logged scalar is shown."""
+    """How a logged scalar is shown. A unit that begins with `share` is drawn in percent."""
 
     title: str
     unit: str = ""
     help: str = ""
+    smooth: bool = True  # whether a mean over some steps is drawn
+    from_zero: bool = True  # whether the axis begins at 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from methods.opsd import OPSD
 class GRPOPlusOPSD(OPSD):
     name = "grpo_opsd"
     label = "GRPO+OPSD"
-    metrics = {"distil_share": Metric("distillation in the advantage", "nats", "mean |log P_T - log P_S| a token")}
+    metrics = {
+        "distil_share": Metric("Distillation in the advantage", "nats per token", "Mean size of log P_T - log P_S.")
+    }
 
     form: Literal["loss", "advantage"] = "loss"
     gamma: float = 0.5  # of the loss form

@@ -22,9 +22,18 @@ class RLSD(Method):
     name = "rlsd"
     label = "RLSD"
     metrics = {
-        "lambda": Metric("λ", "", "share of the teacher's weight in the advantage"),
-        "clip_rate": Metric("clipped weights", "share", "tokens whose weight left 1 ± ε"),
-        "weight_mean": Metric("mean weight", "", "before clipping"),
+        "lambda": Metric(
+            "RLSD's mixing weight λ",
+            "λ",
+            "How much of RLSD's credit is shaped token by token, on a fixed schedule. At λ = 0 RLSD is GRPO.",
+            smooth=False,
+        ),
+        "clip_rate": Metric(
+            "Evidence clip rate",
+            "share of tokens",
+            "Share of tokens at which RLSD's weight was cut at its bounds. Were most tokens cut, the weights would "
+            "carry little beyond their sign.",
+        ),
     }
 
     mix: float = 0.5  # lambda before the first step

@@ -58,9 +58,17 @@ def summary(bench: Bench, rows: list[Row], verdicts: list[list[Verdict]]) -> dic
     }
 
 
+def standing(bench: Bench, edition: str, n: int, limit: int | None = None) -> str:
+    """What a score stands on: only all of the official set is `official`, a part of it `100 of 900`."""
+    if edition == "official":
+        return edition if n == bench.official_n else f"{n} of {bench.official_n}"
+    return edition if limit is None else f"{edition}, {n} {bench.unit}"
+
+
 def score_text(bench: Bench, edition: str, found: dict[str, Any]) -> str:
     """A summary as a person reads it: `MMMU (mini): 61.7 ± 6.3 over 60 questions, 100 % parsed`."""
-    label = bench.label + (f" ({edition})" if edition != "official" else "")
+    stands = standing(bench, edition, found["n"])
+    label = bench.label + (f" ({stands})" if stands != "official" else "")
     parsed = f"{100 * found['parsed']:.0f} % parsed"
     if found["score"] is None:
         return f"{label}: cannot grade, the data holds no answers; {parsed}"

@@ -21,7 +21,7 @@ def _compute(suite: Suite) -> dict[str, Any]:
     values = {name: {str(r[key]) for r in records if r.get(key) is not None} for name, key in FACTS.items()}
     return {
         "facts": {name: ", ".join(sorted(found)) or "not recorded" for name, found in values.items()},
-        "mini": MINI_NOTE if "mini" in editions(suite).values() else None,
+        "mini": MINI_NOTE if any(e.startswith("mini") for e in editions(suite).values()) else None,
     }
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from reports.figures.curves import Curve, Curves, Overview
 from reports.figures.looks import Look, looks
@@ -15,6 +13,8 @@ from reports.figures.picture import Drawing
 from reports.sections.section import Section, template
 from reports.suite.read import Suite
 from reports.suite.rows import row_labels
+
+FIELDS = ("title", "unit", "help", "smooth", "from_zero")
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,13 @@ def dynamics(suite: Suite) -> Dynamics:
 
 
 def panels(suite: Suite) -> list[Panel]:
-    """The recorded metrics that panels.yaml knows or a run declares; where two runs differ, the first row's words."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("panels.yaml").read_text("utf-8"))
-    for run in reversed(suite.runs):
-        for key, words in run.declared.items():
-            found[key] = {"title": key, **found.get(key, {}), **words}
-    fields = ("title", "unit", "help", "smooth", "from_zero")
+    """The recorded metrics that a run declares; where two runs differ, the first row's words."""
+    words = {name: told for run in reversed(suite.runs) for name, told in run.declared.items()}
+    order = dict.fromkeys(name for run in suite.runs for name in run.declared)
+    recorded = [name for name in order if name in suite.metrics and suite.metrics[name].notna().any()]
     return [
-        Panel(key, **{name: words[name] for name in fields if name in words})
-        for key, words in found.items()
-        if key in suite.metrics and suite.metrics[key].notna().any()
+        Panel(name, **{"title": name} | {field: words[name][field] for field in FIELDS if field in words[name]})
+        for name in recorded
     ]
 
 

@@ -33,12 +33,13 @@ def tables(suite: Suite) -> Tables:
     """Mean over seeds of each run's last evaluation; needs comparable runs (comparable.require_comparable)."""
     found = editions(suite)
     sets = sorted(set(found.values()))
-    rows = tuple(_row(suite, method, label, mixed=len(sets) > 1) for method, label in row_labels(suite).items())
-    notes = [MINI_NOTE] if "mini" in sets else []
+    whole = len(sets) == 1 and sets[0] in SETS
+    rows = tuple(_row(suite, method, label, whole) for method, label in row_labels(suite).items())
+    notes = [MINI_NOTE] if any(edition.startswith("mini") for edition in sets) else []
     if not all(row.finished for row in rows):
         notes.append(UNFINISHED_NOTE)
     data = " and ".join(SETS.get(edition, edition) for edition in sets) or "not evaluated yet"
-    if len(sets) == 1:
+    if whole:
         found[AVERAGE] = sets[0]
     ours = Table(
         title=f"Measured by this suite ({suite.name}): {data}, percent",
@@ -55,10 +56,11 @@ def _label(column: str) -> str:
     return BENCHES[column].label if column in BENCHES else column.capitalize()
 
 
-def _row(suite: Suite, method: str, label: str, mixed: bool) -> Row:
+def _row(suite: Suite, method: str, label: str, whole: bool) -> Row:
+    """Without an average where benches stand on different sets, or on a part of one."""
     runs = reported_runs(suite, method)
     cells = {bench: _cell(runs, bench) for bench in BENCHES}
-    cells[AVERAGE] = None if mixed else _average(runs)
+    cells[AVERAGE] = _average(runs) if whole else None
     return Row(method, label, cells, finished=all(run.finished for run in runs))
 
 

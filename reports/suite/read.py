@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from eval.benches import BENCHES
+from eval.benches.summary import standing
 from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
@@ -42,6 +43,7 @@ class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     bench: str = ""
     edition: str = "unknown"
     data_id: str = Field("None", validation_alias=AliasPath("identity", "data_id"))
+    limit: int | None = Field(None, validation_alias=AliasPath("identity", "limit"))
     score: Number = None
     stderr: Number = None
     n: int = 0
@@ -96,7 +98,7 @@ class Run:
         return self.status == "done"
 
     @property
-    def declared(self) -> dict[str, dict[str, str]]:
+    def declared(self) -> dict[str, dict[str, Any]]:
         """The metrics that the run declares, each with a title, a unit and a help text."""
         metrics = self.record.get("metrics")
         return {k: v for k, v in metrics.items() if isinstance(v, dict)} if isinstance(metrics, dict) else {}
@@ -198,9 +200,15 @@ def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[s
     steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
     for step in reversed(steps):
         read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
-        if results := {bench: result for bench, result in read.items() if result is not None}:
+        if results := {bench: _standing(bench, result) for bench, result in read.items() if result is not None}:
             return step, results
     return None, {}
+
+
+def _standing(bench: str, result: Result) -> Result:
+    """The result with what its score stands on for its edition: a part of the official set is not the official one."""
+    stands = standing(BENCHES[bench], result.edition, result.n, result.limit)
+    return result.model_copy(update={"edition": stands})
 
 
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from reports.suite import paper
 from reports.suite.read import Run, Suite
 
 MINI_NOTE = (
-    "MINI benches: small drawn stand-ins in the official schemas, graded by the official rules. "
+    "MINI benches: small drawn stand-ins in the official schemas, graded by this suite's default rule. "
     "They are not the official sets, and no score here compares with a published one."
 )
 

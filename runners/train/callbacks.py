@@ -11,7 +11,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from eval.core import files
 from eval.core.progress import Bar
-from methods import Method, Metric
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
 
@@ -57,35 +56,6 @@ NAMES = {
     "sampling/sampling_logp_difference/mean": "sampling_difference",
     "num_tokens": "tokens",
 }
-# What the harness logs, whatever the method; a method declares its own beside these.
-METRICS = {
-    "reward": Metric("reward", "", "mean over the step's rollouts"),
-    "accuracy": Metric("accuracy", "share", "right rollouts, whatever else the reward weighs"),
-    "reward_std": Metric("reward spread", "", "standard deviation within the groups"),
-    "loss": Metric("loss", "", "what the optimizer minimises"),
-    "grad_norm": Metric("gradient norm", "", "before clipping"),
-    "lr": Metric("learning rate", "", ""),
-    "entropy": Metric("entropy", "nats", "of the policy, a token"),
-    "length": Metric("reply length", "tokens", "mean over the step's rollouts"),
-    "truncated": Metric("truncated", "share", "rollouts cut at the token limit"),
-    "dead_groups": Metric("dead groups", "share", "groups whose rollouts all have one reward: no gradient"),
-    "divergence": Metric("divergence", "nats", "of the student from its teachers, a told token"),
-    "gap": Metric("log P_T - log P_S", "nats", "mean over the sampled tokens that the teacher scored"),
-    "importance": Metric("importance ratio", "", "policy over the rollouts' own, clipped"),
-    "told": Metric("told", "share", "rollouts whose teacher was told anything"),
-    "leakage": Metric("leakage", "share", "rollouts that mention an unseen reference"),
-    "sampling_difference": Metric("sampling difference", "nats", "engine against trainer, a token"),
-    "placeholders_dropped": Metric("placeholders dropped", "tokens", "picture tokens that an engine sampled"),
-    "tokens": Metric("tokens", "", "read and written since the start"),
-    "seconds": Metric("seconds", "s", "of one step"),
-}
-
-
-def declared(method: Method) -> dict[str, dict[str, str]]:
-    """How each metric of a run is shown: the harness's, and the method's own."""
-    gaps = {f"gap_{name}": METRICS["gap"]._replace(title=f"log P_T - log P_S, {name}") for name in method.teachers}
-    known = METRICS | (gaps if len(gaps) > 1 else {}) | dict(method.metrics)
-    return {name: metric._asdict() for name, metric in known.items()}
 
 
 class Kept(Protocol):

@@ -14,11 +14,12 @@ from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
 from runners.run.config import Settings
+from runners.run.metrics import declared
 from runners.run.model import adapters, load, locate
 from runners.run.open import open_run
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
-from runners.train.callbacks import RunCallback, declared
+from runners.train.callbacks import RunCallback
 from runners.train.recorder import Recorder
 from runners.train.teacher import external_teacher, needs_external
 from runners.train.trainer import BenchTrainer

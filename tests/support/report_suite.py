@@ -8,6 +8,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from methods import METHODS
+from methods.grpo import GRPO
+from runners.run.metrics import declared
+
 LABELS = {
     "base": "Base",
     "grpo": "GRPO",
@@ -86,6 +90,7 @@ def write_run(suite: Path, method: str, seed: int = 0, steps: int = 60, **record
         "command": f"cli.py train --method {method} --seed {seed}",
         "started": "2026-11-01T10:00:00+00:00",
         "finished": "2026-11-01T10:02:00+00:00",
+        "metrics": declared(METHODS.get(method, GRPO)()),
     }
     write_json(run / "run.json", info | record)
     if method != "base":

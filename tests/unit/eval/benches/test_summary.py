@@ -128,5 +128,5 @@ def test_a_row_with_fewer_replies_is_a_mistake_of_ours() -> None:
 def test_the_line_for_people() -> None:
     found = summary(BENCHES["mathvision"], _mathvision(2), _verdicts("++", "+-"))
     assert score_text(BENCHES["mathvision"], "official", found) == (
-        "MathVision: 75.0 ± 25.0 over 2 questions, mean of 2 samples, 100 % parsed"
+        "MathVision (2 of 3040): 75.0 ± 25.0 over 2 questions, mean of 2 samples, 100 % parsed"
     )

@@ -24,16 +24,17 @@ def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):
 def test_a_metric_that_a_run_declares_is_a_panel(tmp_path):
     told = {"title": "Surprise <of> $x", "unit": "share of tokens", "help": "How <odd> it is."}
     run = write_run(tmp_path / "s", "mine", label="Mine", metrics={"a/surprise": told, "entropy": {"help": "Mine."}})
-    write_run(tmp_path / "s", "grpo", metrics={"entropy": {"help": "GRPO's."}, "never": told, "broken": "words"})
+    words = {"title": "Entropy", "help": "GRPO's."}
+    write_run(tmp_path / "s", "grpo", metrics={"entropy": words, "never": told, "broken": "words"})
     rows = [{"step": 1, "a/surprise": 0.25, "entropy": 1.0, "secret": 3.0, "broken": 1.0}, {"step": 2, "entropy": 1.0}]
     (run / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     found = {panel.key: (panel, curves) for panel, curves in dynamics(load_suite(tmp_path / "s")).panels}
-    assert list(found) == ["reward", "entropy", "length", "leakage", "a/surprise"]
+    assert list(found) == ["entropy", "a/surprise"]
     panel, (curve,) = found["a/surprise"]
     assert (panel.title, panel.unit, panel.help) == tuple(told.values())
     assert curve.mean.to_dict() == {1: 25.0}
     assert panel.drawn_unit == "% of tokens"
-    assert found["entropy"][0].help == "GRPO's."  # the first row's words, and the title that it does not give
+    assert found["entropy"][0].help == "GRPO's."  # the first row's words
     assert found["entropy"][0].title == "Entropy"
     page = build(tmp_path / "s")
     assert "How &lt;odd&gt; it is." in page.read_text()

@@ -54,5 +54,17 @@ def test_mixed_editions_across_benches_have_no_average(tmp_path):
     require_comparable(loaded.runs)
     table = tables(loaded).ours
     assert all(row.cells["average"] is None for row in table.rows)
-    assert (table.columns[0].head, table.columns[4].head) == ("MMMU", "We-Math mini")
+    assert (table.columns[0].head, table.columns[4].head) == ("MMMU 60 of 900", "We-Math mini")
     assert any("mix editions" in note for note in warnings(loaded))
+
+
+def test_a_part_of_the_official_set_is_not_official_and_has_no_average(tmp_path):
+    from reports.sections.table2 import tables
+
+    suite = write_suite(tmp_path / "s")
+    for path in suite.glob("*/seed0/eval/*/*/result.json"):
+        path.write_text(path.read_text().replace('"mini"', '"official"'))
+    table = tables(load_suite(suite)).ours
+    assert [column.head for column in table.columns[:2]] == ["MMMU 60 of 900", "MathVista 60 of 1000"]
+    assert all(row.cells["average"] is None for row in table.rows)
+    assert "official" not in table.title

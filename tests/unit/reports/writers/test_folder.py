@@ -19,7 +19,7 @@ def test_report_holds_every_file(page):
     names = {path.name for path in page.parent.iterdir()}
     tables = {f"{key}.{kind}" for key in ("table2", "leakage") for kind in ("md", "tex", "csv")}
     assert names == {"report.html", "report.json", "figures", *tables}
-    stems = {"reward", "entropy", "length", "leakage", "lambda", "clip_rate", "gap", "overview"}
+    stems = {"reward", "entropy", "length", "leakage", "lambda", "clip_rate", "gap", "overview", "truncated"}
     stems.add("leakage_evaluated_mention")
     figures = {path.name for path in (page.parent / "figures").iterdir()}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
