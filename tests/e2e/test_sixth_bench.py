@@ -44,7 +44,7 @@ class Dice(Bench):
         return {**row, "sum": row.get("sum", row.get("total"))}
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        text, wrapper = (reply, "none") if rule == "official" else cut(reply)
+        text, wrapper = (reply, "none") if rule == "official" else cut(reply)[:2]
         numbers = re.findall(r"\d+", text)
         return Verdict(numbers[-1] if numbers else None, wrapper, bool(numbers), numbers[-1:] == [row["sum"]])
 
