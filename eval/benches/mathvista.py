@@ -105,15 +105,6 @@ def _same_list(gold: list[str], found: list[str]) -> bool:
     return len(gold) == len(found) and all(a == b or bool(x and y and same_quantity(x, y)) for a, b, x, y in pairs)
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    if rule == "official":
-        prediction = _normalise(reply, row)
-        return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
-    said = cut(reply)
-    extracted, right = _read(said, row)
-    return Verdict(extracted, said.wrapper, extracted is not None, right)
-
-
 _HINTS = {
     "text": "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end.",
     "integer": "Please answer the question requiring an integer answer and provide the final value, "
@@ -137,7 +128,12 @@ class MathVista(Bench):
     macro = "task"
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        if rule == "official":
+            prediction = _normalise(reply, row)
+            return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
+        said = cut(reply)
+        extracted, right = _read(said, row)
+        return Verdict(extracted, said.wrapper, extracted is not None, right)
 
     def prompt(self, row: Row) -> str:
         """The official text is a column."""
