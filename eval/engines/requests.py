@@ -171,12 +171,19 @@ def kept_random_state() -> Iterator[None]:
 @contextmanager
 def fitting_threads(model: str) -> Iterator[None]:
     """One thread for a model whose weights fit in a cache: on two busy cores two threads took 40 times as long."""
+    weights = list(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
+    tiny = weights and "OMP_NUM_THREADS" not in os.environ and sum(f.stat().st_size for f in weights) < TINY_BYTES
+    with threads(1 if tiny else None):
+        yield
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Inside, torch computes with so many threads; None leaves them as they are."""
     import torch
 
     before = torch.get_num_threads()
-    weights = list(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    if weights and "OMP_NUM_THREADS" not in os.environ and sum(f.stat().st_size for f in weights) < TINY_BYTES:
-        torch.set_num_threads(1)
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

@@ -131,15 +131,8 @@ def chosen(device: str, quick: bool) -> Cells:
     if device == "cpu":
         return cells
 
-    def doubled(some: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        return tuple(replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual) for c in some)
+    def doubled(c: Cell) -> Cell:
+        return replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual)
 
-    return replace(
-        cells,
-        sizes=LARGE,
-        rounds=2 * cells.rounds,
-        ratios=doubled(cells.ratios),
-        sweep=doubled(cells.sweep),
-        parts=doubled(cells.parts),
-        steps=doubled(cells.steps),
-    )
+    larger = {name: tuple(map(doubled, getattr(cells, name))) for name in ("ratios", "sweep", "parts", "steps")}
+    return replace(cells, sizes=LARGE, rounds=2 * cells.rounds, **larger)
