@@ -10,6 +10,7 @@ from PIL import Image
 
 from eval.core.files import write_json
 from eval.core.images import Picture
+from eval.data.load import doc_hash
 from eval.leakage import DETECTORS
 from eval.leakage.detector import Detector
 from eval.pipeline import evaluate as pipeline
@@ -83,7 +84,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, EvalS
     (work,) = load_work(settings, {"mmmu": identity}, tmp_path, False)
     for row_id, row in zip(work.ids, work.loaded.rows, strict=True):
         text = f"The reference answer is {row['answer']}."
-        doc = pipeline.doc_hash("mmmu", row)
+        doc = doc_hash("mmmu", row)
         about = {"id": row_id, "sample": 0, "doc_hash": doc, "prompt_hash": "", "tokens": 5, "finish": "stop"}
         replies.append(replies.main_file(work.folder), identity, {"engine": "none"}, [{**about, "text": text}])
     pipeline.evaluate("org/model", settings, tmp_path)
