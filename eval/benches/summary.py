@@ -62,7 +62,7 @@ def standing(bench: Bench, edition: str, n: int, limit: int | None = None) -> st
     """What a score stands on: only all of the official set is `official`, a part of it `100 of 900`."""
     if edition == "official":
         return edition if n == bench.official_n else f"{n} of {bench.official_n}"
-    return edition if limit is None else f"{edition}, {n} {bench.unit}"
+    return edition if limit is None else f"{edition} ({n} {bench.unit})"
 
 
 def score_text(bench: Bench, edition: str, found: dict[str, Any]) -> str:

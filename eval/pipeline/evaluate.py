@@ -12,7 +12,8 @@ from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
 from eval.core.errors import UserError
 from eval.data.load import doc_hash, edition, fingerprint
-from eval.engines.requests import check_model, loaded_engine, vllm_version
+from eval.engines.load import check_model, loaded_engine
+from eval.engines.requests import vllm_version
 from eval.grading.score import Verdict
 from eval.pipeline import leakage, replies
 from eval.pipeline import workers as parallel

@@ -24,7 +24,8 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.core.tables import Row
-from eval.engines.requests import Question, Reply, loaded_engine
+from eval.engines.load import loaded_engine
+from eval.engines.requests import Question, Reply
 from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text

@@ -14,7 +14,7 @@ import torch
 
 from eval.core import files
 from eval.core.errors import UserError
-from eval.engines.requests import kept_random_state
+from eval.engines.load import kept_random_state
 from methods import METHODS
 from runners.run.run_dir import now, versions
 from runners.speed import cells, scoring, steps, trajectories, vocabulary

@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
 from eval.core.errors import UserError, one_line
-from eval.engines.requests import fitting_threads, vision_ids
+from eval.engines.load import fitting_threads
+from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows

@@ -27,6 +27,7 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 COVERED_BY = {
     "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
+    "eval/engines/load.py": "tests/e2e/test_eval.py",
     "eval/engines/requests.py": "tests/e2e/test_eval.py",
     "eval/engines/vllm.py": "tests/e2e/test_vllm.py",
     "eval/grading/choice.py": "tests/unit/eval/grading/test_reader.py",
