@@ -307,11 +307,13 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
 
 
 def _report(suite: Path, out: Path | None = None) -> None:
-    from reports.writers.folder import build
+    from reports.writers.contents import collect
+    from reports.writers.folder import write
     from reports.writers.terminal import terminal_table
 
-    page = build(suite, out)
-    console.print(terminal_table(suite))
+    contents = collect(suite)
+    page = write(contents, out or suite / "report")
+    console.print(terminal_table(contents))
     _say(f"report: {page}")
 
 

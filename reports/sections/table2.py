@@ -13,10 +13,9 @@ from reports.suite import paper
 from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite
-from reports.suite.rows import MINI_NOTE, editions, reported_runs, row_labels
+from reports.suite.rows import MINI_NOTE, SETS, editions, reported_runs, row_labels
 
 UNFINISHED_NOTE = "† from a run that did not finish."
-SETS = {"mini": "MINI benches", "official": "official sets", "local": "local data"}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ class Estimate:
     """A mean or a difference of means; values lie in 0..1. `n` counts the items of one evaluation, None for averages.
 
     `stderr` is None where it is not known. `low` and `high` are the ends of the 95 % interval where one was asked
-    for and can be given; `covers` says in a sentence what it is an interval over, and what it leaves out.
+    for and can be given; `covers` says in a sentence what it is an interval over, and what it leaves out. `p`, where it
+    was tested, is that of a difference being none, corrected for all that its table compares.
     """
 
     mean: float
@@ -37,6 +38,7 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     covers: str = ""
+    p: float | None = None
 
 
 def over_seeds(
