@@ -82,6 +82,17 @@ def differs(found: Estimate) -> bool:
     return found.p is not None and found.p < LEVEL
 
 
+def best(data: Differences, column: str) -> frozenset[str]:
+    """The highest score of a column and every row that no test tells apart from it; none where that is every row."""
+    scores = data.scores.get(column, {})
+    if not scores:
+        return frozenset()
+    first = max(scores, key=lambda method: scores[method])
+    found = {m: data.between(first, m, column) for m in scores}
+    group = frozenset(m for m, cell in found.items() if cell is None or not differs(cell))
+    return group if len(group) < len(scores) else frozenset()
+
+
 @lru_cache(maxsize=1)  # several sections ask for the differences of one suite
 def differences(suite: Suite) -> Differences:
     """Always the same draws, so that the same runs give the same report."""

@@ -1,7 +1,7 @@
 """Tables as plain data: rows of methods, columns of estimates. The writers print them, each in its own format."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from reports.stats.estimate import Estimate
@@ -79,7 +79,7 @@ class Table:
     """`notes` stand beside the table in every format, `meaning` where there is room. `of` names columns and values.
 
     `show` is how a cell reads; `wide` tables are left out of the terminal. Measured tables are `ours`; rows of another
-    `source` never stand in one table with them.
+    `source` never stand in one table with them. `best` are the methods in bold, by column.
     """
 
     title: str
@@ -92,9 +92,15 @@ class Table:
     of: tuple[str, str] = ("bench", "score")
     show: Callable[[Estimate | None, int], str] = percent
     wide: bool = False
+    best: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def shown(self, row: Row) -> list[str]:
         return [self.show(row.cells[column.key], self.digits) for column in self.columns]
+
+    def marked(self, row: Row) -> list[tuple[str, bool]]:
+        """The cells as `shown`, each with whether it stands in bold."""
+        bold = [row.method in self.best.get(column.key, ()) for column in self.columns]
+        return list(zip(self.shown(row), bold, strict=True))
 
     def items(self, column: str) -> int | None:
         """The items of one evaluation, which comparable runs share; None for the average."""

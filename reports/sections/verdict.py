@@ -136,6 +136,8 @@ def _apart(data: Differences, column: Column, ranked: list[str], where: str) -> 
     base = ", the base's included and all corrected together" if paper.BASE in ranked else ", all corrected together"
     lead = f"{len(found) - len(level)} of the {len(found)} pairs of rows differ"
     text = f" on {where}{base} (Holm)."
+    if len(level) > NAMED:
+        return Sentence(lead, f"{text} The others cannot be told apart: see the table of all pairs.")
     return Sentence(lead, text + (f" Not to be told apart: {_listed(level)}." if level else ""))
 
 
@@ -173,7 +175,7 @@ def _leakage(found: Leaks, labels: dict[str, str]) -> list[Sentence]:
     reference = found.rows[found.reference]
     against = f"{labels[found.reference]}'s"
     told, level = [], []
-    for method, row in found.rows.items():
+    for method, row in sorted(found.rows.items(), key=lambda item: -item[1].rate.mean):
         more = row.more
         if more is None:
             continue
@@ -186,6 +188,9 @@ def _leakage(found: Leaks, labels: dict[str, str]) -> list[Sentence]:
             f"({_evidence(more)})."
         )
         told.append(Sentence(f"{labels[method]} {lead}", text + _right(row)))
+    if len(told) > NAMED:
+        more = len(told) - NAMED
+        told = [*told[:NAMED], Sentence(f"{more} more methods differ", f" from {against} rate: see Leakage below.")]
     if level:
         lead = "No method" if len(level) == len(found.rows) - 1 else f"None of the other {len(level)}"
         lead = "The other method does not leak" if len(level) == 1 and told else f"{lead} leaks"
@@ -324,7 +329,7 @@ def _evidence(found: Estimate) -> str:
 def _difference(found: Estimate) -> str:
     reach = f", 95 % interval {interval(found)}" if found.low is not None else ""
     tested = "not tested" if found.p is None else f"corrected {chance(found.p)}"
-    return f"difference {points(found.mean)}{reach}, {tested}"
+    return f"difference {points(found.mean)} points{reach}, {tested}"
 
 
 def _listed(parts: Sequence[str]) -> str:

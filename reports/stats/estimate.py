@@ -18,7 +18,7 @@ STDERR_MEANING = (
     "training again, each counted once: to the variance of the items' means over seeds it adds what the seeds' scores "
     "vary by beyond the luck of items and replies. Where every item is right, or every one wrong, the formula gives "
     "± 0.0 and understates. The average weighs its benches equally and takes their items as independent. Rows share "
-    "their items, so two overlapping ± are no test of a difference; no cell is marked as best."
+    "their items, so two overlapping ± are no test of a difference."
 )
 
 

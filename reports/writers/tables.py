@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.sections.section import Section
-from reports.sections.table import Table
+from reports.sections.table import Row, Table
 
 
 def markdown(section: Section, tables: Sequence[Table]) -> str:
@@ -14,10 +14,14 @@ def markdown(section: Section, tables: Sequence[Table]) -> str:
         lines = [
             "| Method | " + " | ".join(_md(column.head) for column in table.columns) + " |",
             "|---|" + "---:|" * len(table.columns),
-            *(f"| {_md(row.shown_label)} | " + " | ".join(map(_md, table.shown(row))) + " |" for row in table.rows),
+            *(f"| {_md(row.shown_label)} | {' | '.join(_md_cells(table, row))} |" for row in table.rows),
         ]
         blocks += [f"## {_md(table.title)}", "\n".join(lines), *map(_md, filter(None, [*table.notes, table.meaning]))]
     return "\n\n".join(blocks) + "\n"
+
+
+def _md_cells(table: Table, row: Row) -> list[str]:
+    return [f"**{_md(cell)}**" if bold else _md(cell) for cell, bold in table.marked(row)]
 
 
 def _md(text: str) -> str:
@@ -63,7 +67,10 @@ def _tex_table(label: str, table: Table) -> str:
         r"\toprule",
         " & ".join(["Method", *(_tex_head(column.head) for column in table.columns)]) + r" \\",
         r"\midrule",
-        *(" & ".join([_tex(row.shown_label), *map(_tex_cell, table.shown(row))]) + r" \\" for row in table.rows),
+        *(
+            " & ".join([_tex(row.shown_label), *(_tex_cell(cell, bold) for cell, bold in table.marked(row))]) + r" \\"
+            for row in table.rows
+        ),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -78,11 +85,12 @@ def _tex_head(column: str) -> str:
     return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{_tex(name)}\\{_tex(edition)}\end{{tabular}}"
 
 
-def _tex_cell(cell: str) -> str:
+def _tex_cell(cell: str, bold: bool) -> str:
     """A cell of several lines is a table of its own, as wide as its longest line."""
     first, *more = [_tex(line) for line in cell.split("\n")]
     if not more:
-        return first
+        # \boldmath is for ±, which is set as mathematics.
+        return rf"\textbf{{\boldmath {first}}}" if bold else first
     lines = r"\\".join([first, *more])
     return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
