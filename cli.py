@@ -72,33 +72,32 @@ def train(
         return plan_run(method, preset, seed, set)
     from runners.launch.distributed import relaunch
     from runners.run.config import resolve
-    from runners.run.open import open_run
+    from runners.run.interrupt import told_step
+    from runners.run.open import opened
     from runners.run.run_dir import run_of
     from runners.run.world import is_launched
 
     run = run_of(out, suite, method, seed)
-    settings, _, found = open_run(resolve(preset, method, seed, set), run, suite)
-    if found != "done":
-        if settings.train.processes > 1 and not is_launched():
-            # The children only train: what follows is this process's.
-            relaunch(settings, [a for a in sys.argv[1:] if a != "--eval"], run.path / "processes.log")
-        else:
-            if not settings.train.vllm:
+    with told_step(run.last_step):
+        with opened(resolve(preset, method, seed, set), run, suite) as (settings, _, found):
+            if (here := settings.train.processes == 1 or is_launched()) and found != "done":
                 from runners.train.patches import leave_out_vllm
 
-                leave_out_vllm()
-            from runners.train.callbacks import StepBar
-            from runners.train.run import train as train_run
+                leave_out_vllm(unless=settings.train.vllm)
+                from runners.train.callbacks import StepBar
+                from runners.train.run import train as train_run
 
-            with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
-                train_run(settings, run, suite, [bar])
-    if is_launched():
-        return
-    _say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
-    if then_eval:
-        from runners.launch.evaluate import evaluate_run
+                with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
+                    train_run(settings, run, suite, [bar])
+        if found != "done" and not here:  # the first of the children holds the run; they only train
+            relaunch(settings, run, [a for a in sys.argv[1:] if a != "--eval"])
+        if is_launched():
+            return
+        _say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
+        if then_eval:
+            from runners.launch.evaluate import evaluate_run
 
-        _say(f"results: {evaluate_run(run, settings.eval)}")
+            _say(f"results: {evaluate_run(run, settings.eval)}")
 
 
 @app.command(name="plan")
@@ -328,17 +327,25 @@ def _quiet() -> None:
 
 def main() -> None:
     from eval.core import child
+    from runners.run.interrupt import Interrupted, interruptible
     from runners.run.world import is_launched
 
     if is_launched():
         child.end_with_parent()
     _quiet()
     try:
-        app(standalone_mode=True)
+        with interruptible():
+            app(standalone_mode=True)
     except UserError as error:
         child.leave_word(error)
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        _end(f"error: {error}", 2)
+    except Interrupted as error:
+        _end(error.line, error.exit_code)
+
+
+def _end(line: str, code: int) -> None:
+    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

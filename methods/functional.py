@@ -34,7 +34,7 @@ def divergence(
         top_NK = (s.detach() if support == "student" else t).topk(k, -1).indices
         s, t = s.gather(-1, top_NK), t.gather(-1, top_NK)
         s, t = (_with_tail(s), _with_tail(t)) if tail else (log_softmax(s, -1), log_softmax(t, -1))
-    entries_NV = _entries(s, t, beta)
+    entries_NV: Tensor = _Entries.apply(s, t, beta)
     return (entries_NV if clip is None else entries_NV.clamp(max=clip)).sum(-1)
 
 
@@ -49,14 +49,12 @@ def _with_tail(logp_NK: Tensor) -> Tensor:
     return torch.cat([logp_NK, torch.log(-torch.expm1(mass_N1))], -1)
 
 
-def _entries(s: Tensor, t: Tensor, beta: float) -> Tensor:
-    """What each outcome adds to the divergence, (N, V) from log-probabilities."""
-    return _Entries.apply(s, t, beta)
-
-
 class _Entries(torch.autograd.Function):
-    """Its slope in the student's log-probabilities falls out on the way: with M = (1-beta) S + beta T the parts through
-    log M cancel, and (1-beta) S (s - m) is left. Autograd would go over (N, V) ten times more."""
+    """What each outcome adds to the divergence, (N, V) from log-probabilities.
+
+    Its slope in the student's log-probabilities falls out on the way: with M = (1-beta) S + beta T the parts through
+    log M cancel, and (1-beta) S (s - m) is left. Autograd would go over (N, V) ten times more.
+    """
 
     @staticmethod
     def forward(ctx: Any, s: Tensor, t: Tensor, beta: float) -> Tensor:

@@ -143,3 +143,8 @@ def stem(path: Any) -> str | None:
 def option(letter: str, text: str | None) -> str:
     """A gold option in words: its letter, and its text where that says more."""
     return f"option {letter}: {text}" if text and text != letter else f"option {letter}"
+
+
+def quotable(options: Mapping[str, str]) -> dict[str, str]:
+    """The text of each option, empty where it stands in the picture or is its letter: nobody can quote those."""
+    return {c: "" if "<image" in text or text.strip() == c else text for c, text in options.items()}

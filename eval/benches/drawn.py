@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # a command line that only names the benches draws nothing
@@ -83,18 +83,14 @@ class Teller:
     """Writes a chain of steps; every number it states or computes may slip."""
 
     def __init__(self, slip: float, rng: random.Random) -> None:
-        self.text, self.slips = "I see ", list[tuple[int, int]]()
-        self._slip, self._rng = slip, rng
+        self.text, self._slip, self._rng = "I see ", slip, rng
 
     def _state(self, before: str, value: float, unit: float = 1) -> float:
         # Drawn even when the slip rate is 0, so that a seed fixes the same problem whatever the rate.
         slipped, up = self._rng.random() < self._slip, self._rng.random() < 0.5
         if slipped:
             value += unit if up or value < unit else -unit
-        start = len(self.text) + len(before)
         self.text += f"{before}{number(value)}, "
-        if slipped:
-            self.slips.append((start, start + len(number(value))))
         return value
 
     def see(self, group: Group) -> float:
@@ -103,12 +99,8 @@ class Teller:
 
     def compute(self, x: float, op: str, y: float) -> float:
         # A slip upstream may lead below zero, which no count is.
-        value = max(0.0, _apply(x, op, y))
+        value = max(0.0, x + y if op == "+" else x - y if op == "-" else x * y)
         return self._state(f"{number(x)}{op}{number(y)}=", value, 0.5 if x == 0.5 else 1)
-
-
-def _apply(x: float, op: str, y: float) -> float:
-    return x + y if op == "+" else x - y if op == "-" else x * y
 
 
 def number(value: float) -> str:
@@ -116,70 +108,51 @@ def number(value: float) -> str:
 
 
 class Kind(NamedTuple):
-    """A family of problems: how many numbers a chain states, the question, and the chain itself."""
+    """A family of problems: the question, and its answer as a sum of the three counts, each `n` or `factor*n`.
 
-    numbers: int
+    A factor `v` or `w` is one of the problem's two weights.
+    """
+
     question: str
-    solve: Callable[[Teller, Sequence[Group], Sequence[int]], float]
+    terms: str
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers a chain states: every count, product and sum."""
+        return len(re.findall(r"n|[-+*]", self.terms))
 
-def _total(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
-    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
-    return t.compute(t.compute(a, "+", b), "+", c)
-
-
-def _weighted(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
-    a, b = t.see(g[0]), t.see(g[1])
-    return t.compute(t.compute(w[0], "*", a), "+", b)
-
-
-def _both(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
-    a, b = t.see(g[0]), t.see(g[1])
-    x, y = t.compute(w[0], "*", a), t.compute(w[1], "*", b)
-    return t.compute(x, "+", y)
-
-
-def _minus(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
-    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
-    return t.compute(t.compute(t.compute(w[0], "*", a), "+", b), "-", c)
-
-
-def _all(t: Teller, g: Sequence[Group], w: Sequence[int]) -> float:
-    a, b, c = t.see(g[0]), t.see(g[1]), t.see(g[2])
-    x, y = t.compute(w[0], "*", a), t.compute(w[1], "*", b)
-    return t.compute(t.compute(x, "+", y), "+", c)
+    def solve(self, teller: Teller, groups: Sequence[Group], weights: Sequence[int]) -> float:
+        """All counts are stated first, then the products, then the sums from left to right."""
+        factors = {"v": weights[0], "w": weights[1], "0.5": 0.5}
+        terms = re.findall(r"([-+]?)(?:([\w.]+)\*)?n", self.terms)
+        counts = [teller.see(group) for group, _ in zip(groups, terms, strict=False)]
+        products = [
+            teller.compute(factors[factor], "*", n) if factor else n
+            for (_, factor), n in zip(terms, counts, strict=True)
+        ]
+        total = products[0]
+        for (sign, _), product in zip(terms[1:], products[1:], strict=True):
+            total = teller.compute(total, sign, product)
+        return total
 
 
 KINDS: dict[str, Kind] = {
-    "count": Kind(1, "How many {a} shapes are there?", lambda t, g, w: t.see(g[0])),
-    "half": Kind(
-        2, "Each {a} shape weighs 0.5 kg. What is their weight?", lambda t, g, w: t.compute(0.5, "*", t.see(g[0]))
-    ),
-    "sum": Kind(
-        3, "How many {a} and {b} shapes are there together?", lambda t, g, w: t.compute(t.see(g[0]), "+", t.see(g[1]))
-    ),
-    "difference": Kind(
-        3, "How many more {a} than {b} shapes are there?", lambda t, g, w: t.compute(t.see(g[0]), "-", t.see(g[1]))
-    ),
-    "weighted": Kind(4, "Each {a} shape is worth {v} points, each {b} shape 1. How many points in total?", _weighted),
-    "total": Kind(5, "How many {a}, {b} and {c} shapes are there together?", _total),
-    "both": Kind(5, "Each {a} shape is worth {v} points, each {b} shape {w}. How many points in total?", _both),
+    "count": Kind("How many {a} shapes are there?", "n"),
+    "half": Kind("Each {a} shape weighs 0.5 kg. What is their weight?", "0.5*n"),
+    "sum": Kind("How many {a} and {b} shapes are there together?", "n+n"),
+    "difference": Kind("How many more {a} than {b} shapes are there?", "n-n"),
+    "weighted": Kind("Each {a} shape is worth {v} points, each {b} shape 1. How many points in total?", "v*n+n"),
+    "total": Kind("How many {a}, {b} and {c} shapes are there together?", "n+n+n"),
+    "both": Kind("Each {a} shape is worth {v} points, each {b} shape {w}. How many points in total?", "v*n+w*n"),
     "minus": Kind(
-        6, "Each {a} shape is worth {v} points, each {b} shape 1, and each {c} shape costs 1. How many points?", _minus
+        "Each {a} shape is worth {v} points, each {b} shape 1, and each {c} shape costs 1. How many points?", "v*n+n-n"
     ),
     "all": Kind(
-        7, "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?", _all
+        "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?",
+        "v*n+w*n+n",
     ),
 }
 TRAINING_KINDS = tuple(k for k, kind in KINDS.items() if 3 <= kind.numbers <= 6)
-
-
-class Demonstration(NamedTuple):
-    """A written chain, the number it arrives at, and the character spans of the numbers that slipped."""
-
-    text: str
-    value: float
-    slips: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -200,7 +173,7 @@ class Problem:
 
     @property
     def value(self) -> float:
-        return self.chain().value
+        return self.chain()[1]
 
     @property
     def answer(self) -> str:
@@ -217,22 +190,23 @@ class Problem:
         """The step between neighbouring answers."""
         return 0.5 if self.kind == "half" else 1.0
 
-    def chain(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
+    def chain(self, slip: float = 0.0, rng: random.Random | None = None) -> tuple[str, float]:
+        """The written steps, and the number that they arrive at."""
         teller = Teller(slip, rng or random.Random(0))
         value = KINDS[self.kind].solve(teller, self.groups, self.weights)
-        return Demonstration(teller.text, value, teller.slips)
+        return teller.text, value
 
-    def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None) -> Demonstration:
+    def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None) -> str:
         """The whole reply: the chain, the option of its last number if there are options, and the answer in a box."""
-        text, value, slips = self.chain(slip, rng)
+        text, value = self.chain(slip, rng)
         answer = self.conclude(value)
         # Right behind the number: its letter is then found by looking the number up among the options.
         end = f"{text.removesuffix(', ')}({answer}) " if self.options else text
-        return Demonstration(f"{end}so \\boxed{{{answer}}}", value, slips)
+        return f"{end}so \\boxed{{{answer}}}"
 
 
-def make_problem(rng: random.Random, kind: str, scene: Scene | None = None) -> Problem:
-    scene = scene or make_scene(rng)
+def make_problem(rng: random.Random, kind: str) -> Problem:
+    scene = make_scene(rng)
     groups = rng.sample(scene.groups, 3)
     if kind == "difference" and groups[0].count < groups[1].count:
         groups[0], groups[1] = groups[1], groups[0]
@@ -250,7 +224,7 @@ def with_options(problem: Problem, n: int) -> Problem:
     """
     first = problem.value - problem.unit * (round(problem.value / problem.unit) % n)
     options = tuple(number(first + problem.unit * i) for i in range(n))
-    return Problem(problem.scene, problem.kind, problem.groups, problem.weights, options)
+    return replace(problem, options=options)
 
 
 def drawn_problem(rng: random.Random, kinds: Sequence[str] = TRAINING_KINDS, options: float = 0.25) -> Problem:
@@ -276,20 +250,3 @@ def in_two_pictures(problem: Problem, first: int) -> tuple[str, list[Image.Image
     scene = problem.scene
     parts = Scene(scene.groups[:first], scene.centres[:first]), Scene(scene.groups[first:], scene.centres[first:])
     return f"Look at <image> and <image> together. {question_text(problem)}", [part.picture() for part in parts]
-
-
-_SEEN = re.compile(r"(\w+) \w+=(\d+)")
-_COMPUTED = re.compile(r"(\d+(?:\.\d+)?)([-+*])(\d+(?:\.\d+)?)=(\d+(?:\.\d+)?)")
-
-
-def find_slips(text: str, groups: Sequence[Group]) -> list[tuple[int, int]]:
-    """Character spans of the wrong numbers in any written chain about a picture with these groups.
-
-    A count is wrong against the picture, a result against its own operands: what follows from a slip is not one.
-    """
-    counts = {group.colour: group.count for group in groups}
-    wrong = [m.span(2) for m in _SEEN.finditer(text) if counts.get(m[1]) != int(m[2])]
-    for m in _COMPUTED.finditer(text):
-        if max(0.0, _apply(float(m[1]), m[2], float(m[3]))) != float(m[4]):
-            wrong.append(m.span(4))
-    return sorted(wrong)

@@ -2,7 +2,7 @@
 
 import random
 
-from eval.benches.bench import Bench, Groups, first, option
+from eval.benches.bench import Bench, Groups, first, option, quotable
 from eval.benches.drawn import Problem, make_problem, with_options
 from eval.grading.choice import choose
 from eval.grading.equal import same_value
@@ -13,12 +13,7 @@ from eval.grading.score import Row, Rule, Verdict
 
 MOST_PARTS = 100  # a longer tuple is compared as text: a looping reply may be one
 _LETTERS = "ABCDE"
-_PHRASES = (
-    "the final answer is",
-    "the answer is",
-    "the correct answer is",
-    "the answer should be",
-)
+_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
 _FLAGS = tuple(flag for phrase in _PHRASES for flag in (phrase, phrase.capitalize()))
 
 # Applied one after another to the part after the last "=": (what, replacement).
@@ -159,33 +154,15 @@ def _part(text: str) -> str:
     return text if "infty" in text or text in ("a", "-a") else str(round(leading_value(text), 2))
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    options = [str(o) for o in row["options"]]
-    gold = str(row["answer"])
-    if rule == "default":
-        return _grade_as_read(options, gold, reply)
-    answer = extract(reply)
-    correct = equal(gold, answer)
-    if not correct and options and gold in _LETTERS:
-        correct = equal(options[_LETTERS.index(gold)], answer)
-    # The chain may hand the whole reply through: that is no answer that was found.
-    return Verdict(answer or None, "none", bool(answer), correct)
-
-
 def _grade_as_read(options: list[str], gold: str, reply: str) -> Verdict:
     said = cut(reply)
     if not options:
         extracted, right = read(gold, said)
         return Verdict(extracted, said.wrapper, extracted is not None, right)
-    letter = choose(said, _texts(options))
+    letter = choose(said, quotable(dict(zip(_LETTERS, options, strict=False))))
     right = letter is not None and (letter == gold.strip().upper() or same_value(gold, options[_LETTERS.index(letter)]))
     extracted = letter or (None if said.wrapper == "plain" else said.text or None)
     return Verdict(extracted, said.wrapper, extracted is not None, right)
-
-
-def _texts(options: list[str]) -> dict[str, str]:
-    """Letter -> option text; empty where the option stands in the picture, or its text is its letter."""
-    return {c: "" if "<image" in o or o.strip() == c else o for c, o in zip(_LETTERS, options, strict=False)}
 
 
 INSTRUCTION = (
@@ -206,7 +183,16 @@ class MathVision(Bench):
     macro = "subject"
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        options = [str(o) for o in row["options"]]
+        gold = str(row["answer"])
+        if rule == "default":
+            return _grade_as_read(options, gold, reply)
+        answer = extract(reply)
+        correct = equal(gold, answer)
+        if not correct and options and gold in _LETTERS:
+            correct = equal(options[_LETTERS.index(gold)], answer)
+        # The chain may hand the whole reply through: that is no answer that was found.
+        return Verdict(answer or None, "none", bool(answer), correct)
 
     def prompt(self, row: Row) -> str:
         # Options that merely repeat their letters stand in the picture.

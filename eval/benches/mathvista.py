@@ -6,7 +6,6 @@ The default rule cuts by rule instead, and its score must be read as such: it is
 
 import random
 import re
-from collections import defaultdict
 from functools import partial
 
 from eval.benches.bench import Bench, Groups, first, option
@@ -23,27 +22,16 @@ _FIELDS = ("language", "source", "category", "task", "context", "grade")
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance by Myers' bit vectors: one column of the table is two integers.
+    """Levenshtein distance, a row of the table at a time along the longer text: a long reply is cheap."""
+    import numpy as np
 
-    The longer text makes the bits and the shorter the steps, so a long reply against a short choice is cheap.
-    """
-    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
-    if not shorter:
-        return len(longer)
-    places = dict.fromkeys(shorter, 0)
-    for c in places.keys() & set(longer):
-        places[c] = int(longer[::-1].translate(defaultdict(lambda: "0", {ord(c): "1"})), 2)
-    distance, last = len(longer), 1 << (len(longer) - 1)
-    mask = 2 * last - 1
-    plus, minus = mask, 0  # where the column's steps downwards are +1 and -1
-    for c in shorter:
-        same = places[c]
-        across = (((same & plus) + plus) ^ plus) | same
-        up, down = minus | ~(across | plus) & mask, plus & across
-        distance += bool(up & last) - bool(down & last)
-        up, down = up << 1 | 1, down << 1
-        plus, minus = (down | ~(same | minus | up)) & mask, up & (same | minus) & mask
-    return distance
+    shorter, longer = sorted((a, b), key=len)
+    letters, steps = np.array([*longer], dtype="U1"), np.arange(len(longer) + 1)
+    row = steps
+    for i, letter in enumerate(shorter, 1):
+        best = np.minimum(row[1:] + 1, row[:-1] + (letters != letter))
+        row = np.minimum.accumulate(np.concatenate([[i], best]) - steps) + steps  # then along the row, one a step
+    return int(row[-1])
 
 
 def _normalise(extraction: str | float | None, row: Row) -> str | None:
@@ -105,15 +93,6 @@ def _same_list(gold: list[str], found: list[str]) -> bool:
     return len(gold) == len(found) and all(a == b or bool(x and y and same_quantity(x, y)) for a, b, x, y in pairs)
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    if rule == "official":
-        prediction = _normalise(reply, row)
-        return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
-    said = cut(reply)
-    extracted, right = _read(said, row)
-    return Verdict(extracted, said.wrapper, extracted is not None, right)
-
-
 _HINTS = {
     "text": "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end.",
     "integer": "Please answer the question requiring an integer answer and provide the final value, "
@@ -137,7 +116,12 @@ class MathVista(Bench):
     macro = "task"
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        if rule == "official":
+            prediction = _normalise(reply, row)
+            return Verdict(prediction, "none", prediction is not None, prediction == row["answer"])
+        said = cut(reply)
+        extracted, right = _read(said, row)
+        return Verdict(extracted, said.wrapper, extracted is not None, right)
 
     def prompt(self, row: Row) -> str:
         """The official text is a column."""

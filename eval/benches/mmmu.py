@@ -5,7 +5,7 @@ import random
 import re
 from typing import Any
 
-from eval.benches.bench import Bench, Groups, first, option, stem
+from eval.benches.bench import Bench, Groups, first, option, quotable, stem
 from eval.benches.drawn import Problem, make_problem, with_options
 from eval.grading.choice import choose
 from eval.grading.extract import cut
@@ -26,16 +26,7 @@ _DOMAINS = {
 SUBJECTS = tuple(sorted(" ".join(_DOMAINS.values()).split()))
 _DOMAIN_OF = {subject: domain for domain, subjects in _DOMAINS.items() for subject in subjects.split()}
 
-_INDICATORS = (
-    "could be ",
-    "so ",
-    "is ",
-    "thus ",
-    "therefore ",
-    "final ",
-    "answer ",
-    "result ",
-)
+_INDICATORS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 # Numbers start where digits start and take them all: no text makes these patterns slow.
 _GROUPED = re.compile(r"-?(?<!\d)\b\d{1,3}(?:,\d{3})+\b")
 _SCIENTIFIC = re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d++")
@@ -115,22 +106,10 @@ def open_correct(answer: Any, predicted: list[Value]) -> bool:
     )
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    if rule == "default":
-        return _grade_as_read(row, reply)
-    if row["question_type"] == "multiple-choice":
-        letter = parse_choice(reply, options_of(row))
-        return Verdict(letter, "none", letter is not None, letter == row["answer"])
-    values = parse_open(reply)
-    shown = " | ".join(str(v) for v in values)
-    return Verdict(shown or None, "none", bool(reply.strip()), open_correct(row["answer"], values))
-
-
 def _grade_as_read(row: Row, reply: str) -> Verdict:
     said = cut(reply)
     if row["question_type"] == "multiple-choice":
-        texts = {c: "" if "<image" in o or o.strip() == c else o for c, o in options_of(row).items()}
-        letter = choose(said, texts)
+        letter = choose(said, quotable(options_of(row)))
         return Verdict(letter, said.wrapper, letter is not None, letter == str(row["answer"]).strip().upper())
     readings = [read(gold, said, contained=True) for gold in golds_of(row["answer"])]
     extracted = next((r.extracted for r in sorted(readings, key=lambda r: not r.right) if r.extracted), None)
@@ -159,7 +138,14 @@ class MMMU(Bench):
     macro = "subject"
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        if rule == "default":
+            return _grade_as_read(row, reply)
+        if row["question_type"] == "multiple-choice":
+            letter = parse_choice(reply, options_of(row))
+            return Verdict(letter, "none", letter is not None, letter == row["answer"])
+        values = parse_open(reply)
+        shown = " | ".join(str(v) for v in values)
+        return Verdict(shown or None, "none", bool(reply.strip()), open_correct(row["answer"], values))
 
     def prompt(self, row: Row) -> str:
         return _SLOT.sub("<image>", _text(row))

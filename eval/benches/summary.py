@@ -8,16 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.benches.bench import Bench
-from eval.grading.score import (
-    Aggregate,
-    Graded,
-    Row,
-    Rule,
-    Scores,
-    Verdict,
-    pass_rates,
-    standard_error,
-)
+from eval.grading.score import Aggregate, Graded, Row, Rule, Verdict, pass_rates, standard_error
 
 
 def grade_all(bench: Bench, rows: list[Row], replies: list[list[str]], rule: Rule) -> list[list[Verdict]]:
@@ -40,10 +31,10 @@ def summary(bench: Bench, rows: list[Row], verdicts: list[list[Verdict]]) -> dic
     if len(counts) != 1 or counts == {0}:
         raise ValueError(f"every row needs the same number of replies, at least one; found {sorted(counts)}")
     n = counts.pop()
-    graded = [
-        [(row, samples[j].correct) for row, samples in zip(rows, verdicts, strict=True)] for j in range(n)
-    ]  # by sample number
+    # By the number of the sample.
+    graded = [[(row, samples[j].correct) for row, samples in zip(rows, verdicts, strict=True)] for j in range(n)]
     totals = [bench.aggregate(sample) for sample in graded]
+    means = {name: _mean([total.scores[name] for total in totals]) for name in totals[0].scores}
     everything = [verdict for samples in verdicts for verdict in samples]
     return {
         "score": _mean([total.score for total in totals]),
@@ -51,7 +42,7 @@ def summary(bench: Bench, rows: list[Row], verdicts: list[list[Verdict]]) -> dic
         "n": totals[0].n,
         "unit": bench.unit,
         "samples": n,
-        "scores": _averaged([total.scores for total in totals]) | _passes(graded),
+        "scores": means | _passes(graded),
         "parsed": sum(verdict.parsed for verdict in everything) / len(everything),
         "ungraded": sum(samples[0].correct is None for samples in verdicts),
         "wrappers": dict(Counter(verdict.wrapper for verdict in everything).most_common()),
@@ -62,7 +53,7 @@ def standing(bench: Bench, edition: str, n: int, limit: int | None = None) -> st
     """What a score stands on: only all of the official set is `official`, a part of it `100 of 900`."""
     if edition == "official":
         return edition if n == bench.official_n else f"{n} of {bench.official_n}"
-    return edition if limit is None else f"{edition}, {n} {bench.unit}"
+    return edition if limit is None else f"{edition} ({n} {bench.unit})"
 
 
 def score_text(bench: Bench, edition: str, found: dict[str, Any]) -> str:
@@ -83,10 +74,6 @@ def _mean(values: Sequence[float | int | None]) -> float | int | None:
     return known[0] if len(values) == 1 and known else sum(known) / len(known) if known else None
 
 
-def _averaged(scores: Sequence[Scores]) -> Scores:
-    return {name: _mean([sample[name] for sample in scores]) for name in scores[0]}
-
-
 def _error(totals: Sequence[Aggregate]) -> float | None:
     """The rows' golds are those of every sample, so every sample has the same units in the same order."""
     means = [sum(values) / len(values) for values in zip(*(total.values for total in totals), strict=True)]
@@ -95,9 +82,6 @@ def _error(totals: Sequence[Aggregate]) -> float | None:
 
 def _passes(graded: Sequence[Graded]) -> dict[str, float]:
     """pass@k and pass^n over the rows with a gold answer, of two samples and more."""
-    correct_of_n = [
-        sum(bool(correct) for _, correct in samples)
-        for samples in zip(*graded, strict=True)
-        if samples[0][1] is not None
-    ]
+    by_row = [[correct for _, correct in samples] for samples in zip(*graded, strict=True)]
+    correct_of_n = [sum(map(bool, samples)) for samples in by_row if samples[0] is not None]
     return pass_rates(correct_of_n, len(graded)) if len(graded) > 1 and correct_of_n else {}

@@ -37,17 +37,6 @@ def options_of(row: Row) -> dict[str, str]:
     return dict.fromkeys(LETTERS, "") | dict(_OPTIONS.findall(str(row.get("option") or "")))
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    if rule == "official":
-        letter, wrapper = parse(reply), "none"
-        right = letter == row["answer"]
-    else:
-        said = cut(reply)
-        letter, wrapper = choose(said, options_of(row)), said.wrapper
-        right = letter is not None and letter == str(row["answer"]).strip().upper()
-    return Verdict(letter, wrapper, letter is not None, right)
-
-
 def problem_of(row: Row) -> str:
     return str(row["ID"])
 
@@ -56,15 +45,6 @@ def keys_of(key: str) -> set[str]:
     """All row keys of the problem that has a row `key`: `3steps_2` -> 3steps_1, _2, _3, _multi."""
     prefix = key.partition("_")[0]
     return {f"{prefix}_{i + 1}" for i in range(int(prefix.removesuffix("steps")))} | {f"{prefix}_multi"}
-
-
-def incomplete(rows: Sequence[Row]) -> dict[str, set[str]]:
-    """Problems that lack rows, with the keys they lack: such a problem has no class."""
-    seen: dict[str, set[str]] = {}
-    for row in rows:
-        seen.setdefault(problem_of(row), set()).add(str(row["key"]))
-    lacks = {problem: keys_of(next(iter(keys))) - keys for problem, keys in seen.items()}
-    return {problem: keys for problem, keys in lacks.items() if keys}
 
 
 def classify(steps: list[bool], multi: bool, loose: bool) -> str:
@@ -128,7 +108,14 @@ class WeMath(Bench):
     mini_splits = ("testmini",)
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        if rule == "official":
+            letter, wrapper = parse(reply), "none"
+            right = letter == row["answer"]
+        else:
+            said = cut(reply)
+            letter, wrapper = choose(said, options_of(row)), said.wrapper
+            right = letter is not None and letter == str(row["answer"]).strip().upper()
+        return Verdict(letter, wrapper, letter is not None, right)
 
     def prompt(self, row: Row) -> str:
         """The official text, the option string verbatim."""
@@ -159,7 +146,12 @@ class WeMath(Bench):
         return str(row.get("ID"))
 
     def lacking(self, rows: Sequence[Row]) -> dict[str, set[str]]:
-        return incomplete(rows)
+        """A problem that lacks rows has no class."""
+        seen: dict[str, set[str]] = {}
+        for row in rows:
+            seen.setdefault(problem_of(row), set()).add(str(row["key"]))
+        lacks = {problem: keys_of(next(iter(keys))) - keys for problem, keys in seen.items()}
+        return {problem: keys for problem, keys in lacks.items() if keys}
 
     def cluster(self, row: Row) -> str:
         return problem_of(row)
@@ -170,7 +162,7 @@ class WeMath(Bench):
 
     def aggregate(self, graded: Graded) -> Aggregate:
         """Strict score over the problems present; raises UserError on a problem that lacks rows."""
-        if lacking := incomplete([row for row, _ in graded]):
+        if lacking := self.lacking([row for row, _ in graded]):
             problem, keys = next(iter(lacking.items()))
             raise UserError(
                 f"We-Math problem {problem} lacks {', '.join(sorted(keys))}: a partial problem has no class; give "
@@ -190,14 +182,9 @@ class WeMath(Bench):
         steps = mean_by(graded, step=lambda row: [_step(row)])
         scores |= {name: steps.get(f"step/{name}") for name in ("S1", "S2", "S3")}
         scores |= mean_by(graded, concept=_concept)
-        return Aggregate(
-            sum(values) / len(values),
-            standard_error(values, list(strict)),
-            len(values),
-            scores,
-            values,
-            list(strict),
-        )
+        problems = list(strict)
+        error = standard_error(values, problems)
+        return Aggregate(sum(values) / len(values), error, len(values), scores, values, problems)
 
     def official_summary(self, scores: Scores) -> dict[str, Any]:
         """The strict and the loose score, each with its four counts and rates."""

@@ -28,18 +28,6 @@ def same(parsed: str, gold: str) -> bool:
     return len(parsed) == len(gold) and parsed == gold.lower()  # lengths too: a few letters grow in lower case
 
 
-def grade(row: Row, reply: str, rule: Rule) -> Verdict:
-    gold = row["question_answer"]
-    if rule == "official":
-        parsed, wrapper = parse(reply), "none"
-        right = gold is not None and same(parsed, str(gold))
-    else:
-        said = cut(reply)
-        extracted, right = read(str(gold if gold is not None else "0"), said)
-        parsed, wrapper = extracted or "", said.wrapper
-    return Verdict(parsed or None, wrapper, bool(parsed), None if gold is None else right)
-
-
 SUFFIX = "\n\n\nLet's think step by step and give the final answer in curly braces, like this: {final answer}"
 _MAIN = "zerobench"  # the split with the 100 main questions
 
@@ -61,7 +49,15 @@ class ZeroBench(Bench):
     mini_splits = ("zerobench_subquestions", _MAIN)
 
     def grade(self, row: Row, reply: str, rule: Rule) -> Verdict:
-        return grade(row, reply, rule)
+        gold = row["question_answer"]
+        if rule == "official":
+            parsed, wrapper = parse(reply), "none"
+            right = gold is not None and same(parsed, str(gold))
+        else:
+            said = cut(reply)
+            extracted, right = read(str(gold if gold is not None else "0"), said)
+            parsed, wrapper = extracted or "", said.wrapper
+        return Verdict(parsed or None, wrapper, bool(parsed), None if gold is None else right)
 
     def prompt(self, row: Row) -> str:
         return f"{'<image>' * len(row['question_images_decoded'])}{row['question_text']}{SUFFIX}"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from eval.core.errors import UserError
 
@@ -68,10 +69,8 @@ def start(
     word_file(log).unlink(missing_ok=True)
     changes = {**(environment or {}), WORD_FILE: str(word_file(log).absolute())}
     work = (module, list(arguments), log, changes, shown)
-    if forked:
-        process: BaseProcess = multiprocessing.get_context("fork").Process(target=_run, args=work)
-    else:
-        process = multiprocessing.get_context("spawn").Process(target=_run, args=work)
+    context: Any = multiprocessing.get_context("fork" if forked else "spawn")
+    process = context.Process(target=_run, args=work)
     process.start()
     return Child(process, log)
 

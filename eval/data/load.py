@@ -74,16 +74,15 @@ def load(
     return Data(rows, len(raws) - len(rows), [f"{row_id}: {reason}" for row_id, reason in reasons.items()])
 
 
-def load_text(name: str, data: str, split: str | None = None) -> list[Row]:
+def load_text(name: str, data: str) -> list[Row]:
     """The rows of one bench in official columns, for grading replies that are there: pictures are not read.
 
     Needs only the columns that grading and aggregation read, so official annotation files do. Loads neither torch
     nor pyarrow unless the data is of that kind. Raises UserError as `load`.
     """
     bench = BENCHES[name]
-    rows, bad = _sound(
-        bench, _raw(bench, data, split, text_only=True), split, lambda _, row: without_pictures(bench, row)
-    )
+    raws = _raw(bench, data, None, text_only=True)
+    rows, bad = _sound(bench, raws, None, lambda _, row: without_pictures(bench, row))
     if bad:
         raise UserError(f"{_one_line(bad)}; mend the data")
     if not rows:
@@ -214,12 +213,8 @@ def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
 def _find(folder: Path, name: str) -> Path:
     """A picture beside its data file, below it, or in a folder that the path names from one level up."""
     try:
-        for candidate in (
-            folder / name,
-            folder / Path(name).name,
-            folder.parent / name,
-            folder / "images" / Path(name).name,
-        ):
+        own = Path(name).name
+        for candidate in (folder / name, folder / own, folder.parent / name, folder / "images" / own):
             if candidate.is_file():
                 return candidate
     except OSError:  # a picture in base64 is no path: too long for one

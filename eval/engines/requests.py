@@ -1,26 +1,17 @@
-"""What both engines share: questions and replies, the order of work, ids that must not be sampled, a quiet lm-eval."""
+"""What both engines share: questions and replies, the order of work, ids that must not be sampled, pictures' sizes."""
 
-import functools
 import hashlib
 import importlib.metadata
-import logging
-import os
-import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
 from eval.core.errors import UserError
 from eval.core.images import Picture
-from eval.settings import EvalSettings
 
 VISION_FIELDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-TINY_BYTES = 64 << 20
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
 
 class Question(NamedTuple):
@@ -48,53 +39,6 @@ def reply_seed(seed: int, row: int, sample: int) -> int:
     """A reply's own seed in 0 .. 2^63-1: batches, workers and what was answered before do not touch its stream."""
     digest = hashlib.sha256(f"{seed} {row} {sample}".encode()).digest()
     return int.from_bytes(digest[:8]) >> 1
-
-
-def check_model(model: str) -> None:
-    """A model folder must hold config, weights, tokenizer and processor; raises UserError before anything loads."""
-    folder = Path(model)
-    if not folder.is_dir():
-        if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") != 1:
-            raise UserError(f"{model}: no such model folder; give a checkpoint folder or a hub id like org/name")
-        return
-    for names, what in (
-        (("config.json",), "config"),
-        (_PROCESSOR_FILES, "processor"),
-        (("tokenizer.json", "tokenizer_config.json", "vocab.json"), "tokenizer"),
-    ):
-        if not any((folder / name).is_file() for name in names):
-            raise UserError(
-                f"{model}: holds no {what} ({' or '.join(names)}); save the model's {what} beside its weights"
-            )
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise UserError(f"{model}: holds no weights (*.safetensors); give a folder that a model was saved to")
-
-
-@contextmanager
-def loaded_engine(model: str, settings: EvalSettings, max_images: int) -> Iterator[Any]:
-    """The engine asked for, for prompts with up to `max_images` pictures; afterwards everything is as before."""
-    with kept_random_state(), fitting_threads(model):
-        engine = load_engine(model, settings, max_images)
-        try:
-            yield engine
-        finally:
-            engine.close()
-
-
-def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
-    """The lm-eval model of the engine asked for. Raises UserError for a model that cannot be read."""
-    quiet()
-    try:
-        if settings.engine == "vllm":
-            from eval.engines.vllm import VllmEngine
-
-            return VllmEngine(model, settings, max_images)
-        from eval.engines.hf import TransformersEngine
-
-        return TransformersEngine(model, settings)
-    except OSError as error:  # what transformers raises for files and hub ids that it cannot read
-        reason = str(error).strip().splitlines()[0][:160]
-        raise UserError(f"{model}: cannot be loaded ({reason}); give a model folder, or check the network") from error
 
 
 def vllm_version() -> str:
@@ -151,44 +95,3 @@ def longest_first(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     for start in range(0, len(order), size):
         yield order[start : start + size]
-
-
-@contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Whatever seeds the global generators inside (vLLM does), the caller's stream goes on as before."""
-    import numpy
-    import torch
-
-    python, numbers = random.getstate(), numpy.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            numpy.random.set_state(numbers)
-
-
-@contextmanager
-def fitting_threads(model: str) -> Iterator[None]:
-    """One thread for a model whose weights fit in a cache: on two busy cores two threads took 40 times as long."""
-    import torch
-
-    before = torch.get_num_threads()
-    weights = list(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    if weights and "OMP_NUM_THREADS" not in os.environ and sum(f.stat().st_size for f in weights) < TINY_BYTES:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def quiet() -> None:
-    """lm-eval and its libraries report every step at INFO and draw bars of their own."""
-    import lm_eval.api.task
-    from transformers.utils.logging import disable_progress_bar
-
-    for name in ("lm_eval", "httpx", "datasets", "transformers", "huggingface_hub", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    lm_eval.api.task.tqdm = functools.partial(lm_eval.api.task.tqdm, disable=True)

@@ -12,7 +12,7 @@ from eval.grading import phrases
 from eval.grading.equal import same_parts
 from eval.grading.extract import Cut, option_letter, strip_markup
 from eval.grading.numbers import Quantity, agrees, quantity, same_quantity
-from eval.grading.sentence import WINDOW, agreed, has_number, number_in, statement
+from eval.grading.sentence import WINDOW, agreed, concluded, has_number, number_in, statement
 from eval.grading.spelling import spelled
 from eval.grading.units import unit_of
 
@@ -233,11 +233,8 @@ def _letter_in(sentence: str, options: Options) -> str | None:
     right = {next(filter(None, m.groups())).upper() for m in _IS_CORRECT.finditer(plain)} & set(options)
     if len(right) == 1:
         return right.pop()
-    start = 0
     found = _letters(plain, options)
-    for mark in phrases.CONCLUSION.finditer(plain):
-        if any(at >= mark.end() for at, _ in found):
-            start = mark.end()
+    start = concluded(plain, [at for at, _ in found])
     letters = {letter for at, letter in found if at >= start}
     if not letters:
         return None
@@ -276,7 +273,6 @@ def _text_in(sentence: str, texts: Mapping[str, str]) -> str | None:
             for c, option in texts.items()
             if phrases.REFUSAL.search(option) or option.startswith(("can", "not", "imp"))
         }
-    start = 0
     inside: dict[str, list[int]] = {}
     for letter, option in texts.items():
         if len(option) < 2 or (option.isdigit()):
@@ -288,9 +284,7 @@ def _text_in(sentence: str, texts: Mapping[str, str]) -> str | None:
         ]
         if places:
             inside[letter] = places
-    for mark in phrases.CONCLUSION.finditer(text):
-        if any(place >= mark.end() for places in inside.values() for place in places):
-            start = mark.end()
+    start = concluded(text, [place for places in inside.values() for place in places])
     inside = {c: places for c, places in inside.items() if any(place >= start for place in places)}
     if not inside:
         return None

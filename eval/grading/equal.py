@@ -33,27 +33,27 @@ def same_answer(gold: str, found: str) -> bool:
     * Lists: brackets tell tuples and intervals from sets; without brackets they may be either.
     * Equations: `x=5` is 5. Words: letter by letter but for case. The rest is math-verify's, in either order.
     """
-    if max(len(gold), len(found)) > LONGEST:
-        return False
-    gold, found = plain(gold), plain(found)
-    return bool(gold and found) and _same(gold, found, _How(same_quantity, Patience()))
+    return _same_texts(gold, found, _How(same_quantity, Patience()))
 
 
 def same_value(gold: str, found: str) -> bool:
     """As a bench compares a final answer: numbers as `agrees` does, expressions as text, and no process beside."""
+    return _same_texts(gold, found, _How(agrees, None))
+
+
+def _same_texts(gold: str, found: str, how: _How) -> bool:
     if max(len(gold), len(found)) > LONGEST:
         return False
     gold, found = plain(gold), plain(found)
-    return bool(gold and found) and _same(gold, found, _How(agrees, None))
+    return bool(gold and found) and _same(gold, found, how)
 
 
 def same_parts(gold: str, found: str) -> bool:
     """Whether two spelled texts are the same list, tuple or ratio."""
-    how = _How(agrees, None)
     if gold.count(":") and found.count(":"):
         return _same_ratio(gold, found)
     a, b = _items(gold), _items(found)
-    return a is not None and b is not None and _same_items(a, b, how)
+    return a is not None and b is not None and _same_items(a, b, _How(agrees, None))
 
 
 def plain(text: str) -> str:

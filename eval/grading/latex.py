@@ -41,16 +41,8 @@ _END = {
     "\\xrightarrow", "\\choose", "\\rvert", "\\rceil", *_OPEN.values(), *_WORDS.split("|"),
 }  # fmt: skip
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
-    "\\sin": math.sin,
-    "\\cos": math.cos,
-    "\\tan": math.tan,
-    "\\arcsin": math.asin,
-    "\\arccos": math.acos,
-    "\\arctan": math.atan,
-    "\\sinh": math.sinh,
-    "\\cosh": math.cosh,
-    "\\tanh": math.tanh,
-    "\\exp": math.exp,
+    **{f"\\{name}": getattr(math, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")},
+    **{f"\\arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
 }
 _BINOM = ("\\binom", "\\dbinom", "\\tbinom")
 _PLAIN_FACTORS = {*_OPEN, *_BINOM, "\\frac", "\\pi"}

@@ -5,7 +5,7 @@ text but for a bounded window, and reads at most the last 2,000 characters.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from eval.grading import phrases
@@ -142,15 +142,19 @@ def _main_clause(text: str, found: list[Mention]) -> tuple[int, int]:
     starts = [m.start for m in found]
     if (lead := phrases.LEADING.match(text)) and any(s >= lead.end() for s in starts):
         start = lead.end()
-    for mark in phrases.CONCLUSION.finditer(text, start):
-        if any(s >= mark.end() for s in starts):
-            start = mark.end()
+    start = concluded(text, starts, start)
     if (lead := phrases.LEADING.match(text[start:])) and any(s >= start + lead.end() for s in starts):
         start += lead.end()
     for reason in phrases.REASON.finditer(text, start):
         if reason.start() > start and any(start <= s < reason.start() for s in starts):
             return start, reason.start()
     return start, end
+
+
+def concluded(text: str, places: Collection[int], start: int = 0) -> int:
+    """Where begins what follows from the reasons: behind the last "so" with one of `places` after it, else `start`."""
+    ends = [mark.end() for mark in phrases.CONCLUSION.finditer(text, start)]
+    return max((end for end in ends if any(place >= end for place in places)), default=start)
 
 
 _EQUALS = re.compile(r"(?<![<>!=])=(?!=)")
@@ -219,10 +223,7 @@ def statement(text: str, says: Callable[[str], bool]) -> str | None:
     first = text.partition("\n\n")[0].strip()
     if first != text and len(first.split()) <= 3 and "=" not in first and says(first):
         return first
-    sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
-    if len(sentences) > 1 and breaks_off(text):
-        return None
-    speaking = [s for s in sentences if says(s)]
+    speaking = [s for s in _statements(text) if says(s)]
     told = [s for s in speaking[-2:] if phrases.CONCLUSION.search(s) or phrases.LABEL.search(s)]
     labelled = [s for s in speaking if phrases.LABEL.search(s)]
     best = told or labelled or speaking
@@ -234,14 +235,17 @@ def agreed(text: str, says: Callable[[str], str | None]) -> str | None:
 
     `says` gives what a sentence says, None for nothing. Unlike a number, a name that occurs is not yet an answer.
     """
-    text = text[-WINDOW:].strip()
-    sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
-    if len(sentences) > 1 and breaks_off(text):
-        return None
+    sentences = _statements(text[-WINDOW:].strip())
     said = [(said, bool(phrases.CONCLUSION.search(s))) for s in sentences if (said := says(s)) is not None]
     if concluded := [what for what, concludes in said[-2:] if concludes]:
         return concluded[-1]
     return said[-1][0] if said and len({what for what, _ in said}) == 1 else None
+
+
+def _statements(text: str) -> list[str]:
+    """The sentences without asides; none where the last of several breaks off."""
+    sentences = [s for s in _split(text) if not phrases.ASIDE.match(s)]
+    return [] if len(sentences) > 1 and breaks_off(text) else sentences
 
 
 def _split(text: str) -> list[str]:

@@ -6,10 +6,8 @@ for phrases that name such a text. It is a regular expression: it sees what is s
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable
 
-from eval.leakage.detector import Detector, Rate, search, share
+from eval.leakage.detector import Detector
 from eval.leakage.mention_en import ENGLISH
 from eval.leakage.mention_fr import FRENCH
 from eval.leakage.mention_zh import CHINESE, TRADITIONAL
@@ -55,9 +53,3 @@ MENTION = Detector(
     ),
     find=lambda reply, row: mentions(reply),
 )
-
-
-def rate(replies: Iterable[str]) -> tuple[Rate, Counter[str]]:
-    """The share of replies with a mention, and how often each phrase occurs."""
-    found = search(MENTION, ((reply, {}) for reply in replies))
-    return share(len(found.found), found.n), found.phrases

@@ -95,12 +95,8 @@ def load_work(
     settings: EvalSettings, identities: dict[str, dict[str, Any]], out: Path, skip_bad: bool
 ) -> Sequence[Work]:
     """The rows of every bench of `identities`: bad data must not cost a model load, so all of it is read first."""
-    return [
-        Work(
-            bench,
-            load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.max_pixels),
-            identity,
-            out / bench,
-        )
-        for bench, identity in identities.items()
-    ]
+    works = []
+    for bench, identity in identities.items():
+        rows = load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.max_pixels)
+        works.append(Work(bench, rows, identity, out / bench))
+    return works

@@ -10,14 +10,14 @@ from typing import Any
 from eval.benches import BENCHES, VERSION, chosen
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
-from eval.core.errors import UserError
-from eval.data.load import doc_hash, edition, fingerprint
-from eval.engines.requests import check_model, loaded_engine, vllm_version
+from eval.data.load import edition, fingerprint
+from eval.engines.load import check_model, loaded_engine
+from eval.engines.requests import vllm_version
 from eval.grading.score import Verdict
 from eval.pipeline import leakage, replies
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
-from eval.pipeline.results import model_id, read_result, read_samples, refuse_other, write_bench
+from eval.pipeline.results import model_id, read_result, refuse_other, samples_of, write_bench
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
@@ -58,7 +58,7 @@ def evaluate(
         results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
     for work in works:
         if work.bench in unsearched:
-            results[work.bench] = _search(work, results[work.bench], settings)
+            results[work.bench] = _search(work, results[work.bench])
         if work.bench in unjudged:
             results[work.bench] = _judge(work, results[work.bench], settings)
     leakage.write(out)
@@ -105,11 +105,9 @@ def _run(
             more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
             print(f"{BENCHES[work.bench].label}: no reply can be right on row {lost[0]}{more}; it counts all the same")
     results: dict[str, Result] = {}
-    if done == total:
-        pass
-    elif settings.data_parallel > 1:
+    if done < total and settings.data_parallel > 1:
         parallel.ask_all(about["model"], settings, works, out, skip_bad, total, done)
-    else:
+    elif done < total:
         parallel.gpu_groups(settings)  # too few GPUs are told before a model loads
         with loaded_engine(about["model"], settings, max(work.most_pictures for work in works)) as engine:
             for work in works:
@@ -180,20 +178,11 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
     return (said.get("model"), said.get("prompt_version"), said.get("failed")) == (judge.model, PROMPT_VERSION, 0)
 
 
-def _stored_groups(work: Work, settings: EvalSettings) -> list[list[dict[str, Any]]]:
-    """The stored samples of each row of `work`; raises UserError where they answer other rows."""
-    stored, n = read_samples(work.folder), settings.samples
-    told = [(s["id"], s["sample"], s["doc_hash"]) for s in stored]
-    hashes = [doc_hash(work.bench, row) for row in work.loaded.rows]
-    if told != [(i, sample, h) for i, h in zip(work.ids, hashes, strict=True) for sample in range(n)]:
-        raise UserError(f"{work.folder}: its replies are to other rows than {settings.data} holds now; evaluate anew")
-    return [stored[i : i + n] for i in range(0, len(stored), n)]
-
-
-def _search(work: Work, result: Result, settings: EvalSettings) -> Result:
+def _search(work: Work, result: Result) -> Result:
     """Has the stored replies searched for leakage and adds what was found to the stored result."""
-    texts = [[s["reply"] for s in group] for group in _stored_groups(work, settings)]
-    result = {**result, "leakage": leakage.search(work.loaded.rows, texts)}
+    rows = work.loaded.rows
+    texts = [[s["reply"] for s in group] for group in samples_of(work.folder, work.bench, rows)]
+    result = {**result, "leakage": leakage.search(rows, texts)}
     files.write_json(work.folder / "result.json", result)
     return result
 
@@ -202,10 +191,11 @@ def _judge(work: Work, result: Result, settings: EvalSettings) -> Result:
     """Has the stored replies judged and adds what came of it to the stored result."""
     from eval.judge.judging import judge_bench
 
-    groups = _stored_groups(work, settings)
+    rows = work.loaded.rows
+    groups = samples_of(work.folder, work.bench, rows)
     verdicts = [[Verdict(*(s[name] for name in Verdict._fields)) for s in group] for group in groups]
     texts = [[s["reply"] for s in group] for group in groups]
-    judged = judge_bench(BENCHES[work.bench], work.loaded.rows, texts, verdicts, settings.judge, work.folder)
+    judged = judge_bench(BENCHES[work.bench], rows, texts, verdicts, settings.judge, work.folder)
     result = {**result, "judge": judged}
     files.write_json(work.folder / "result.json", result)
     print(line(work.bench, result))

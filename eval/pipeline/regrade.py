@@ -1,13 +1,14 @@
 """Stored replies graded again with today's rules, without a model."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from eval.benches import BENCHES, VERSION
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core.errors import UserError
-from eval.data.load import doc_hash, edition, load
+from eval.data.load import edition, load
 from eval.grading.score import Row
 from eval.pipeline import results
 
@@ -34,17 +35,10 @@ def regrade(out: Path, benches: Sequence[str], data: str) -> None:
 
 def _regraded(folder: Path, bench: str, old: dict[str, Any], data: str) -> tuple[dict[str, Any], list[Row], str]:
     """The new result and samples of one bench, and the line that says what changed."""
-    samples = results.read_samples(folder)
     rows = _rows(folder, bench, old, data)
-    n = max(1, len(samples) // len(rows))
-    asked = [(BENCHES[bench].row_id(row), j, doc_hash(bench, row)) for row in rows for j in range(n)]
-    if [(s["id"], s.get("sample"), s["doc_hash"]) for s in samples] != asked:
-        raise UserError(
-            f"{folder}: its replies are to other rows than are there now; give --data those, or evaluate anew"
-        )
-    replies = [[s["reply"] for s in samples[i : i + n]] for i in range(0, len(samples), n)]
-    verdicts = grade_all(BENCHES[bench], rows, replies, "default")
-    flat = [verdict for judged in verdicts for verdict in judged]
+    groups = results.samples_of(folder, bench, rows)
+    verdicts = grade_all(BENCHES[bench], rows, [[s["reply"] for s in group] for group in groups], "default")
+    samples, flat = list(chain(*groups)), list(chain(*verdicts))
     changed = sum(s["correct"] != verdict.correct for s, verdict in zip(samples, flat, strict=True))
     versions = {"task_version": BENCHES[bench].version, "grader_version": VERSION}
     result = {

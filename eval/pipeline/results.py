@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from eval.benches import BENCHES
 from eval.core import files, tables
 from eval.core.differences import differences
 from eval.core.errors import UserError
+from eval.data.load import doc_hash
+from eval.grading.score import Row
 
 MODEL_FILES = (".safetensors", ".bin", ".json", ".jinja", ".txt")
 COLUMNS = {  # of samples.parquet, by their Arrow types
@@ -55,9 +58,20 @@ def write_bench(folder: Path, result: dict[str, Any], samples: list[dict[str, An
     files.write_json(folder / "result.json", result)
 
 
-def read_samples(folder: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
+def read_samples(folder: Path) -> list[dict[str, Any]]:
     """The lines of `samples.parquet`, as `write_bench` took them."""
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(folder / "samples.parquet", columns=columns)
-    return list(table.to_pylist())
+    return list(pyarrow.parquet.read_table(folder / "samples.parquet").to_pylist())
+
+
+def samples_of(folder: Path, bench: str, rows: list[Row]) -> list[list[dict[str, Any]]]:
+    """The stored samples of each row; raises UserError where they answer other rows."""
+    stored = read_samples(folder)
+    n = max(1, len(stored) // len(rows))
+    asked = [(BENCHES[bench].row_id(row), sample, doc_hash(bench, row)) for row in rows for sample in range(n)]
+    if [(s["id"], s["sample"], s["doc_hash"]) for s in stored] != asked:
+        raise UserError(
+            f"{folder}: its replies are to other rows than are there now; give --data those, or evaluate anew"
+        )
+    return [stored[i : i + n] for i in range(0, len(stored), n)]

@@ -12,7 +12,8 @@ from eval.core import child
 from eval.core.child import Child
 from eval.core.errors import UserError
 from eval.core.progress import Bar
-from eval.engines.requests import loaded_engine, vllm_version
+from eval.engines.load import loaded_engine
+from eval.engines.requests import vllm_version
 from eval.pipeline import replies
 from eval.pipeline.ask import Work, ask, load_work
 from eval.settings import EvalSettings

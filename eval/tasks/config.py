@@ -14,7 +14,7 @@ from eval.benches.bench import Bench
 from eval.benches.summary import grade_all
 from eval.core.errors import UserError
 from eval.data.load import load, without_pictures
-from eval.grading.score import Aggregate, Row, Verdict
+from eval.grading.score import Row, Verdict
 
 Sample = tuple[Row, Verdict]
 
@@ -29,7 +29,7 @@ class Docs(list[Row]):
 
 def task_config(bench: Bench) -> dict[str, Any]:
     """What lm-eval's `ConfigurableTask` is told about a bench. `--gen_kwargs` overrides the sampling."""
-    aggregations = {"score": partial(score, bench), **{m: partial(sub_score, bench, m) for m in bench.metrics}}
+    aggregations = {name: partial(score, bench, name) for name in ("score", *bench.metrics)}
     return {
         "task": bench.name,
         "output_type": "generate_until",
@@ -75,28 +75,17 @@ def process_results(bench: Bench, doc: Row, results: Sequence[str]) -> dict[str,
     return dict.fromkeys(("score", *bench.metrics, "parsed"), sample)
 
 
-def score(bench: Bench, samples: Sequence[Sample]) -> float:
-    """lm-eval aggregation: the bench's score, NaN where no row has an answer."""
-    return _number(_aggregate(bench, samples).score)
-
-
-def sub_score(bench: Bench, name: str, samples: Sequence[Sample]) -> float:
-    """lm-eval aggregation: one of the bench's sub-scores, NaN where no row has an answer."""
-    return _number(_aggregate(bench, samples).scores.get(name))
+def score(bench: Bench, name: str, samples: Sequence[Sample]) -> float:
+    """lm-eval aggregation: the bench's score or one of its sub-scores, NaN where no row has an answer."""
+    with _one_line():
+        found = bench.aggregate([(row, verdict.correct) for row, verdict in samples])
+    value = found.score if name == "score" else found.scores.get(name)
+    return float("nan") if value is None else value
 
 
 def parsed(samples: Sequence[Sample]) -> float:
     """lm-eval aggregation: share of replies in which an answer was found."""
     return sum(verdict.parsed for _, verdict in samples) / len(samples)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _aggregate(bench: Bench, samples: Sequence[Sample]) -> Aggregate:
-    with _one_line():
-        return bench.aggregate([(row, verdict.correct) for row, verdict in samples])
 
 
 @contextmanager

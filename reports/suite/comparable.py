@@ -76,8 +76,9 @@ def _missing_rows(suite: Suite) -> list[str]:
 def _run_notes(run: Run) -> list[str]:
     notes = []
     if not run.finished:
+        reason = f" ({run.record['reason']})" if run.record.get("reason") else ""
         notes.append(
-            f"{run.name} has status {run.status} at step {run.steps_done} of {run.steps}; "
+            f"{run.name} has status {run.status} at step {run.steps_done} of {run.steps}{reason}; "
             "the command that started it resumes it."
         )
     if run.eval_step is None:

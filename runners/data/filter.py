@@ -24,12 +24,14 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.core.tables import Row
-from eval.engines.requests import Question, Reply, loaded_engine
+from eval.engines.load import loaded_engine
+from eval.engines.requests import Question, Reply
 from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
 from runners.data.rows import DRAWN, check_usable, read_rows
+from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate
 
@@ -125,9 +127,15 @@ def filter_rows(asked: Filter, out: Path) -> str:
 
     Columns: id, question, answer, solution, images (embedded), pass_rate (0..1). What is answered is noted beside
     `out`, so that the same call goes on where it was stopped; it does nothing where `out` is there. Raises UserError
-    for bad data or a bad model, for files of a filter with other settings, and where no row is kept.
+    for bad data or a bad model, for files of a filter with other settings, where no row is kept, and where another
+    process writes to `out`.
     """
     asked.check(out)
+    with lock.held(out.with_name(f"{out.name}.lock.json")):
+        return _filtered(asked, out)
+
+
+def _filtered(asked: Filter, out: Path) -> str:
     identity = asked.identity()
     noted = out.with_name(f"{out.name}.answers.jsonl")
     if out.exists():

@@ -7,9 +7,7 @@ import re
 from typing import Any
 
 from eval.grading.equal import same_answer
-from eval.grading.extract import THINK, THINK_END, cut, last_box
-
-LONGEST_BARE = 40  # characters: what is longer is no final answer without a wrapper
+from eval.grading.extract import LONGEST_BARE_ANSWER, THINK, THINK_END, cut, last_box
 
 
 def accuracy(completions: list[list[dict[str, Any]]], answer: list[str], **_: Any) -> list[float]:
@@ -42,6 +40,6 @@ def _in_form(reply: str) -> bool:
 def is_right(reply: str, answer: str) -> bool:
     """Whether the final answer cut out of a reply is the reference answer; a reply without one is wrong."""
     said = cut(reply)
-    if said.wrapper == "plain" and len(said.text) > LONGEST_BARE:
+    if said.wrapper == "plain" and len(said.text) > LONGEST_BARE_ANSWER:
         return False  # a chain that was cut off at `2+3=5` has not answered
     return same_answer(answer, said.text)

@@ -25,7 +25,7 @@ class Example(NamedTuple):
 
 
 def told_example(rng: random.Random, problem: Problem, kind: str) -> Example:
-    right, wrong = problem.demonstrate().text, problem.demonstrate(2 * SLIP, rng).text
+    right, wrong = problem.demonstrate(), problem.demonstrate(2 * SLIP, rng)
     told = context(kind, problem.answer if kind == "answer" else right, wrong)
     text = told_text(student_text(question_text(problem)), told)
     aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
@@ -33,7 +33,7 @@ def told_example(rng: random.Random, problem: Problem, kind: str) -> Example:
 
 
 def untold_example(rng: random.Random, problem: Problem, text: str, slip: float = SLIP) -> Example:
-    return Example(text, problem.demonstrate(slip, rng).text, problem)
+    return Example(text, problem.demonstrate(slip, rng), problem)
 
 
 def examples(rng: random.Random, n: int, told: float, slip: float = SLIP, options: float = 0.25) -> list[Example]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 PICTURES = ("pixel_values", "image_grid_thw")  # the fields of Rows.pictures
 SAMPLE = 16  # patches of a picture that are looked at first
+Image = tuple[Tensor, Tensor]  # the patches (N, features) of a picture and its grid (3,)
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Rows:
             inputs["mm_token_type_ids"] = torch.cat([self.types_BP, torch.zeros_like(self.completion_BT)], 1)
         return inputs
 
-    def images_of(self) -> list[tuple[Tensor, Tensor]]:
-        """Of each picture, in order: its patches (N, features) and its grid (3,)."""
+    def images_of(self) -> list[Image]:
+        """Each picture, in order."""
         if not self.pictures:
             return []
         grids = self.pictures["image_grid_thw"]
@@ -45,7 +46,7 @@ class Rows:
         if keep == list(range(len(self.prompt_BP))):
             return self
         index = torch.tensor(keep, device=self.prompt_BP.device)
-        own: list[tuple[Tensor, Tensor]] = []
+        own: list[Image] = []
         if self.pictures:
             first = torch.tensor([0, *self.images_B]).cumsum(0).tolist()
             images = self.images_of()
@@ -56,9 +57,7 @@ class Rows:
             self.completion_BT[index],
             self.completion_mask_BT[index],
             None if self.types_BP is None else self.types_BP[index],
-            {"pixel_values": torch.cat([p for p, _ in own]), "image_grid_thw": torch.stack([g for _, g in own])}
-            if own
-            else {},
+            pictures_of(own),
             [self.images_B[row] for row in keep] if self.images_B else [],
         )
 
@@ -66,6 +65,14 @@ class Rows:
         """The same rows in slices of at most `size`."""
         total = len(self.prompt_BP)
         return [self.select(list(range(start, min(start + size, total)))) for start in range(0, total, size)]
+
+
+def pictures_of(images: list[Image]) -> dict[str, Tensor]:
+    """The fields of Rows.pictures: the way back from `Rows.images_of`."""
+    if not images:
+        return {}
+    pixels, grids = zip(*images, strict=True)
+    return {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.stack(grids)}
 
 
 def together(parts: list[Rows]) -> Rows:
@@ -92,12 +99,12 @@ class Group(NamedTuple):
 
 class Groups(NamedTuple):
     groups: list[Group]
-    images: list[tuple[Tensor, Tensor]]  # the distinct pictures
+    images: list[Image]  # the distinct pictures
 
 
 def groups_of(rows: Rows) -> Groups:
     """The groups of a batch in the order of their first rows, wherever their rows stand."""
-    distinct: list[tuple[Tensor, Tensor]] = []
+    distinct: list[Image] = []
     seen: dict[tuple[Any, ...], list[int]] = {}
     numbers = []
     for pixels, grid in rows.images_of():

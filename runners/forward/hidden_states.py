@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed import ReduceOp, all_reduce, get_world_size, is_initialized
-from torch.nn.functional import linear
 
 from runners.forward import packing
 from runners.forward.batch import Rows
+from runners.forward.chunked_head import log_probs
+from runners.forward.lm_head import Head
 from runners.forward.split_group import SplitGroup, can_split
 
 # Mean difference of two layouts' log-probabilities: rounding is far below, one wrong token or picture far above.
@@ -60,17 +61,10 @@ class Layouts:
     @torch.no_grad()
     def _difference(self, model: Any, rows: Rows, layout: Layout) -> Tensor:
         """Mean absolute difference over the completion tokens; a tensor, so that processes can compare."""
-        head, ids_N = model.get_output_embeddings(), rows.completion_BT[rows.completion_mask_BT.bool()]
-
-        def log_probs(hidden_ND: Tensor) -> Tensor:
-            weight = head.weight.full_tensor() if hasattr(head.weight, "full_tensor") else head.weight
-            parts = []
-            for h, ids in zip(hidden_ND.split(512), ids_N.split(512), strict=True):
-                logits_NV = linear(h, weight).float()
-                parts.append(logits_NV.gather(-1, ids[:, None])[:, 0] - logits_NV.logsumexp(-1))
-            return torch.cat(parts)
-
-        return (log_probs(layout(model, rows)) - log_probs(by_row(model, rows))).abs().sum() / max(len(ids_N), 1)
+        ids_N, weight = rows.completion_BT[rows.completion_mask_BT.bool()], model.get_output_embeddings().weight
+        head = Head(weight.full_tensor() if hasattr(weight, "full_tensor") else weight, None)
+        one, other = (log_probs(way(model, rows), head, ids_N, 1.0) for way in (layout, by_row))
+        return (one - other).abs().sum() / max(len(ids_N), 1)
 
 
 def by_row(model: Any, rows: Rows) -> Tensor:

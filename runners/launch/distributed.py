@@ -4,8 +4,10 @@ import shlex
 from pathlib import Path
 
 from eval.core import child
-from eval.core.errors import UserError
+from eval.core.errors import UserError, one_line
+from runners.run import lock
 from runners.run.config import Settings
+from runners.run.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = Path(__file__).parent / "accelerate"
@@ -41,11 +43,21 @@ def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> lis
     return lines
 
 
-def relaunch(settings: Settings, arguments: list[str], log: Path) -> None:
-    """Run this command on `train.processes` processes: their chatter goes to `log`, the first one's bar is shown.
+def relaunch(settings: Settings, run: RunDir, arguments: list[str]) -> None:
+    """Run this command on `train.processes` processes: their chatter goes to a log, the first one's bar is shown.
 
-    Raises UserError with a child's own line, or ChildFailed with the log's place where a child ended otherwise.
+    Raises UserError with a child's own line, or ChildFailed with the log's place where a child ended otherwise. The
+    run is marked as failed then: the first process, which does so by itself, may have been ended by another's failure.
     """
+    try:
+        _launch(settings, arguments, run.path / "processes.log")
+    except (UserError, ChildFailed) as error:
+        if lock.holder(run.lock) is None:
+            run.update(status="failed", reason=one_line(error))
+        raise
+
+
+def _launch(settings: Settings, arguments: list[str], log: Path) -> None:
     import torch
 
     gpus = torch.cuda.is_available()

@@ -7,6 +7,7 @@ from pathlib import Path
 from eval.core import files
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
+from runners.run import lock
 from runners.run.model import locate
 from runners.run.run_dir import RunDir
 
@@ -20,13 +21,17 @@ def results_of(run: RunDir) -> Path:
 
 
 def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
-    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder."""
+    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder.
+
+    Raises UserError where another process trains or evaluates the run.
+    """
     from eval.pipeline.evaluate import evaluate
 
-    folder = results_of(run)
-    with _whole(run.last_checkpoint(), run.info()["model"]) as model:
-        evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
-    return folder
+    with lock.held(run.lock):
+        folder = results_of(run)
+        with _whole(run.last_checkpoint(), run.info()["model"]) as model:
+            evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+        return folder
 
 
 def model_results(model: str, settings: EvalSettings) -> Path:

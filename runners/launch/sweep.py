@@ -15,6 +15,7 @@ from eval.core.child import last_line, take_word
 from eval.core.errors import UserError
 from eval.core.progress import Bar, drawing
 from runners.launch.job import Handle, Job, Launcher
+from runners.run import lock
 from runners.run.config import Settings, resolve
 from runners.run.run_dir import BASE_RUN, now, run_name, run_of
 
@@ -52,8 +53,9 @@ def plan(
 def base_row(settings: Settings, suite: str, out: Path) -> Job:
     """The row of the untrained model: a run of no steps, evaluated like the others."""
     run = run_of(out, suite, BASE_RUN, 0)
-    run.open(settings, "Base", suite, settings.model.path)
-    run.update(status="done", steps=0, finished=run.info()["finished"] or now())
+    with lock.held(run.lock):
+        run.open(settings, "Base", suite, settings.model.path)
+        run.update(status="done", steps=0, finished=run.info()["finished"] or now())
     benches = settings.eval.benches
     return Job("base", ("eval", "--bench", ",".join(benches), "--run", str(run.path)), run, len(benches))
 

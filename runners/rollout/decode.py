@@ -21,9 +21,10 @@ def decode(
 ) -> int:
     """Write the completions of prompts of `length` tokens into out_BN, each up to its end; the length of the longest.
 
-    out_BN: the prompts, and padding for as much as may come. `following` gives the logits after a token.
+    out_BN: the prompts, and padding for as much as may come. `following` gives the logits after a token. Raises
+    FloatingPointError with the rows whose first token has no distribution: its logits are NaN or infinite.
     """
-    B = len(out_BN)
+    B, first = len(out_BN), length
     draw = Draw(B)
     ids_LN, live_L = out_BN, torch.arange(B, device=out_BN.device)  # the live rows; all: no copy
     ended_L, ended = torch.zeros_like(live_L, dtype=torch.bool), 0
@@ -31,6 +32,8 @@ def decode(
         scores_LV = following.logits(ids_LN[:, length - 1 : length]).to(torch.float32)
         for processor in logits_processors:  # one by one: the list looks up the signature of each at every token
             scores_LV = processor(ids_LN[:, :length], scores_LV)
+        if length == first and not (proper_L := scores_LV.logsumexp(-1).isfinite()).all():
+            raise FloatingPointError((~proper_L).nonzero()[:, 0].tolist())
         tokens_L = draw(scores_LV, live_L) if do_sample else scores_LV.argmax(-1)
         ids_LN[:, length] = torch.where(ended_L, ids_LN[:, length], tokens_L) if ended else tokens_L
         length += 1

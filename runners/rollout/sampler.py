@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
-from runners.forward.batch import PICTURES, Group, Rows, groups_of
+from runners.forward.batch import PICTURES, Group, Rows, groups_of, pictures_of
 from runners.forward.fsdp import is_sharded
 from runners.forward.packing import can_pack
 from runners.forward.prefix_attention import NAME
@@ -122,8 +122,4 @@ def _groups(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> tuple[list[Gr
         images_B = until_B.diff(prepend=until_B.new_zeros(1)).tolist()
     nothing = ids_BP[:, :0]
     groups, images = groups_of(Rows(ids_BP, kwargs["attention_mask"], nothing, nothing, None, pictures, images_B))
-    own = [images[i] for group in groups for i in group.images]
-    if not own:
-        return groups, {}
-    pixels, grids = zip(*own, strict=True)
-    return groups, {"pixel_values": torch.cat(pixels), "image_grid_thw": torch.stack(grids)}
+    return groups, pictures_of([images[i] for group in groups for i in group.images])

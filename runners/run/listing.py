@@ -20,9 +20,7 @@ def table(root: Path) -> Table:
         figures = [f"{last[key]:.3f}" if key in last else "" for key in ("reward", "leakage")]
         benches = sorted(file.parent.name for file in _results(run))
         steps = f"{info['steps_done']}/{info['steps']}"
-        rows.add_row(
-            info["suite"], info["label"], str(info["seed"]), info["status"], steps, *figures, ", ".join(benches)
-        )
+        rows.add_row(info["suite"], info["label"], str(info["seed"]), _status(run), steps, *figures, ", ".join(benches))
     if not rows.rows:
         raise UserError(f"no runs below {root}: start one with `cli.py train --method grpo`")
     return rows
@@ -30,7 +28,7 @@ def table(root: Path) -> Table:
 
 def show(run: RunDir, console: Console) -> None:
     """One run: what it is, its settings, its prompts, its last step and its scores."""
-    console.print_json(json.dumps(run.info()))
+    console.print_json(json.dumps({**run.info(), "status": run.status()}))
     for file in (run.path / "settings.yaml", run.path / "prompts.txt"):
         if file.exists():
             console.print(file.read_text(), markup=False, highlight=False)
@@ -39,6 +37,12 @@ def show(run: RunDir, console: Console) -> None:
     for file in _results(run):
         result = json.loads(file.read_text())
         console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")
+
+
+def _status(run: RunDir) -> str:
+    """With the reason of a failure."""
+    status, reason = run.status(), run.info().get("reason")
+    return f"{status}: {reason}" if status == "failed" and reason else status
 
 
 def _last_step(run: RunDir) -> dict[str, Any]:

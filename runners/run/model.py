@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
-from eval.engines.requests import check_model
+from eval.engines.load import check_model
 from runners.run.config import LoraSettings, ModelSettings
 
 BASE = Path(__file__).parents[1] / "embedded" / "base"

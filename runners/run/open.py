@@ -1,22 +1,45 @@
 """Opening a run before anything heavy is imported: mistakes and finished runs are answered at once."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from eval.core.errors import UserError
 from methods import Method
+from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate
 from runners.run.registry import complete, label
 from runners.run.run_dir import RunDir, Status
-from runners.run.world import world_size
+from runners.run.world import rank, world_size
+
+Opened = tuple[Settings, Method, Status | Literal["new"]]
+FIRST_S = 60.0  # how long a run's other processes wait for the first one to create it
 
 
-def open_run(settings: Settings, run: RunDir, suite: str) -> tuple[Settings, Method, Status | Literal["new"]]:
+@contextmanager
+def opened(settings: Settings, run: RunDir, suite: str) -> Iterator[Opened]:
+    """As `open_run`; inside, nobody else works on the run. Raises InUse where somebody does."""
+    settings, method = _checked(settings)  # a mistake leaves no folder behind, not even for the lock
+    with lock.held(run.lock):
+        deadline = time.monotonic() + FIRST_S
+        while rank() != 0 and not (run.path / "run.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
+
+
+def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
     """The complete settings, the method, and what the run's folder held. Creates the run where there was none.
 
     Raises UserError for an unknown parameter, an incomplete model folder, a wrong number of processes, a foreign
     folder, or a run with other settings.
     """
+    settings, method = _checked(settings)
+    return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
+
+
+def _checked(settings: Settings) -> tuple[Settings, Method]:
     settings, method = complete(settings)
     locate(settings.model.path)
     world = world_size()
@@ -25,4 +48,4 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> tuple[Settings, Met
             f"train.processes is {settings.train.processes} and {world} process(es) run: leave the launching to "
             f"`cli.py train`, or --set train.processes={world}"
         )
-    return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
+    return settings, method

@@ -10,10 +10,12 @@ from typing import Any, Literal
 from eval.core import files
 from eval.core.differences import differences
 from eval.core.errors import UserError
-from runners.run import config
+from runners.run import config, lock
 from runners.run.config import Settings
 
-Status = Literal["running", "done", "failed"]
+Status = Literal["running", "done", "failed", "interrupted"]
+# What a start that was killed may leave before run.json says that there is a run.
+BEGINNING = ("lock.json", "run.json", "settings.yaml", ".run.json.tmp", ".settings.yaml.tmp")
 BASE_RUN = "base"  # the folder of the untrained model's row
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 
@@ -40,11 +42,25 @@ class RunDir:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def lock(self) -> Path:
+        """Who trains the run or evaluates it."""
+        return self.path / "lock.json"
+
     def info(self) -> dict[str, Any]:
         info = files.read_object(self.path / "run.json")
         if info is None or "status" not in info:
             raise UserError(f"{self.path} is not a run: it has no readable run.json; choose another folder")
         return info
+
+    def status(self) -> Status:
+        """As run.json has it, but that nobody is left who would say that a killed run is not running."""
+        status: Status = self.info()["status"]
+        return "interrupted" if status == "running" and lock.holder(self.lock) is None else status
+
+    def last_step(self) -> int:
+        """The last step whose metrics are written, 0 before the first."""
+        return max((int(row.get("step", 0)) for row in files.read_lines(self.metrics).rows), default=0)
 
     def settings(self) -> Settings:
         return config.load(self.path / "settings.yaml")
@@ -54,7 +70,7 @@ class RunDir:
 
     def open(self, settings: Settings, label: str, suite: str, model: str) -> Status | Literal["new"]:
         """Create the run, or check that the one on disk has the same settings. Returns what was found."""
-        if (self.path / "run.json").exists():
+        if (self.path / "run.json").exists() and not self._only_begun():
             changed = differences(self.settings().model_dump(mode="json"), settings.model_dump(mode="json"))
             if changed:
                 raise UserError(
@@ -63,7 +79,7 @@ class RunDir:
                 )
             found: Status = self.info()["status"]
             return found
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and not self._only_begun():
             raise UserError(f"{self.path} is not empty and not a run: choose another --suite or --out")
         files.write(self.path / "settings.yaml", config.dump(settings), durable=True)
         info = {
@@ -81,9 +97,19 @@ class RunDir:
             "command": " ".join(["cli.py", *sys.argv[1:]]),
             "started": now(),
             "finished": None,
+            "reason": None,
         }
         files.write_json(self.path / "run.json", info, durable=True)
         return "new"
+
+    def _only_begun(self) -> bool:
+        """Whether the folder holds nothing but what a start leaves that was killed before run.json was whole."""
+        names = {p.name for p in self.path.iterdir() if not p.name.startswith(f".{self.lock.name}.")}
+        if not names <= {*BEGINNING} or files.read_object(self.path / "run.json") is not None:
+            return False
+        if "settings.yaml" in names:
+            self.settings()  # raises UserError where they are not ours
+        return True
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written to its end (a killed run may leave a half one)."""

@@ -1,7 +1,7 @@
 """Which cells are measured. They are fixed here, so that no result can choose its own."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DIVERGENCES = {"KL(T || S)": 0.0, "JSD": 0.5, "KL(S || T)": 1.0}
 REAL = 151_936  # the vocabulary of Qwen3-VL, for which the targets are
@@ -131,15 +131,10 @@ def chosen(device: str, quick: bool) -> Cells:
     if device == "cpu":
         return cells
 
-    def doubled(some: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        return tuple(replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual) for c in some)
+    def doubled(c: Cell) -> Cell:
+        return replace(c, prompt=2 * c.prompt, completion=2 * c.completion, visual=2 * c.visual)
 
-    return replace(
-        cells,
-        sizes=LARGE,
-        rounds=2 * cells.rounds,
-        ratios=doubled(cells.ratios),
-        sweep=doubled(cells.sweep),
-        parts=doubled(cells.parts),
-        steps=doubled(cells.steps),
-    )
+    larger: dict[str, Any] = {
+        name: tuple(map(doubled, getattr(cells, name))) for name in ("ratios", "sweep", "parts", "steps")
+    }
+    return replace(cells, sizes=LARGE, rounds=2 * cells.rounds, **larger)

@@ -8,15 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 Call = Callable[[], object]
+T = TypeVar("T")
 aten = torch.ops.aten
 
 
@@ -71,15 +73,19 @@ def timed(call: Call, device: str) -> Time:
     return clock(device).since(start)
 
 
-def interleaved(sides: Mapping[str, Call], rounds: int, device: str) -> dict[str, list[Time]]:
-    """Each side once to warm up, then `rounds` times in turn, every other round in the opposite order."""
-    for call in sides.values():
-        call()
-    times: dict[str, list[Time]] = {name: [] for name in sides}
+def interleaved(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each side returns: once to warm up, then `rounds` times in turn, every other round in the opposite order."""
+    for side in sides.values():
+        side()
+    found: dict[str, list[T]] = {name: [] for name in sides}
     for number in range(rounds):
         for name in list(sides)[:: -1 if number % 2 else 1]:
-            times[name].append(timed(sides[name], device))
-    return times
+            found[name].append(sides[name]())
+    return found
+
+
+def times(calls: Mapping[str, Call], rounds: int, device: str) -> dict[str, list[Time]]:
+    return interleaved({name: partial(timed, call, device) for name, call in calls.items()}, rounds)
 
 
 def ratio(above: list[Time], below: list[Time], device: str) -> Ratio:
@@ -119,6 +125,16 @@ def peak(call: Call, device: str) -> float:
         live += event["Bytes"]
         top = max(top, live)
     return top / 2**20
+
+
+def peaks(calls: Mapping[str, Call], device: str, before: Call) -> dict[str, float]:
+    """The memory of each side in MiB, and what ours takes of the other's; `before` is called before each of them."""
+    found = {}
+    for name, call in calls.items():
+        before()
+        found[f"MiB {name}"] = peak(call, device)
+    other, ours = found.values()
+    return {**found, "memory": ours / other}
 
 
 class Counts(NamedTuple):
@@ -172,18 +188,10 @@ class _HeadRows(TorchDispatchMode):
         return out
 
 
-def _forward(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    batch, heads, length, size = query
-    return int(4 * batch * heads * length * key[2] * size)
-
-
-def _backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    batch, heads, length, size = query
-    return int(10 * batch * heads * length * key[2] * size)
-
-
 # PyTorch's counter knows the flash kernels of GPUs alone.
 _FLASH_ON_CPU = {
-    aten._scaled_dot_product_flash_attention_for_cpu: _forward,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
+    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v)
+    ),
 }

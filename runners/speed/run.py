@@ -6,7 +6,6 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from eval.core import files
 from eval.core.errors import UserError
-from eval.engines.requests import kept_random_state
+from eval.engines.load import kept_random_state, threads
 from methods import METHODS
 from runners.run.run_dir import now, versions
 from runners.speed import cells, scoring, steps, trajectories, vocabulary
@@ -34,7 +33,13 @@ def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
         raise UserError(f"--device {device}: choose cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU here; choose --device cpu")
-    with kept_random_state(), _one_thread(device), small_garbage(), tempfile.TemporaryDirectory() as folder:
+    # On a CPU more threads than idle cores would measure the scheduler.
+    with (
+        kept_random_state(),
+        threads(1 if device == "cpu" else None),
+        small_garbage(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         about = _about(device, quick)
         say(", ".join(f"{name} {value}" for name, value in about.items()))
         rows = []
@@ -60,7 +65,7 @@ def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
     for cell in chosen.sweep:
         yield from scoring.measure(cell, sizes, device, rounds, "sweep")
     for cell in chosen.parts:
-        yield scoring.by_row(cell, sizes, device, rounds, targets)
+        yield from scoring.measure(cell, sizes, device, rounds, scoring.PARTS, targets)
     for number, cell in enumerate(chosen.steps):
         yield from steps.measure(cell, sizes, device, rounds, folder / str(number), targets)
     for method in METHODS if chosen.trajectory else ():
@@ -107,14 +112,3 @@ def _processor() -> str:
 
 def _load() -> float:
     return round(os.getloadavg()[0], 2)
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """On a CPU: more threads than idle cores would measure the scheduler."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device == "cpu" else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from runners.forward.split_group import SplitGroup
 from runners.speed import stock
 from runners.speed.cells import Cell, Sizes
 from runners.speed.inputs import batch, random_model, twin
-from runners.speed.measure import Counts, Ratio, count, interleaved, peak, ratio
+from runners.speed.measure import Counts, Ratio, count, peaks, ratio, times
 from runners.speed.report import Row, Target
 
 # Measured in float32 on every device. On a GPU the two layouts run other kernels, in other orders.
@@ -25,11 +25,12 @@ LIMITS = {
 SPEED = {4.0: (4.0, 5.0), 1.0: (2.0, 2.8), 0.25: (1.15, 1.7)}
 MEMORY = {4.0: 0.3, 1.0: 0.55}
 BOUND = 0.9  # least share of the speed-up that the counted operations allow
-PARTS_SPEED, PARTS_MEMORY = 2.0, 1.0  # row by row: least speed-up where P >= C; most memory, in every cell
+PARTS = "micro-batch 1"  # the table of updates with little memory: in micro-batches of one row
+PARTS_SPEED, PARTS_MEMORY = 2.0, 1.0  # there: least speed-up where P >= C; most memory, in every cell
 
 Gradients = dict[str, Tensor]
-Score = Callable[[], Tensor]
-Update = Callable[[], Tensor]  # forward and backward: log-probabilities (B, T), and gradients on the parameters
+Score = Callable[[Rows], Tensor]
+Call = Callable[[], Tensor]  # of an update: forward and backward; log-probabilities (B, T), gradients on the parameters
 
 
 def relative(ours: Gradients, theirs: Gradients, part: str = "") -> float:
@@ -53,47 +54,42 @@ class Sides:
         expose_hidden_states(self.ours, shared_prefix)
         self.batch = batch(cell, sizes.vocabulary, device)
 
-    def stock_logps(self, rows: Rows | None = None) -> Tensor:
-        return stock.log_probs(self.stock, self.batch.rows if rows is None else rows)
+    def stock_logps(self, rows: Rows) -> Tensor:
+        return stock.log_probs(self.stock, rows)
 
-    def our_logps(self, rows: Rows | None = None, group: SplitGroup | None = None) -> Tensor:
-        rows = self.batch.rows if rows is None else rows
+    def our_logps(self, rows: Rows, group: SplitGroup | None = None) -> Tensor:
         return student_scores(self.ours, rows, 1.0, group=group).logp_BT
 
-    def our_live_logps(self) -> Tensor:
+    def our_live_logps(self, rows: Rows) -> Tensor:
         """With the rows left out that have no gradient, as the trainer does."""
         live = self.batch.live
-        logp_BT = self.our_logps(self.batch.rows.select(live))
+        logp_BT = self.our_logps(rows.select(live))
         index = torch.tensor(live).to(logp_BT.device)
         return logp_BT.new_zeros(self.batch.weight_BT.shape).index_copy(0, index, logp_BT)
 
-    def update(self, score: Score) -> Tensor:
-        """Forward and backward of a weighted sum of log-probabilities: a policy gradient."""
+    def scoring(self, score: Score) -> Call:
+        """One pass over the batch without gradient."""
+        return torch.no_grad()(lambda: score(self.batch.rows))  # type: ignore[no-any-return]
+
+    def update(self, score: Score, by_row: bool = False) -> Tensor:
+        """Forward and backward of a weighted sum of log-probabilities (a policy gradient). by_row: each row alone."""
         self.stock.zero_grad(set_to_none=True)
-        logp_BT = score()
-        (logp_BT * self.batch.weight_BT).sum().backward()
-        return logp_BT.detach()
+        found = []
+        for rows, weight_BT in self._single_rows if by_row else [(self.batch.rows, self.batch.weight_BT)]:
+            logp_BT = score(rows)
+            (logp_BT * weight_BT).sum().backward()
+            found.append(logp_BT.detach())
+        return torch.cat(found)
 
     @cached_property
     def _single_rows(self) -> list[tuple[Rows, Tensor]]:
         """Cut once: the copies of the pictures are not the update's."""
         return list(zip(self.batch.rows.split(1), self.batch.weight_BT.split(1), strict=True))
 
-    def update_by_row(self, score: Callable[[Rows], Tensor]) -> Tensor:
-        """The same with the rows one by one."""
-        self.stock.zero_grad(set_to_none=True)
-        found = []
-        for rows, weight_1T in self._single_rows:
-            logp_1T = score(rows)
-            (logp_1T * weight_1T).sum().backward()
-            found.append(logp_1T.detach())
-        return torch.cat(found)
-
     def our_update_by_row(self) -> Tensor:
-        group = SplitGroup(len(self.batch.weight_BT))
-        return self.update_by_row(lambda rows: self.our_logps(rows, group))
+        return self.update(partial(self.our_logps, group=SplitGroup(len(self.batch.weight_BT))), by_row=True)
 
-    def apart(self, theirs: Update, ours: Update) -> dict[str, float]:
+    def apart(self, theirs: Call, ours: Call) -> dict[str, float]:
         """Largest difference of log-probabilities that count; relative differences of all gradients and of the picture
         tower's."""
         logps, gradients = [], []
@@ -107,72 +103,51 @@ class Sides:
             found["Δ tower gradient"] = relative(gradients[1], gradients[0], "visual")
         return found
 
-    @torch.no_grad()
     def scores_apart(self, ours: Score) -> dict[str, float]:
         mask_BT = self.batch.rows.completion_mask_BT.bool()
-        return {"Δ logp": (ours() - self.stock_logps())[mask_BT].abs().max().item()}
+        difference_BT = self.scoring(ours)() - self.scoring(self.stock_logps)()
+        return {"Δ logp": difference_BT[mask_BT].abs().max().item()}
 
-    def measured(self, theirs: Update, ours: Update, rounds: int, memory: bool) -> tuple[Ratio, dict[str, float]]:
+    def measured(self, theirs: Call, ours: Call, rounds: int, memory: bool) -> tuple[Ratio, dict[str, float]]:
         """Speed, and the bounds of it that are counted; with `memory` also that."""
         if self.device == "cuda":
             self.stock.to(torch.bfloat16)
         calls = {"stock": theirs, "ours": ours}
-        times = interleaved(calls, rounds, self.device)
-        figures = bounds_of(count(self.stock, theirs), count(self.ours, ours))
+        found = times(calls, rounds, self.device)
+        work = count(self.stock, theirs), count(self.ours, ours)
+        figures = {"FLOP bound": work[0].flops / work[1].flops, "token bound": work[0].tokens / work[1].tokens}
         if memory:
-            for name, call in calls.items():
-                self.stock.zero_grad(set_to_none=True)
-                figures[f"MiB {name}"] = peak(call, self.device)
-            self.stock.zero_grad(set_to_none=True)
-            figures["memory"] = figures["MiB ours"] / figures["MiB stock"]
-        return ratio(times["stock"], times["ours"], self.device), figures
+            figures |= peaks(calls, self.device, self.stock.zero_grad)
+            self.stock.zero_grad()
+        return ratio(found["stock"], found["ours"], self.device), figures
 
 
 def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, table: str, targets: bool = False) -> Iterator[Row]:
-    """Scoring without gradient, of the cells that have targets or could, and the update; equality first, in float32."""
+    """Scoring without gradient, of the cells that have targets for it, and the update; equality first, in float32."""
     sides = Sides(cell, sizes, device)
     got = sides.our_live_logps if cell.dead else sides.our_logps
-    sides.our_logps()  # the first batch of a kind is scored both ways
-
-    def theirs() -> Tensor:
-        return sides.update(sides.stock_logps)
-
-    def ours() -> Tensor:
-        return sides.update(got)
-
-    calls = {"update": (theirs, ours)}
-    apart = {"update": sides.apart(theirs, ours)}
-    if table != "sweep":
-        calls = {"scoring": (_without_gradient(sides.stock_logps), _without_gradient(got)), **calls}
-        apart["scoring"] = sides.scores_apart(got)
+    sides.our_logps(sides.batch.rows)  # the first batch of a kind is scored both ways
+    calls: dict[str, tuple[Call, Call]] = {}
+    if table == "P:C":
+        calls["scoring"] = sides.scoring(sides.stock_logps), sides.scoring(got)
+    if table == PARTS:
+        calls["update"] = partial(sides.update, sides.stock_logps, by_row=True), sides.our_update_by_row
+    else:
+        calls["update"] = partial(sides.update, sides.stock_logps), partial(sides.update, got)
+    apart = {what: sides.apart(*both) if what == "update" else sides.scores_apart(got) for what, both in calls.items()}
     for what, both in calls.items():
         speed, figures = sides.measured(*both, rounds, what == "update")
         figures["share of the FLOP bound"] = speed.median / figures["FLOP bound"]
         if device == "cuda":
             figures["tokens/s ours"] = int(sides.batch.rows.completion_mask_BT.sum()) / speed.below
-        aims = _targets(cell, what, speed.median, figures) if targets else ()
+        aims = _targets(cell, table, what, speed.median, figures) if targets else ()
         yield Row(f"{table}: {what}", cell.name, apart[what], LIMITS[device], speed, figures, aims)
-
-
-def by_row(cell: Cell, sizes: Sizes, device: str, rounds: int, targets: bool) -> Row:
-    """An update with little memory: micro-batches of one row of the cell's one group."""
-    sides = Sides(cell, sizes, device)
-
-    def theirs() -> Tensor:
-        return sides.update_by_row(sides.stock_logps)
-
-    apart = sides.apart(theirs, sides.our_update_by_row)
-    speed, figures = sides.measured(theirs, sides.our_update_by_row, rounds, True)
-    aims = [Target("memory", figures["memory"], "<=", PARTS_MEMORY)]
-    aims += [Target("speed-up", speed.median, ">=", PARTS_SPEED)] * (cell.prompt >= cell.completion)
-    shown = tuple(aims) if targets else ()
-    return Row("micro-batch 1: update", cell.name, apart, LIMITS[device], speed, figures, shown)
 
 
 def counters(cell: Cell, sizes: Sizes, device: str) -> Row:
     """What one pass without gradient computes: exact."""
     sides = Sides(cell, sizes, device)
-    theirs, ours = _without_gradient(sides.stock_logps), _without_gradient(sides.our_logps)
+    theirs, ours = sides.scoring(sides.stock_logps), sides.scoring(sides.our_logps)
     ours()  # the first batch of a kind is scored both ways
     figures: dict[str, float] = {}
     for name, *both in zip(Counts._fields, count(sides.stock, theirs), count(sides.ours, ours), strict=True):
@@ -187,7 +162,7 @@ def controls(cell: Cell, sizes: Sizes, device: str, rounds: int) -> Iterator[Row
     shuffled = replace(rows, completion_BT=rows.completion_BT.roll(1, 0))
     swapped = replace(rows, pictures={**rows.pictures, "pixel_values": rows.pictures["pixel_values"].flip(0)})
     for name, wrong in (("rows shuffled", shuffled), ("pictures swapped", swapped)):
-        apart = sides.scores_apart(lambda wrong=wrong: sides.our_logps(wrong))  # type: ignore[misc]
+        apart = sides.scores_apart(lambda _, wrong=wrong: sides.our_logps(wrong))  # type: ignore[misc]
         yield Row("control", f"{name}; {cell.name}", apart, LIMITS[device], must_fail=True)
     plain = Sides(cell, sizes, device, shared_prefix=False)
     yield _unshared(plain, "sharing switched off", plain.our_logps, rounds)
@@ -197,13 +172,7 @@ def controls(cell: Cell, sizes: Sizes, device: str, rounds: int) -> Iterator[Row
 
 def _unshared(sides: Sides, name: str, score: Score, rounds: int) -> Row:
     """A pass of as many tokens and pictures as stock's. What it still gains it owes to its head."""
-
-    def theirs() -> Tensor:
-        return sides.update(sides.stock_logps)
-
-    def ours() -> Tensor:
-        return sides.update(score)
-
+    theirs, ours = partial(sides.update, sides.stock_logps), partial(sides.update, score)
     apart = sides.apart(theirs, ours)
     counts = count(sides.stock, theirs), count(sides.ours, ours)
     apart["Δ tokens"] = abs(counts[0].tokens - counts[1].tokens)
@@ -213,20 +182,11 @@ def _unshared(sides: Sides, name: str, score: Score, rounds: int) -> Row:
     return Row("control", f"{name}; {sides.cell.name}", apart, limits, speed, bounds)
 
 
-def _without_gradient(score: Score) -> Score:
-    return torch.no_grad()(lambda: score())  # type: ignore[no-any-return]
-
-
-def bounds_of(stock_counts: Counts, our_counts: Counts) -> dict[str, float]:
-    """What speed-up the counted work allows."""
-    return {
-        "FLOP bound": stock_counts.flops / our_counts.flops,
-        "token bound": stock_counts.tokens / our_counts.tokens,
-    }
-
-
-def _targets(cell: Cell, what: str, speed: float, figures: dict[str, float]) -> tuple[Target, ...]:
+def _targets(cell: Cell, table: str, what: str, speed: float, figures: dict[str, float]) -> tuple[Target, ...]:
     shape = cell.prompt / cell.completion
+    if table == PARTS:
+        aims = [Target("memory", figures["memory"], "<=", PARTS_MEMORY)]
+        return (*aims, Target("speed-up", speed, ">=", PARTS_SPEED)) if shape >= 1 else tuple(aims)
     aims = [Target("speed-up", speed, ">=", SPEED[shape][cell.ragged])]
     aims.append(Target("share of the FLOP bound", figures["share of the FLOP bound"], ">=", BOUND))
     if what == "update" and shape in MEMORY and not cell.ragged:

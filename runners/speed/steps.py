@@ -2,6 +2,7 @@
 
 import gc
 import io
+import statistics
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -22,7 +23,7 @@ from runners.run.run_dir import RunDir
 from runners.speed import stock
 from runners.speed.cells import Cell, Sizes
 from runners.speed.inputs import FIRST, alternating, problems, processor_for, random_model, twin
-from runners.speed.measure import Ratio, Time, clock, ratio
+from runners.speed.measure import Ratio, Time, clock, interleaved, ratio
 from runners.speed.report import Row, Target
 from runners.speed.scoring import relative
 from runners.train.recorder import Recorder
@@ -71,25 +72,19 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
         update = self.time.by(self.device) - prepared
         self.parts = {"rollout": rollout, "score": prepared - rollout, "update": update}
 
-    def watch(self) -> None:
-        """From here on, time the rollouts, and all that makes a batch of them."""
+    def timed(self, part: str, call: Callable[[], Any]) -> Any:
+        """A part of the step: the rollouts, or all that makes a batch of them."""
+        start = clock(self.device)
+        out = call()
+        self._spent[part] += clock(self.device).since(start).by(self.device)
+        return out
 
-        def timed(part: str) -> Callable[[Callable[[], Any]], Any]:
-            def run(call: Callable[[], Any]) -> Any:
-                start = clock(self.device)
-                out = call()
-                self._spent[part] += clock(self.device).since(start).by(self.device)
-                return out
-
-            return run
-
-        stock.watch(self.trainer, timed("rollout"), timed("prepared"))
-
-    def step(self) -> Time:
+    def step(self) -> tuple[Time, dict[str, float]]:
+        """Its time, and the seconds of its parts."""
         gc.collect()
         with redirect_stdout(io.StringIO()):  # the recorder shows a prompt
             self.trainer.train()
-        return self.time
+        return self.time, self.parts
 
     def gradients_of(self, cell: Cell, vocabulary: int) -> dict[str, Tensor]:
         """Of a step whose rollouts are given: what is sampled may turn on the last bit of a logit."""
@@ -163,35 +158,28 @@ def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, ai
     if device == "cuda":
         sides[STOCK].trainer.model.to(torch.bfloat16)
     timed = {name: side for name, side in sides.items() if not name.endswith(PLAIN)}
-    times: dict[str, list[Time]] = defaultdict(list)
-    parts: dict[str, list[dict[str, float]]] = defaultdict(list)
     for side in timed.values():
-        side.watch()
-        side.step()  # to warm up
-    for number in range(rounds):
-        for name in list(timed)[:: -1 if number % 2 else 1]:
-            times[name].append(timed[name].step())
-            parts[name].append(timed[name].parts)
+        stock.watch(side.trainer, side.timed)
+    found = interleaved({name: side.step for name, side in timed.items()}, rounds)
+    times = {name: [time for time, _ in turns] for name, turns in found.items()}
     rows = []
     for name in timed:
         if name != STOCK:
-            found = ratio(times[name], times[STOCK], device)
-            figures = _parts(parts[STOCK], "stock") | _parts(parts[name], "ours")
-            figures["tokens/s ours"] = cell.group * cell.groups * cell.completion / found.above
-            targets = _targets(name, cell, found, name == weighed) if aims else ()
+            speed = ratio(times[name], times[STOCK], device)
+            figures = {
+                f"{part} {who}": statistics.median(parts[part] for _, parts in found[side])
+                for who, side in (("stock", STOCK), ("ours", name))
+                for part in ("rollout", "score", "update")
+            }
+            figures["tokens/s ours"] = cell.group * cell.groups * cell.completion / speed.above
+            targets = _targets(name, cell, speed, name == weighed) if aims else ()
             errors = {"Δ gradient": apart[name]}
-            rows.append(Row("step", f"{name} / {STOCK}; {cell.name}", errors, LIMITS[device], found, figures, targets))
+            rows.append(Row("step", f"{name} / {STOCK}; {cell.name}", errors, LIMITS[device], speed, figures, targets))
     extra, what = ratio(times[weighed], times[plain], device), f"{weighed} / our {plain}"
     aim = (Target(what, extra.median, "<=", 1.2),) if aims else ()
     equal = {"Δ gradient": max(apart[weighed], apart[plain])}
     rows.append(Row("step", f"{what}; {cell.name}", equal, LIMITS[device], extra, {}, aim))
     return rows
-
-
-def _parts(parts: list[dict[str, float]], who: str) -> dict[str, float]:
-    """Median seconds of each part."""
-    middle = len(parts) // 2
-    return {f"{name} {who}": sorted(p[name] for p in parts)[middle] for name in ("rollout", "score", "update")}
 
 
 def _targets(name: str, cell: Cell, found: Ratio, weighed: bool) -> tuple[Target, ...]:

@@ -124,9 +124,9 @@ def sampling(trainer: GRPOTrainer, sample: Callable[..., Any]) -> Iterator[None]
         del trainer._generate_single_turn
 
 
-def watch(trainer: GRPOTrainer, rollout: Callable[..., Any], score: Callable[..., Any]) -> None:
-    """From here on `rollout(call)` makes the call that samples, and `score(call)` the one around it, which makes a
-    batch of what was sampled."""
+def watch(trainer: GRPOTrainer, around: Callable[[str, Callable[[], Any]], Any]) -> None:
+    """From here on `around("rollout", call)` makes the call that samples, and `around("prepared", call)` the one around
+    it, which makes a batch of what was sampled."""
     sample, prepare = trainer._generate_single_turn, trainer._generate_and_score_completions
-    trainer._generate_single_turn = lambda *a, **k: rollout(lambda: sample(*a, **k))
-    trainer._generate_and_score_completions = lambda *a, **k: score(lambda: prepare(*a, **k))
+    trainer._generate_single_turn = lambda *a, **k: around("rollout", lambda: sample(*a, **k))
+    trainer._generate_and_score_completions = lambda *a, **k: around("prepared", lambda: prepare(*a, **k))

@@ -14,7 +14,7 @@ from runners.forward.logprobs import expose_hidden_states, student_scores, teach
 from runners.speed import stock
 from runners.speed.cells import DIVERGENCES, REAL, Cell, HeadCell, Sizes
 from runners.speed.inputs import FIRST, batch, random_model, twin
-from runners.speed.measure import Ratio, interleaved, peak, ratio
+from runners.speed.measure import Ratio, peaks, ratio, times
 from runners.speed.report import Row, Target
 from runners.speed.scoring import Gradients, relative
 
@@ -62,11 +62,8 @@ def head_steps(cell: HeadCell, device: str) -> tuple[dict[str, Step], Step]:
             lambda _, where: coefficient_N[where],
         ).loss  # fmt: skip
 
-    def chunked() -> Tensor:
-        return (stock.chunked_divergence(hidden_ND, weight_VD, teacher_ND, teacher_VD, beta) * coefficient_N).sum()
-
-    def kept() -> Tensor:
-        return (stock.kept_divergence(hidden_ND, weight_VD, teacher_ND, teacher_VD, beta) * coefficient_N).sum()
+    def by(divergence_N: Callable[..., Tensor]) -> Callable[[], Tensor]:
+        return lambda: (divergence_N(hidden_ND, weight_VD, teacher_ND, teacher_VD, beta) * coefficient_N).sum()
 
     def exact() -> Found:
         hidden, weight, teacher = (x.detach().double() for x in (hidden_ND, weight_VD, teacher_ND))
@@ -82,7 +79,7 @@ def head_steps(cell: HeadCell, device: str) -> tuple[dict[str, Step], Step]:
         return total, {"hidden": hidden.grad, "head": weight.grad}
 
     leaves: dict[str, nn.Parameter | Tensor] = {"hidden": hidden_ND, "head": weight_VD}
-    losses = {"TRL chunked": chunked, "logits kept": kept, "ours": ours}
+    losses = {"TRL chunked": by(stock.chunked_divergence), "logits kept": by(stock.kept_divergence), "ours": ours}
     return {name: step_of(loss, leaves) for name, loss in losses.items()}, exact
 
 
@@ -138,15 +135,11 @@ def _compared(
     """Each of the others against ours. before: called where a step's memory is about to be measured."""
     # Without their results, which would be held while the next one runs.
     calls = {name: lambda step=step: step() and None for name, step in steps.items()}  # type: ignore[misc]
-    times = interleaved(calls, rounds, device)
-    memory = {}
-    for name, call in calls.items():
-        before()
-        memory[name] = peak(call, device)
+    found = times(calls, rounds, device)
     for name in steps:
         if name != "ours":
-            figures = {"MiB other": memory[name], "MiB ours": memory["ours"], "memory": memory["ours"] / memory[name]}
-            yield name, ratio(times[name], times["ours"], device), figures
+            figures = peaks({"other": calls[name], "ours": calls["ours"]}, device, before)
+            yield name, ratio(found[name], found["ours"], device), figures
 
 
 def _errors(theirs: Found, ours: Found) -> dict[str, float]:

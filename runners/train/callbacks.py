@@ -11,8 +11,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from eval.core import files
 from eval.core.progress import Bar
+from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
+from runners.train.weight_swap import values
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
@@ -93,15 +95,22 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        row: dict[str, Any] = {"step": state.global_step // self._updates}
+        step = state.global_step // self._updates
+        require_finite(step, "update", "gradient norm", logs.get("grad_norm", 0.0))
+        row: dict[str, Any] = {"step": step}
         row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
         row["seconds"] = round(time.perf_counter() - self._since, 3)
         self._since = time.perf_counter()
         files.append_lines(self._run.metrics, [row])
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any, **_: Any
+    ) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
+        for p in model.parameters():
+            if p.requires_grad:  # an update may break them though its loss and gradient were finite
+                require_finite(step, "update", "weights", values(p))
         if state.is_world_process_zero:
             self._processor.save_pretrained(folder)
         for kept in self._kept:

@@ -18,6 +18,7 @@ from runners.train.contexts import context_rows, told_by_any
 from runners.train.recorder import Recorder
 from runners.train.trl_batch import student_rows
 
+LOGPS = "log-probabilities of the student"
 STATE = "method.safetensors"  # a method's state, in checkpoints
 
 
@@ -46,7 +47,7 @@ class Credits:
         method = self._method
         self._route(batch, rollouts, own)
         if method.credit_uses_teacher and method.asks_teacher(rollouts.step, rollouts.advantages_B).any():
-            rollouts = self._scored(batch, rollouts)
+            rollouts = self._scored(batch, rollouts, own)
         if "asked" not in batch:  # else each micro-batch's credit is formed from its own policy pass
             self._take(batch, method.credit(rollouts), rollouts, own)
 
@@ -62,7 +63,7 @@ class Credits:
             told_items = (told_by_any(batch, self._method)[:, None] * batch["completion_mask"]).sum()
             batch["told_items"] = self._trainer.accelerator.gather(told_items).sum()
 
-    def _scored(self, batch: dict[str, Any], rollouts: Rollouts) -> Rollouts:
+    def _scored(self, batch: dict[str, Any], rollouts: Rollouts, own: slice) -> Rollouts:
         """With the log-probabilities that credit asks for, or with the teachers' left in the batch."""
         trainer, method = self._trainer, self._method
         asked_B = method.asks_teacher(rollouts.step, batch["advantages"])
@@ -72,6 +73,7 @@ class Credits:
                 for name in names:
                     rows = context_rows(batch, name)
                     teacher[name], entropy[name] = self._log_probs(model, rows, asked_B, method.credit_uses_entropy)
+                    trainer.require_finite("credit", teachers_logps(name), teacher[name], own.start)
         # With several updates TRL has already paid for this pass.
         student_BT = batch.get("old_per_token_logps")
         if student_BT is None and method.credit_by_row:
@@ -82,6 +84,7 @@ class Credits:
             return rollouts
         if student_BT is None:
             student_BT, _ = self._log_probs(trainer.model, student_rows(batch), asked_B, False)
+            trainer.require_finite("credit", LOGPS, student_BT, own.start)
         of_all = {n: trainer.gathered(torch.where(asked_B[:, None], t_BT, student_BT)) for n, t_BT in teacher.items()}
         entropies = {n: trainer.gathered(e_BT) for n, e_BT in entropy.items()} if method.credit_uses_entropy else {}
         return replace(rollouts, student_BT=trainer.gathered(student_BT), teacher=of_all, entropy=entropies)
@@ -104,6 +107,7 @@ class Credits:
         """Put the whole generation's credit in the place of TRL's advantages."""
         log = self._trainer.log_value
         if self._method.policy_gradient:
+            self._trainer.require_finite("credit", "advantages", credit.advantages, 0)
             advantages, length = credit.advantages[own], batch["completion_ids"].shape[1]
             batch["advantages"] = routed(batch, advantages if advantages.dim() == 1 else advantages[:, :length])
         if credit.state is not None:
@@ -163,6 +167,10 @@ def routed(batch: dict[str, Any], advantages: Tensor) -> Tensor:
         return advantages
     to_policy = batch["to_policy"].to(advantages.dtype)
     return advantages * (to_policy if advantages.dim() == 1 else to_policy[:, None])
+
+
+def teachers_logps(name: str) -> str:
+    return f"log-probabilities of teacher {name}"
 
 
 def gap_name(method: Method, context: str) -> str:

@@ -8,15 +8,17 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
-from eval.core.errors import UserError
-from eval.engines.requests import fitting_threads, vision_ids
+from eval.core.errors import UserError, one_line
+from eval.engines.load import fitting_threads
+from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
 from runners.run.config import Settings
+from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
 from runners.run.model import adapters, load, locate
-from runners.run.open import open_run
+from runners.run.open import opened
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
 from runners.train.callbacks import RunCallback
@@ -27,21 +29,27 @@ from runners.train.trl_config import REWARDS, trl_config
 
 
 def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCallback] | None = None) -> bool:
-    """Train a run to its end, from its last whole checkpoint if there is one. False: there was nothing to do."""
-    settings, method, found = open_run(settings, run, suite)
-    if found == "done":
-        return False
-    _update(run, status="running", metrics=declared(method))
-    try:
-        with fitting_threads(locate(settings.model.path)):
-            _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
-    except BaseException as error:
-        _mark_failed(run)
-        if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
-            raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
-        raise
-    _update(run, status="done", steps_done=settings.train.steps, finished=now())
-    return True
+    """Train a run to its end, from its last whole checkpoint if there is one. False: there was nothing to do.
+
+    Raises UserError where another process trains it, and where a number is not finite.
+    """
+    with opened(settings, run, suite) as (settings, method, found):
+        if found == "done":
+            return False
+        _update(run, status="running", reason=None, metrics=declared(method))
+        try:
+            with fitting_threads(locate(settings.model.path)):
+                _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
+        except (KeyboardInterrupt, Interrupted):
+            _ended(run, status="interrupted")
+            raise
+        except BaseException as error:
+            _ended(run, status="failed", reason=one_line(error))
+            if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
+                raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
+            raise
+        _update(run, status="done", steps_done=settings.train.steps, finished=now())
+        return True
 
 
 def _update(run: RunDir, **fields: Any) -> None:
@@ -54,9 +62,9 @@ def _disk_full(run: RunDir, error: Exception) -> bool:
     return "No space left" in str(error) or shutil.disk_usage(run.path).free < 1 << 20
 
 
-def _mark_failed(run: RunDir) -> None:
+def _ended(run: RunDir, **how: Any) -> None:
     with contextlib.suppress(UserError):  # on a full disk the status stays `running`, and the error is told anyway
-        _update(run, status="failed")
+        _update(run, **how)
 
 
 def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:

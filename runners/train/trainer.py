@@ -19,14 +19,15 @@ from runners.data.image_cache import pictures_once
 from runners.forward.batch import PICTURES
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
-from runners.forward.logprobs import expose_hidden_states, student_scores, token_log_probs
+from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_log_probs
 from runners.forward.packing import can_pack
 from runners.forward.split_group import SplitGroup, parts_of_group
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import correction, share_requests
+from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN
 from runners.train.contexts import Told, contexts_of, inputs_of, prompts_of, turn
-from runners.train.credit import Credits
+from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
 from runners.train.teacher import Teachers
@@ -85,6 +86,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._rewards_all = self._accuracy_all = torch.empty(0)
         self._texts: list[str] = []
         self._pass: Pass | None = None
+        self._scores: Scores | None = None  # of the last micro-batch
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """As TRL's, but for its shuffling of rows, which would tear the groups apart: one update sees them all anyway,
@@ -124,7 +126,11 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         # Without the correction TRL does not score what vLLM has sampled.
         self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
         with self._pictures(self.processing_class):
-            batch: dict[str, Any] = super()._generate_and_score_completions(asked)
+            try:
+                batch: dict[str, Any] = super()._generate_and_score_completions(asked)
+            except FloatingPointError as error:
+                rows = [self._own(inputs).start + row for row in error.args[0]]
+                raise NotFinite(f"step {self.step_of_ours}, rollouts", "logits", rows) from None
             self.vllm_importance_sampling_correction = self._correction
             told = self._contexts(inputs)
             for name in self.method.teachers:
@@ -168,11 +174,32 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         try:
             if self.method.policy_gradient:
                 loss: Tensor = super()._compute_loss(model, inputs)  # asks for the log-probabilities below
-                return loss + inputs.pop("distilled", 0.0)
-            self._student_pass(model, self._pass)
-            return inputs["distilled"]  # type: ignore[no-any-return]
+                loss = loss + inputs.pop("distilled", 0.0)
+            else:
+                self._student_pass(model, self._pass)
+                loss = inputs["distilled"]
         finally:
             self._pass = None
+        if not loss.isfinite():
+            self._refuse(loss, inputs, keep)
+        return loss
+
+    def _refuse(self, loss: Tensor, inputs: dict[str, Any], keep: list[int]) -> None:
+        """Raises NotFinite with what came first of all that a loss is made of."""
+        rows, turn = len(inputs["advantages"]), self._step % self.args.steps_per_generation
+        first = rows * (self.accelerator.process_index * self.args.steps_per_generation + turn)
+        scores = self._scores
+        assert scores is not None
+        self.require_finite("update", LOGPS, scores.logp_BT, [first + row for row in keep])
+        for name in self.method.teachers:
+            if (said_BT := inputs.get(f"{name}/logps")) is not None:
+                self.require_finite("credit", teachers_logps(name), said_BT, first)
+        for name, said_BT in (scores.teacher or {}).items():
+            self.require_finite("update", teachers_logps(name), said_BT, [first + row for row in keep])
+        if scores.divergence_BT is not None:
+            self.require_finite("update", "divergence", scores.divergence_BT, [first + row for row in keep])
+        self.require_finite("credit", "advantages", inputs["advantages"], first)
+        self.require_finite("update", "loss", loss)
 
     def _states(self, inputs: dict[str, Any]) -> dict[str, States]:
         turn = self._step % self.args.steps_per_generation
@@ -203,6 +230,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             distil["coefficient"] = distillation.coefficient(inputs, keep, rows)
         policy = self.method.policy_gradient
         scores = student_scores(model, rows, self.temperature, policy=policy, group=self._group, **distil)
+        self._scores = scores
         if this.states is not None:
             inputs["distilled"] = scores.loss
             distillation.log(inputs, keep, rows, scores)
@@ -229,6 +257,11 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     @property
     def step_of_ours(self) -> int:
         return self.state.global_step // self.updates + 1
+
+    def require_finite(self, phase: Phase, what: str, value: Tensor, first: int | list[int] | None = None) -> None:
+        """Raises NotFinite with the step. `first`: the number in it of the first row of `value`, or each row's."""
+        rollouts = range(first, first + len(value)) if isinstance(first, int) else first or []
+        require_finite(self.step_of_ours, phase, what, value, rollouts)
 
     def gathered(self, value: Tensor) -> Tensor:
         """(B,) or (B, T) of all processes, padded to the longest completion with 0."""

@@ -61,6 +61,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         use_cpu=not torch.cuda.is_available(),
         seed=settings.seed,
         logging_steps=t.updates,
+        logging_nan_inf_filter=False,  # it would show a loss that is not finite as the mean of the others
         save_steps=t.checkpoint_every * t.updates,
         save_total_limit=2,
         report_to=list(t.report_to),

@@ -92,7 +92,7 @@ def test_a_run_is_evaluated_on_it_and_reported(copy: Path) -> None:
         assert (suite / run / "seed0" / "eval" / step / "tally" / "result.json").is_file()
     _run("cli.py report", copy)
     rows = (suite / "report" / "table2.csv").read_text().splitlines()
-    assert [row for row in rows if row.startswith("ours,grpo,GRPO,tally,mini,3,1,")]
+    assert [row for row in rows if row.startswith("ours,grpo,GRPO,tally,mini (3 questions),3,1,")]
 
 
 @pytest.mark.slow

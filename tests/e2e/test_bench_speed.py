@@ -55,7 +55,7 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
 
 def test_unequal_sides_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scoring.Sides.our_logps
-    wrong = lambda self, rows=None, group=None: whole(self, rows, group) * 1.001  # noqa: E731
+    wrong = lambda self, rows, group=None: whole(self, rows, group) * 1.001  # noqa: E731
     monkeypatch.setattr(scoring.Sides, "our_logps", wrong)
     monkeypatch.setattr(cells, "QUICK", replace(MINI, sweep=(), parts=(), steps=(), heads=(), trajectory=0))
     result = CliRunner().invoke(cli.app, ["bench", "speed", "--quick", "--out", str(tmp_path)])

@@ -55,7 +55,7 @@ def test_an_unwritable_or_foreign_output_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file, not a folder")
     result = cli(tmp_path, "train", "--method", "grpo")
     assert result.returncode == 2
-    assert "cannot create" in result.stderr
+    assert "cannot be written" in result.stderr
     foreign = tmp_path / "mine" / "default" / "grpo" / "seed0"
     foreign.mkdir(parents=True)
     (foreign / "thesis.tex").write_text("mine")

@@ -16,7 +16,8 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.data.load import load
 from eval.engines.hf import TransformersEngine
-from eval.engines.requests import Question, fitting_threads, loaded_engine, prompt_lengths
+from eval.engines.load import fitting_threads, loaded_engine
+from eval.engines.requests import Question, prompt_lengths
 from eval.pipeline import ask
 from eval.pipeline import evaluate as run
 from eval.settings import EvalSettings

@@ -75,7 +75,7 @@ def test_what_a_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     rows: list[dict[str, Any]] = dataset(WE, data="mini")["test"]
     graded = [process_results(WE, row, ["<answer>A</answer>"])["score"] for row in rows[:2]]
     with pytest.raises(SystemExit) as stop:  # lm-eval's --limit 2 cuts through a problem
-        score(WE, graded)
+        score(WE, "score", graded)
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -90,4 +90,4 @@ def test_a_row_without_gold_is_not_wrong() -> None:
     row = {**dataset(VISTA, data="mini")["test"][0], "answer": None}
     graded = process_results(VISTA, row, ["<answer>A</answer>"])["score"]
     assert graded[1].correct is None
-    assert str(score(VISTA, [graded])) == "nan"
+    assert str(score(VISTA, "score", [graded])) == "nan"

@@ -65,7 +65,7 @@ def test_a_half_written_checkpoint_is_not_used(tmp_path: Path) -> None:
     marker = broken.checkpoints / "checkpoint-2" / "complete.json"
     marker.unlink()
     assert broken.last_checkpoint() is None
-    assert broken.info()["status"] == "failed"
+    assert broken.info()["status"] == "interrupted"
     train(settings, broken, "s")
     assert metrics(broken.path) == metrics(unbroken.path)
 

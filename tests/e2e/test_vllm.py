@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from eval.engines.hf import TransformersEngine
-from eval.engines.requests import Question, kept_random_state
+from eval.engines.load import kept_random_state
+from eval.engines.requests import Question
 from eval.pipeline import evaluate as run
 from runners.rollout.vllm import share_requests
 from tests.e2e.test_eval import BASE, samples, settings

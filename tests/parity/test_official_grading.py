@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.benches import BENCHES, mathvision, mathvista, mmmu, wemath, zerobench
+from eval.benches import BENCHES, mmmu, wemath
 from eval.grading.score import pass_rates
 from tests.parity.recorded import DATA, edges, files, lines, replies
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/bench
 @pytest.mark.parametrize("file", files("mmmu"))
 def test_mmmu_equals_the_official_verdict_where_that_is_not_random(file: str) -> None:
     for reply in replies("mmmu", file):
-        verdict = mmmu.grade(reply.row, reply.text, "official")
+        verdict = BENCHES["mmmu"].grade(reply.row, reply.text, "official")
         if reply.line["official_random_fallback"]:
             assert verdict.extracted is None
         else:
@@ -35,14 +35,14 @@ def test_mmmu_edge_vectors() -> None:
 @pytest.mark.parametrize("file", files("mathvista"))
 def test_mathvista_normalises_every_extraction_as_todays_scorer(file: str) -> None:
     for reply in replies("mathvista", file):
-        verdict = mathvista.grade(reply.row, reply.line["extraction"], "official")
+        verdict = BENCHES["mathvista"].grade(reply.row, reply.line["extraction"], "official")
         assert (verdict.extracted, verdict.correct) == (reply.extracted, reply.correct), reply.line
 
 
 def test_mathvista_edge_vectors() -> None:
     for row in edges("mathvista"):
         if not row["ignore_empty"]:  # a switch that the official script leaves off
-            verdict = mathvista.grade(row, row["extraction"], "official")
+            verdict = BENCHES["mathvista"].grade(row, row["extraction"], "official")
             assert (verdict.extracted, verdict.correct) == (row["official_prediction"], row["official_true_false"]), row
 
 
@@ -50,7 +50,7 @@ def test_mathvista_edge_vectors() -> None:
 def test_mathvision_equals_the_official_verdict_and_answer(file: str) -> None:
     differ = []
     for reply in replies("mathvision", file):
-        verdict = mathvision.grade(reply.row, reply.text, "official")
+        verdict = BENCHES["mathvision"].grade(reply.row, reply.text, "official")
         if (verdict.extracted, verdict.correct) != (reply.extracted, reply.correct):
             differ.append(reply.row["id"])
     assert differ == []
@@ -58,7 +58,9 @@ def test_mathvision_equals_the_official_verdict_and_answer(file: str) -> None:
 
 def test_mathvision_edge_vectors() -> None:
     for row in edges("mathvision"):
-        verdict = mathvision.grade({"answer": row["gold"], "options": row["options"]}, row["response"], "official")
+        verdict = BENCHES["mathvision"].grade(
+            {"answer": row["gold"], "options": row["options"]}, row["response"], "official"
+        )
         assert (verdict.extracted or "", verdict.correct) == (row["official_model_answer"], row["official_correct"]), (
             row
         )
@@ -67,10 +69,10 @@ def test_mathvision_edge_vectors() -> None:
 def test_zerobench_equals_the_official_snippet() -> None:
     for file in files("zerobench"):
         for reply in replies("zerobench", file):
-            verdict = zerobench.grade(reply.row, reply.text, "official")
+            verdict = BENCHES["zerobench"].grade(reply.row, reply.text, "official")
             assert (verdict.extracted, verdict.correct) == (reply.extracted, reply.correct), reply.line
     for row in edges("zerobench"):
-        verdict = zerobench.grade({"question_answer": row["gold"]}, row["response"], "official")
+        verdict = BENCHES["zerobench"].grade({"question_answer": row["gold"]}, row["response"], "official")
         assert (verdict.extracted or "", verdict.correct) == (row["official_parsed"], row["official_correct"]), row
 
 
@@ -85,7 +87,7 @@ def test_wemath_equals_the_official_rows_and_classes() -> None:
     rows = lines("wemath/dev/ursa_8b_half_a.jsonl.gz")
     graded = []
     for row in rows:
-        verdict = wemath.grade(row, row["response"], "official")
+        verdict = BENCHES["wemath"].grade(row, row["response"], "official")
         assert (verdict.extracted, verdict.correct) == (row["official_processed_answer"], row["official_joker"])
         graded.append((row, verdict.correct))
     strict, loose = wemath.classes(graded, loose=False), wemath.classes(graded, loose=True)

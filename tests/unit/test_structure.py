@@ -25,8 +25,10 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 
 # Modules that no test of their room is named after or imports, and the test that runs them.
 COVERED_BY = {
+    "eval/benches/mathvision.py": "tests/unit/eval/benches/test_benches.py",
     "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
+    "eval/engines/load.py": "tests/e2e/test_eval.py",
     "eval/engines/requests.py": "tests/e2e/test_eval.py",
     "eval/engines/vllm.py": "tests/e2e/test_vllm.py",
     "eval/grading/choice.py": "tests/unit/eval/grading/test_reader.py",

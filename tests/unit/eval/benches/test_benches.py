@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eval.benches import BENCHES, chosen, mathvision, mathvista, mmmu, wemath, zerobench
+from eval.benches import BENCHES, chosen, mathvista, mmmu, wemath, zerobench
 from eval.core.errors import UserError
 from eval.grading.score import standard_error
 from eval.settings import EvalSettings
@@ -61,7 +61,7 @@ def test_mmmu_letters(reply: str, letter: str | None) -> None:
 )
 def test_mmmu_open_answers(gold: str, reply: str, correct: bool) -> None:
     row = {"id": "validation_Math_1", "question_type": "open", "options": "[]", "answer": gold}
-    assert mmmu.grade(row, reply, "official").correct is correct
+    assert BENCHES["mmmu"].grade(row, reply, "official").correct is correct
 
 
 def test_mmmu_scores_by_subject_and_domain() -> None:
@@ -118,7 +118,7 @@ def _free(answer_type: str, answer: str, precision: float | None = None) -> dict
     ],
 )
 def test_mathvista_default_rule(row: dict[str, object], reply: str, correct: bool) -> None:
-    assert mathvista.grade(row, reply, "default").correct is correct
+    assert BENCHES["mathvista"].grade(row, reply, "default").correct is correct
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_mathvista_reads_one_choice_or_none(reply: str, prediction: str | None) 
         "pid": "1", "question_type": "multi_choice", "answer_type": "text", "answer": "quarter past",
         "choices": ["quarter", "quarter past", "o'clock"],
     }  # fmt: skip
-    assert mathvista.grade(row, reply, "default").extracted == prediction
+    assert BENCHES["mathvista"].grade(row, reply, "default").extracted == prediction
 
 
 # Read off the official normalisation with the Levenshtein package; an extraction need not be a text.
@@ -164,7 +164,7 @@ def test_mathvista_reads_one_choice_or_none(reply: str, prediction: str | None) 
 def test_mathvista_normalises_as_the_official_code(
     extraction: Any, row: dict[str, Any], prediction: str | None
 ) -> None:
-    assert mathvista.grade(row, extraction, "official").extracted == prediction
+    assert BENCHES["mathvista"].grade(row, extraction, "official").extracted == prediction
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_mathvista_normalises_as_the_official_code(
 )  # fmt: skip
 def test_mathvista_picks_the_first_of_the_nearest_choices(extraction: Any, prediction: str) -> None:
     row = {"question_type": "multi_choice", "choices": ["no", "none of them", "yes", "no"], "answer": "no"}
-    assert mathvista.grade(row, extraction, "official").extracted == prediction
+    assert BENCHES["mathvista"].grade(row, extraction, "official").extracted == prediction
 
 
 def test_the_default_rule_never_guesses_an_option_by_edit_distance() -> None:
     row = {"pid": "1", "question_type": "multi_choice", "answer_type": "text", "choices": ["yes", "no"], "answer": "no"}
-    assert mathvista.grade(row, "nine", "official").correct is True
-    assert mathvista.grade(row, "nine", "default")[2:] == (False, False)
+    assert BENCHES["mathvista"].grade(row, "nine", "official").correct is True
+    assert BENCHES["mathvista"].grade(row, "nine", "default")[2:] == (False, False)
 
 
 # --- MATH-V -------------------------------------------------------------------------------------------------------
@@ -189,8 +189,8 @@ def test_the_default_rule_never_guesses_an_option_by_edit_distance() -> None:
 def test_mathvision_takes_the_letter_or_the_text_of_the_right_option() -> None:
     row = {"id": "1", "options": ["3", "4", "5"], "answer": "C", "level": 1, "subject": "algebra"}
     for reply in ("\\boxed{C}", "\\boxed{5}", "\\boxed{C. 5}"):
-        assert mathvision.grade(row, reply, "default").correct is True
-    assert mathvision.grade(row, "\\boxed{4}", "default").correct is False
+        assert BENCHES["mathvision"].grade(row, reply, "default").correct is True
+    assert BENCHES["mathvision"].grade(row, "\\boxed{4}", "default").correct is False
 
 
 # --- ZeroBench ----------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_zerobench_braces(reply: str, parsed: str) -> None:
     ],
 )
 def test_zerobench_compares_lower_case_and_length(gold: str, reply: str, correct: bool) -> None:
-    assert zerobench.grade({"question_answer": gold}, reply, "official").correct is correct
+    assert BENCHES["zerobench"].grade({"question_answer": gold}, reply, "official").correct is correct
 
 
 def test_zerobench_micro_and_macro_differ() -> None:
@@ -227,7 +227,7 @@ def test_zerobench_micro_and_macro_differ() -> None:
 
 
 def test_a_row_without_answer_cannot_be_graded() -> None:
-    verdict = zerobench.grade({"question_id": "1_1", "question_answer": None}, "{5}", "default")
+    verdict = BENCHES["zerobench"].grade({"question_id": "1_1", "question_answer": None}, "{5}", "default")
     assert verdict.correct is None
     assert BENCHES["zerobench"].aggregate([({"question_id": "1_1"}, None)]).score is None
 

@@ -1,4 +1,4 @@
-"""The drawn problems: what the picture shows is what the chain says, and slips are where they are said to be."""
+"""The drawn problems: what the picture shows is what the chain says."""
 
 import random
 import statistics
@@ -13,7 +13,6 @@ from eval.benches.drawn import (
     Problem,
     Scene,
     drawn_problem,
-    find_slips,
     make_problem,
     make_scene,
     with_options,
@@ -40,10 +39,8 @@ BY_HAND = {  # 3 red, 2 blue, 1 green; weights 2 and 3
 def test_answers_by_hand(kind: str) -> None:
     problem = Problem(SCENE, kind, GROUPS, (2, 3))
     assert problem.answer == BY_HAND[kind]
-    text, _, slips = problem.demonstrate()
+    text = problem.demonstrate()
     assert text.endswith(f"\\boxed{{{BY_HAND[kind]}}}")
-    assert slips == []
-    assert find_slips(text, GROUPS) == []
     assert text.count("=") == KINDS[kind].numbers
 
 
@@ -58,31 +55,12 @@ def test_the_picture_shows_the_counts() -> None:
         assert len({c for centres in scene.centres for c in centres}) == sum(g.count for g in scene.groups)
 
 
-def test_slips_are_recorded_where_they_are() -> None:
-    rng = random.Random(0)
-    seen = 0
-    for _ in range(500):
-        problem = drawn_problem(rng)
-        demonstration = problem.demonstrate(0.3, rng)
-        assert find_slips(demonstration.text, problem.groups) == demonstration.slips
-        seen += len(demonstration.slips)
-        if not demonstration.slips:
-            assert demonstration.value == problem.value
-    assert seen > 300
-
-
-def test_slips_in_text_that_we_did_not_write() -> None:
-    text = "I see red circles=4 and blue squares=2, 4+2=7. So \\boxed{7}"
-    assert [text[a:b] for a, b in find_slips(text, GROUPS)] == ["4", "7"]
-    assert find_slips("no numbers at all", GROUPS) == []
-
-
 def test_the_slip_rate_leaves_the_demonstrations_right_about_one_time_in_three() -> None:
     rng = random.Random(1)
     right = []
     for _ in range(3000):
         problem = drawn_problem(rng)
-        right.append(problem.conclude(problem.chain(SLIP, rng).value) == problem.answer)
+        right.append(problem.conclude(problem.chain(SLIP, rng)[1]) == problem.answer)
     assert 0.3 < statistics.mean(right) < 0.42
 
 

@@ -1,9 +1,9 @@
 import unicodedata
-from math import isclose, sqrt
 
 import pytest
 
-from eval.leakage.mention import LANGUAGES, mentions, rate
+from eval.leakage.detector import search
+from eval.leakage.mention import LANGUAGES, MENTION, mentions
 from tests.parity.mentions import LABELLED, lines
 
 
@@ -82,12 +82,10 @@ def test_phrases_come_in_order_and_lower_case() -> None:
     ]
 
 
-def test_rate_counts_replies_and_phrases_count_mentions() -> None:
-    found, phrases = rate(["the reference answer is the reference answer", "clean", "clean", "ground truth"])
-    assert (found.rate, found.n) == (0.5, 4)
-    assert isclose(found.stderr or 0, sqrt(0.25 / 3))
-    assert phrases == {"reference answer": 2, "ground truth": 1}
-    assert rate([])[0] == (None, None, 0)
+def test_a_find_counts_the_reply_once_and_each_phrase() -> None:
+    replies = ["the reference answer is the reference answer", "clean", "clean", "ground truth"]
+    found = search(MENTION, [(reply, {}) for reply in replies])
+    assert found == ([0, 3], 4, {"reference answer": 2, "ground truth": 1})
 
 
 def test_other_spellings_of_an_accent_count() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
-from eval.engines.requests import check_model, longest_first, vision_ids
+from eval.engines.load import check_model
+from eval.engines.requests import longest_first, vision_ids
 from eval.pipeline import results
 from eval.pipeline.ask import build_task
 from eval.pipeline.evaluate import identity

@@ -39,6 +39,12 @@ def test_two_folders_with_one_name_are_refused(tmp_path):
         load_suite(tmp_path / "s")
 
 
+def test_a_failed_run_says_why(tmp_path):
+    write_run(tmp_path, "grpo", status="failed", steps_done=2, reason="step 3, update: loss not finite")
+    text = "\n".join(warnings(load_suite(tmp_path)))
+    assert "grpo/seed0 has status failed at step 2 of 60 (step 3, update: loss not finite); the command" in text
+
+
 def test_missing_pieces_become_warnings(tmp_path):
     suite = tmp_path / "s"
     write_run(suite, "grpo", status="running", steps_done=31)

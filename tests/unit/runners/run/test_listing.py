@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from eval.core.errors import UserError
-from runners.run import listing
+from runners.run import listing, lock
 from runners.run.config import resolve
 from runners.run.run_dir import RunDir, run_of
 
@@ -35,12 +35,22 @@ def _cells(root: Path) -> list[str]:
 
 
 def test_a_line_for_each_run(tmp_path: Path, run: RunDir) -> None:
-    assert _cells(tmp_path) == ["mine", "RLSD", "3", "running", "2/7", "0.500", "0.125", "mmmu"]
+    with lock.held(run.lock):
+        assert _cells(tmp_path) == ["mine", "RLSD", "3", "running", "2/7", "0.500", "0.125", "mmmu"]
     with run.metrics.open("a") as stream:
         stream.write('{"step": 3, "rew')
     assert _cells(tmp_path)[4:7] == ["2/7", "0.500", "0.125"], "a torn line is no step"
     with pytest.raises(UserError, match=r"no runs below [^\n]+nowhere: start one with"):
         listing.table(tmp_path / "nowhere")
+
+
+def test_running_is_what_a_living_process_trains(tmp_path: Path, run: RunDir) -> None:
+    assert run.info()["status"] == "running"
+    assert _cells(tmp_path)[3] == "interrupted", "nobody is there"
+    run.update(status="failed", reason="step 3: NaN")
+    assert _cells(tmp_path)[3] == "failed: step 3: NaN"
+    run.update(status="done")
+    assert _cells(tmp_path)[3] == "done"
 
 
 def test_everything_about_one_run(run: RunDir) -> None:

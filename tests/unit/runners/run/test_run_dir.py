@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval.core.errors import UserError
+from runners.run import config
 from runners.run.config import resolve
 from runners.run.run_dir import RunDir, find_runs
 
@@ -31,6 +32,28 @@ def test_reopening_compares_the_settings(tmp_path: Path) -> None:
     assert run.open(resolve("cpu", "grpo", 0, []), "GRPO", "s", "embedded") == "done"
     with pytest.raises(UserError, match=r"train\.prompts 8 there, 16 asked"):
         run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("left", [[], ["lock.json"], [".settings.yaml.tmp"], ["settings.yaml", ".run.json.tmp"]])
+def test_a_start_that_was_killed_does_not_block_its_folder(tmp_path: Path, left: list[str], whole: bool) -> None:
+    path = tmp_path / "r"
+    path.mkdir()
+    for name in left:
+        (path / name).write_text(config.dump(resolve("cpu", "grpo", 0, [])) if name == "settings.yaml" else "")
+    if not whole:
+        (path / "run.json").write_text('{"method": "gr')
+    run = RunDir(path)
+    assert run.open(resolve("cpu", "rlsd", 0, []), "RLSD", "s", "embedded") == "new"
+    assert (run.info()["method"], run.settings().method) == ("rlsd", "rlsd")
+
+
+@pytest.mark.parametrize("name", ["settings.yaml", "metrics.jsonl", "checkpoints"])
+def test_what_is_not_ours_or_more_than_a_start_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine: 1")
+    with pytest.raises(UserError):
+        _new(tmp_path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine: 1")]
 
 
 def test_only_whole_checkpoints_count(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from runners.forward import split_group
 from runners.speed.cells import FULL, QUICK, RATIOS, Cell, HeadCell, Sizes
 from runners.speed.inputs import batch, problems, processor_for, random_model, twin
-from runners.speed.measure import Ratio, Time, count, interleaved, peak, ratio, small_garbage
+from runners.speed.measure import Ratio, Time, count, peak, ratio, small_garbage, times
 from runners.speed.report import Row, Target, markdown
 from runners.speed.scoring import SPEED, Sides, controls, counters, relative
 from runners.speed.vocabulary import head_steps
@@ -61,9 +61,9 @@ def test_operations_are_those_of_the_products() -> None:
 
 def test_time_goes_by_rounds_and_in_turn() -> None:
     order: list[str] = []
-    times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, "cpu")
+    found = times({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, "cpu")
     assert "".join(order) == "ab" + "ab" + "ba"
-    assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2}
+    assert {name: len(turns) for name, turns in found.items()} == {"a": 2, "b": 2}
     stock, ours = [Time(8, 9), Time(6, 7), Time(20, 1)], [Time(2, 3), Time(2, 1), Time(4, 1)]
     assert ratio(stock, ours, "cpu") == Ratio(4, 3, 5, 3, 8, 2)
     assert ratio(stock, ours, "cuda")[:3] == (3, 1, 7)
@@ -149,12 +149,12 @@ def test_dead_groups_have_no_weight_and_are_left_out() -> None:
     assert found.live == [4, 5, 6, 7]
     assert not found.weight_BT[:4].any() and (found.weight_BT[4:] != 0).sum() == 20
     sides = Sides(cell, SIZES, "cpu")
-    assert not sides.our_live_logps()[:4].any()
+    assert not sides.our_live_logps(sides.batch.rows)[:4].any()
     assert max(updates_apart(sides, sides.our_live_logps).values()) < 2e-6
 
 
 def by_row(sides: Sides) -> Tensor:
-    return sides.update_by_row(sides.stock_logps)
+    return sides.update(sides.stock_logps, by_row=True)
 
 
 def test_rows_one_by_one_share_their_prompt() -> None:
