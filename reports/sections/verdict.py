@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from eval.benches import BENCHES
-from reports.sections.differences import Differences, differences, differs
+from reports.sections.differences import Differences, differences, differs, turned
 from reports.sections.leaking import Leaking, Leaks, leaks
 from reports.sections.section import Section, template
 from reports.sections.table import Column, chance, interval, points
@@ -185,12 +185,12 @@ def _leakage(found: Leaks, labels: dict[str, str]) -> list[Sentence]:
         word, lead = ("more", "leaks") if more.mean > 0 else ("less", "leaks less")
         text = (
             f": {_rate(row.rate)} of its replies {found.label}, {_size(more)} points {word} than {against} "
-            f"({_evidence(more)})."
+            f"({_evidence(more if more.mean > 0 else turned(more))})."
         )
         told.append(Sentence(f"{labels[method]} {lead}", text + _right(row)))
     if len(told) > NAMED:
-        more = len(told) - NAMED
-        told = [*told[:NAMED], Sentence(f"{more} more methods differ", f" from {against} rate: see Leakage below.")]
+        rest = f"{len(told) - NAMED} more methods differ"
+        told = [*told[:NAMED], Sentence(rest, f" from {against} rate: see Leakage below.")]
     if level:
         lead = "No method" if len(level) == len(found.rows) - 1 else f"None of the other {len(level)}"
         lead = "The other method does not leak" if len(level) == 1 and told else f"{lead} leaks"
@@ -300,9 +300,6 @@ def _leakage_limits(reported: list[Run], found: Sequence[Leaks]) -> list[Sentenc
     return limits
 
 
-# --- words ----------------------------------------------------------------------------------------------------
-
-
 def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
@@ -318,18 +315,12 @@ def _short(found: Estimate) -> str:
 
 
 def _evidence(found: Estimate) -> str:
-    """Of a size without its sign, so the interval's ends are turned where the difference is negative."""
-    low, high = (found.low, found.high)
-    if found.mean < 0 and low is not None and high is not None:
-        low, high = -high, -low
-    reach = f"95 % interval {interval(replace(found, low=low, high=high))}, " if low is not None else ""
+    reach = "" if found.low is None else f"95 % interval {interval(found)}, "
     return reach + ("not tested" if found.p is None else f"corrected {chance(found.p)}")
 
 
 def _difference(found: Estimate) -> str:
-    reach = f", 95 % interval {interval(found)}" if found.low is not None else ""
-    tested = "not tested" if found.p is None else f"corrected {chance(found.p)}"
-    return f"difference {points(found.mean)} points{reach}, {tested}"
+    return f"difference {points(found.mean)} points, {_evidence(found)}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -337,9 +328,6 @@ def _listed(parts: Sequence[str]) -> str:
     if len(parts) > NAMED:
         parts = [*parts[: NAMED - 1], f"{len(parts) - NAMED + 1} more"]
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
-
-
-# --- the section ----------------------------------------------------------------------------------------------
 
 
 def _json(data: Verdict) -> dict[str, Any]:

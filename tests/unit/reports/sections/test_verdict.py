@@ -50,14 +50,6 @@ def test_six_rows(suite):
     assert "a typical pair of rows has to differ by about" in limits
 
 
-def test_leaking_replies_are_held_against_clean_ones(suite):
-    row = next(each for each in verdict(load_suite(suite)).found[0].rows.values() if each.right)
-    # The first 30 replies of MMMU leak, of which 24 are right. Clean: 30 + 20 + 2 of 154, and 27 of We-Math's 108 rows.
-    assert row.right == pytest.approx((24 / 30, (30 + 20 + 2 + 27) / 292))
-    assert row.gain.mean == pytest.approx(24 / 30 - 79 / 292)
-    assert row.more.p == pytest.approx(5 * 2 * 0.5**30)  # McNemar's, the smallest of five
-
-
 def test_no_claim_where_the_test_allows_none(tmp_path):
     trained(tmp_path / "s", "grpo", CORRECT["grpo"])
     trained(tmp_path / "s", "rlsd", tuple(n + 1 for n in CORRECT["grpo"][:1]) + CORRECT["grpo"][1:])
