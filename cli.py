@@ -306,11 +306,11 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
 
 
 def _report(suite: Path, out: Path | None = None) -> None:
-    from reports.writers.folder import build
-    from reports.writers.terminal import terminal_table
+    from reports.writers import contents, folder, terminal
 
-    page = build(suite, out)
-    console.print(terminal_table(suite))
+    found = contents.collect(suite)
+    page = folder.write(found, out or suite / "report")
+    console.print(terminal.terminal_table(found))
     _say(f"report: {page}")
 
 

@@ -25,4 +25,4 @@ def _compute(suite: Suite) -> dict[str, Any]:
     }
 
 
-ABOUT = Section("about", _compute, template(__file__))
+ABOUT = Section("about", _compute, template(__file__), "What was compared")

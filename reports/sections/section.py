@@ -16,7 +16,8 @@ class Section:
 
     `compute` returns the section's data, or None where it does not apply. `html` is the text of a Jinja template that
     sees it as `data`; with a `title`, a heading stands above. `json` gives named parts of report.json, `tables` what
-    <key>.md, .tex and .csv (and, if ours, the terminal) show, `figures` the drawings of figures/ by file name.
+    <key>.md, .tex and .csv (and, if ours and not wide, the terminal) show, `figures` the drawings of figures/ by file
+    name.
     """
 
     key: str

@@ -1,11 +1,13 @@
 """Table 2: one row a method, one column a bench, and their unweighted average; beside it the paper's own numbers."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from eval.benches import BENCHES
+from reports.sections.differences import best, differences
 from reports.sections.section import Section, template
 from reports.sections.table import Column, Row, Table, numbers
 from reports.stats.estimate import STDERR_MEANING, Estimate, over_benches, over_seeds
@@ -13,10 +15,13 @@ from reports.suite import paper
 from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite
-from reports.suite.rows import MINI_NOTE, editions, reported_runs, row_labels
+from reports.suite.rows import MINI_NOTE, SETS, editions, reported_runs, row_labels
 
+BEST_MEANING = (
+    "Bold: the best of its column and every row that no test tells apart from it (see Differences); a column without "
+    "bold has no row that is told apart from its best, or rows that could not be tested."
+)
 UNFINISHED_NOTE = "† from a run that did not finish."
-SETS = {"mini": "MINI benches", "official": "official sets", "local": "local data"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,14 @@ def tables(suite: Suite) -> Tables:
     data = " and ".join(SETS.get(edition, edition) for edition in sets) or "not evaluated yet"
     if whole:
         found[AVERAGE] = sets[0]
+    marks = {column: _best(suite, rows, column) for column in (*BENCHES, AVERAGE)}
     ours = Table(
         title=f"Measured by this suite ({suite.name}): {data}, percent",
         columns=tuple(Column(key, _label(key), found.get(key, "")) for key in (*BENCHES, AVERAGE)),
         rows=rows,
         notes=tuple(notes),
-        meaning=STDERR_MEANING,
+        meaning=f"{STDERR_MEANING} {BEST_MEANING}" if any(marks.values()) else STDERR_MEANING,
+        best=marks,
     )
     summaries = [(row.label, paper.SUMMARIES[row.method]) for row in rows if row.method in paper.SUMMARIES]
     return Tables(ours, _papers(), found, tuple(summaries))
@@ -62,6 +69,13 @@ def _row(suite: Suite, method: str, label: str, whole: bool) -> Row:
     cells = {bench: _cell(runs, bench) for bench in BENCHES}
     cells[AVERAGE] = _average(runs) if whole else None
     return Row(method, label, cells, finished=all(run.finished for run in runs))
+
+
+def _best(suite: Suite, rows: Sequence[Row], column: str) -> frozenset[str]:
+    """None where a row with a score could not be tested: it may be the best."""
+    data = differences(suite)
+    scored = {row.method for row in rows if row.cells[column] is not None}
+    return best(data, column) if scored == set(data.scores.get(column, {})) else frozenset()
 
 
 def _papers() -> Table:

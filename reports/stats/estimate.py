@@ -18,7 +18,7 @@ STDERR_MEANING = (
     "training again, each counted once: to the variance of the items' means over seeds it adds what the seeds' scores "
     "vary by beyond the luck of items and replies. Where every item is right, or every one wrong, the formula gives "
     "± 0.0 and understates. The average weighs its benches equally and takes their items as independent. Rows share "
-    "their items, so two overlapping ± are no test of a difference; no cell is marked as best."
+    "their items, so two overlapping ± are no test of a difference."
 )
 
 
@@ -27,7 +27,8 @@ class Estimate:
     """A mean or a difference of means; values lie in 0..1. `n` counts the items of one evaluation, None for averages.
 
     `stderr` is None where it is not known. `low` and `high` are the ends of the 95 % interval where one was asked
-    for and can be given; `covers` says in a sentence what it is an interval over, and what it leaves out.
+    for and can be given; `covers` says in a sentence what it is an interval over, and what it leaves out. `p`, where it
+    was tested, is that of a difference being none, corrected for all that its table compares.
     """
 
     mean: float
@@ -37,6 +38,7 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     covers: str = ""
+    p: float | None = None
 
 
 def over_seeds(

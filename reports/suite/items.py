@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from eval.benches import BENCHES
@@ -22,7 +23,8 @@ def score_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | N
 def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) -> pd.DataFrame | None:
     """Whether the detector found something in each reply, 1 or 0; None also where a bench was not searched by it.
 
-    A question is its own cluster here: its samples are one draw.
+    A question is its own cluster here: its samples are one draw. Besides, for what leaking goes along with: `correct`
+    is 1, 0 or NaN without a gold answer, `drawn` the cluster that the reply is scored in.
     """
 
     def values(run: Run, bench: str, samples: pd.DataFrame) -> pd.DataFrame | None:
@@ -31,10 +33,17 @@ def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) ->
             return None
         found = samples.reset_index().index.isin(finds.found).astype(float)
         return pd.DataFrame(
-            {"unit": samples["id"], "cluster": samples["id"], "sample": samples["sample"], "value": found}
+            {
+                "unit": samples["id"],
+                "cluster": samples["id"],
+                "sample": samples["sample"],
+                "value": found,
+                "correct": samples["correct"].astype("Float64").to_numpy(float, na_value=np.nan),
+                "drawn": bench + "/" + samples["cluster"].astype(str),
+            }
         )
 
-    return _joined(runs, benches, ["id", "sample"], values)
+    return _joined(runs, benches, ["id", "sample", "cluster", "correct"], values)
 
 
 Values = Callable[[Run, str, pd.DataFrame], pd.DataFrame | None]

@@ -9,6 +9,7 @@ NOTE = (
 )
 
 BASE = "base"  # the row of the untrained model
+PLAIN = "grpo"  # trained by reward alone: no teacher was told a reference that could leak
 # The order of Table 2's rows, ours and the paper's.
 LABELS = {
     BASE: "Base",

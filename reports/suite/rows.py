@@ -1,5 +1,6 @@
 """The rows of the report: which methods in which order, and which runs stand behind each."""
 
+from eval.benches import BENCHES
 from reports.suite import paper
 from reports.suite.read import Run, Suite
 
@@ -7,6 +8,8 @@ MINI_NOTE = (
     "MINI benches: small drawn stand-ins in the official schemas, graded by this suite's default rule. "
     "They are not the official sets, and no score here compares with a published one."
 )
+
+SETS = {"mini": "MINI benches", "official": "official sets", "local": "local data"}
 
 
 def row_labels(suite: Suite) -> dict[str, str]:
@@ -29,3 +32,9 @@ def trained_runs(suite: Suite) -> list[Run]:
 def editions(suite: Suite) -> dict[str, str]:
     """Bench to the data that it was evaluated on, which comparable runs share."""
     return {bench: result.edition for run in suite.runs for bench, result in run.results.items()}
+
+
+def averaged(suite: Suite) -> bool:
+    """Whether an average stands for anything: every bench was evaluated, on the same kind of set, and on all of it."""
+    found = editions(suite)
+    return set(found) == set(BENCHES) and len(set(found.values())) == 1 and set(found.values()) <= set(SETS)

@@ -19,8 +19,12 @@ def build(suite: Path, out: Path | None = None) -> Path:
     The same runs give the same bytes. Raises UserError for a folder that is no suite, for results that may not be
     compared, and for an `out` that cannot be written or holds something else.
     """
-    contents = collect(suite)
-    target = (suite / "report" if out is None else out).resolve()
+    return write(collect(suite), suite / "report" if out is None else out)
+
+
+def write(contents: Contents, out: Path) -> Path:
+    """As `build`, of a suite that has been read already."""
+    target = out.resolve()
     _refuse_foreign(target)
     parts = _files(contents)
     with files.replaced_folder(target) as fresh:

@@ -7,7 +7,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports.figures.picture import Drawing, pictures
-from reports.sections.table import percent
+from reports.sections.table import chance, interval, percent, points
 from reports.writers.contents import Contents
 
 
@@ -30,7 +30,8 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"image": _image, "percent": percent, "rate": _rate}
+    environment.filters |= {"image": _image, "rate": _rate}
+    environment.filters |= {"percent": percent, "points": points, "interval": interval, "chance": chance}
     shown = [
         {
             "key": section.key,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.sections.section import Section
-from reports.sections.table import Table
+from reports.sections.table import Row, Table
 
 
 def markdown(section: Section, tables: Sequence[Table]) -> str:
@@ -14,10 +14,14 @@ def markdown(section: Section, tables: Sequence[Table]) -> str:
         lines = [
             "| Method | " + " | ".join(_md(column.head) for column in table.columns) + " |",
             "|---|" + "---:|" * len(table.columns),
-            *(f"| {_md(row.shown_label)} | " + " | ".join(table.shown(row)) + " |" for row in table.rows),
+            *(f"| {_md(row.shown_label)} | {' | '.join(_md_cells(table, row))} |" for row in table.rows),
         ]
-        blocks += [f"## {_md(table.title)}", "\n".join(lines), *map(_md, table.notes), _md(table.meaning)]
+        blocks += [f"## {_md(table.title)}", "\n".join(lines), *map(_md, filter(None, [*table.notes, table.meaning]))]
     return "\n\n".join(blocks) + "\n"
+
+
+def _md_cells(table: Table, row: Row) -> list[str]:
+    return [f"**{_md(cell)}**" if bold else _md(cell) for cell, bold in table.marked(row)]
 
 
 def _md(text: str) -> str:
@@ -34,6 +38,8 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "±": r"$\pm$",
     "†": r"$\dagger$",
     "–": "--",
+    "−": "$-$",
+    "[": "{[}",  # after a line break it would open an argument
     "\n": " ",
 }
 
@@ -61,7 +67,10 @@ def _tex_table(label: str, table: Table) -> str:
         r"\toprule",
         " & ".join(["Method", *(_tex_head(column.head) for column in table.columns)]) + r" \\",
         r"\midrule",
-        *(" & ".join(_tex(cell) for cell in [row.shown_label, *table.shown(row)]) + r" \\" for row in table.rows),
+        *(
+            " & ".join([_tex(row.shown_label), *(_tex_cell(cell, bold) for cell, bold in table.marked(row))]) + r" \\"
+            for row in table.rows
+        ),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -76,28 +85,45 @@ def _tex_head(column: str) -> str:
     return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{_tex(name)}\\{_tex(edition)}\end{{tabular}}"
 
 
+def _tex_cell(cell: str, bold: bool) -> str:
+    """A cell of several lines is a table of its own, as wide as its longest line."""
+    first, *more = [_tex(line) for line in cell.split("\n")]
+    if not more:
+        # \boldmath is for ±, which is set as mathematics.
+        return rf"\textbf{{\boldmath {first}}}" if bold else first
+    lines = r"\\".join([first, *more])
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
+
+
 def tidy_csv(section: Section, tables: Sequence[Table]) -> str:
-    """One line a cell. Values and stderr lie in 0..1; empty means not measured, or not stated by the paper."""
-    of, value = tables[0].of
+    """One line a cell; values, stderr and intervals are shares of 1. Empty: not measured, or not stated by the paper.
+
+    Intervals and p values have columns where a table gives any.
+    """
     lines = [
         {
             "source": table.source,
             "method": row.method,
             "label": row.label,
-            of: column.key,
+            table.of[0]: column.key,
             "edition": column.edition,
             "n": cell and cell.n,
             "seeds": (cell.seeds or None) if cell else 0,
-            value: cell and cell.mean,
+            table.of[1]: cell and cell.mean,
             "stderr": cell and cell.stderr,
+            "low": cell and cell.low,
+            "high": cell and cell.high,
+            "p": cell and cell.p,
         }
         for table in tables
         for row in table.rows
         for column in table.columns
         for cell in [row.cells[column.key]]
     ]
-    frame = pd.DataFrame(lines).astype({"n": "Int64", "seeds": "Int64", value: float, "stderr": float})
-    return frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    numbers = dict.fromkeys([*(table.of[1] for table in tables), "stderr", "low", "high", "p"], float)
+    frame = pd.DataFrame(lines).astype({"n": "Int64", "seeds": "Int64", **numbers})
+    unused = [name for name in ("low", "high", "p") if frame[name].isna().all()]
+    return frame.drop(columns=unused).to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
 WRITERS = {"md": markdown, "tex": latex, "csv": tidy_csv}

@@ -1,17 +1,15 @@
 """Every table of ours side by side: a row a method, in 80 columns of terminal."""
 
-from pathlib import Path
-
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reports.writers.contents import collect
+from reports.writers.contents import Contents
 
 
-def terminal_table(suite: Path) -> Table:
-    """Raises what `build` raises for the suite."""
-    found = [(section, t) for section, tables in collect(suite).tables for t in tables if t.source == "ours"]
+def terminal_table(contents: Contents) -> Table:
+    """A title, a line a method, and what a reader must know."""
+    found = [(section, t) for section, tables in contents.tables for t in tables if t.source == "ours" and not t.wide]
     tables = [table for _, table in found]
     columns = [column for table in tables for column in table.columns]
     notes = [

@@ -47,7 +47,7 @@ def _rows(labels):
 
 def _terminal(suite):
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_table(suite))
+    console.print(terminal_table(collect(suite)))
     return console.export_text()
 
 

@@ -17,10 +17,10 @@ from tests.support.paths import ROOT
 def test_report_holds_every_file(page):
     assert page.name == "report.html"
     names = {path.name for path in page.parent.iterdir()}
-    tables = {f"{key}.{kind}" for key in ("table2", "leakage") for kind in ("md", "tex", "csv")}
+    tables = {f"{key}.{kind}" for key in ("table2", "leakage", "differences") for kind in ("md", "tex", "csv")}
     assert names == {"report.html", "report.json", "figures", *tables}
     stems = {"reward", "entropy", "length", "leakage", "lambda", "clip_rate", "gap", "overview", "truncated"}
-    stems.add("leakage_evaluated_mention")
+    stems |= {"leakage_evaluated_mention", "differences"}
     figures = {path.name for path in (page.parent / "figures").iterdir()}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
     assert not [path for path in page.parent.parent.iterdir() if path.name.startswith(".")]
