@@ -11,7 +11,6 @@ from runners.forward.chunked_head import Distill, States
 from runners.forward.logprobs import Scores, states_of_parts, weighed
 from runners.train.contexts import context_rows, told_by_any
 from runners.train.credit import gap_name
-from runners.train.trl_batch import needed_rows
 
 # Ours -> TRL's `loss_type`: over all tokens, within each sequence first, by a constant.
 LOSSES = dict(pair.split("=") for pair in ("token=dapo", "sequence=grpo", "constant=dr_grpo"))
@@ -43,7 +42,7 @@ class Distillation:
 
     def _read(self, parts: list[dict[str, Any]]) -> list[dict[str, States]]:
         trainer, said = self._trainer, [dict[str, States]() for _ in parts]
-        keeps = [needed_rows(part, self._method, trainer.kl) for part in parts]
+        keeps = [trainer.needed(part) for part in parts]
         for names in trainer.teachers.by_holder():
             with trainer.teachers.active(names[0]) as model:
                 for name in names:

@@ -166,7 +166,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
         inputs = dict(inputs)
-        keep = needed_rows(inputs, self.method, self.kl)
+        keep = self.needed(inputs)
         if self._step % self._parts == 0:
             self._group = SplitGroup(self._parts) if self._parts > 1 else None
         # The teachers first: their weights take the policy's place, which no graph may have seen yet.
@@ -200,6 +200,10 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             self.require_finite("update", "divergence", scores.divergence_BT, [first + row for row in keep])
         self.require_finite("credit", "advantages", inputs["advantages"], first)
         self.require_finite("update", "loss", loss)
+
+    def needed(self, inputs: dict[str, Any]) -> list[int]:
+        """The rows of a micro-batch that its loss has a gradient in: all others are forwarded by nobody."""
+        return needed_rows(inputs, self.method, self.kl)
 
     def _states(self, inputs: dict[str, Any]) -> dict[str, States]:
         turn = self._step % self.args.steps_per_generation
