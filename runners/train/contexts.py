@@ -15,7 +15,7 @@ from runners.data.prompts import MARKER, content, told_text
 from runners.forward.batch import PICTURES, Rows
 from runners.train.trl_batch import student_rows
 
-Told = Mapping[str, Context]  # of one rollout, by the context's name
+Contexts = Mapping[str, Context]  # of one rollout, by the context's name
 
 
 def turn(example: dict[str, Any], text: str, pictures: int) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def turn(example: dict[str, Any], text: str, pictures: int) -> list[dict[str, An
 
 def contexts_of(
     method: Method, examples: Sequence[dict[str, Any]], siblings: Sequence[Sibling], first: int, size: int
-) -> list[Told]:
+) -> list[Contexts]:
     """What each of these rollouts' teachers are told. They stand in `siblings`, the rollouts of all processes in groups
     of `size`, from the place `first` on: a group may straddle processes."""
     if not method.teachers:
@@ -41,7 +41,7 @@ def contexts_of(
     return told
 
 
-def shown(name: str, example: dict[str, Any], told: Told) -> tuple[str, list[Any]]:
+def shown(name: str, example: dict[str, Any], told: Contexts) -> tuple[str, list[Any]]:
     """The user turn and the pictures that one rollout's teacher reads; its own where it is told nothing."""
     text, pictures = example["prompt"][-1]["content"], example["images"]
     if (context := told.get(name)) is None:
@@ -53,7 +53,7 @@ def shown(name: str, example: dict[str, Any], told: Told) -> tuple[str, list[Any
     return told_text(text, context), pictures
 
 
-def prompts_of(name: str, examples: Sequence[dict[str, Any]], told: Sequence[Told]) -> list[Any]:
+def prompts_of(name: str, examples: Sequence[dict[str, Any]], told: Sequence[Contexts]) -> list[Any]:
     """The prompts of one context; a rollout that it tells nothing keeps its own."""
     prompts = []
     for example, contexts in zip(examples, told, strict=True):
@@ -65,7 +65,7 @@ def prompts_of(name: str, examples: Sequence[dict[str, Any]], told: Sequence[Tol
 def inputs_of(
     name: str,
     examples: Sequence[dict[str, Any]],
-    told: Sequence[Told],
+    told: Sequence[Contexts],
     prompts: Sequence[Any],
     fields: dict[str, Any],
     fill: int,

@@ -12,7 +12,7 @@ from eval.core.tables import write_parquet
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
 from runners.run.run_dir import RunDir
-from runners.train.contexts import Told, shown
+from runners.train.contexts import Contexts, shown
 
 TEACHER = "\n# teacher"  # begins the titles in prompts.txt
 
@@ -31,7 +31,7 @@ class Recorder:
         self,
         inputs: list[dict[str, Any]],
         texts: list[str],
-        told: list[Told],
+        told: list[Contexts],
         own: slice,
         rollouts: Rollouts,
     ) -> None:
@@ -59,7 +59,7 @@ class Recorder:
         """One column where there is one teacher, else one for each."""
         return what if len(self._contexts) < 2 else f"{what}_{context}"
 
-    def _prompts(self, inputs: list[dict[str, Any]], told: list[Told]) -> None:
+    def _prompts(self, inputs: list[dict[str, Any]], told: list[Contexts]) -> None:
         """Show and keep one student prompt and, once somebody was told something, the teachers', as rendered."""
         i = next((i for i, contexts in enumerate(told) if contexts), 0)
         file = self._run.path / "prompts.txt"
@@ -105,6 +105,6 @@ class Recorder:
         write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", table)
 
 
-def _text(contexts: Told, name: str) -> str | None:
+def _text(contexts: Contexts, name: str) -> str | None:
     """The privileged part of what a rollout was told, None for nothing."""
     return contexts[name].text if name in contexts else None

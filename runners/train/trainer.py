@@ -26,7 +26,7 @@ from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import correction, share_requests
 from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN
-from runners.train.contexts import Told, contexts_of, inputs_of, prompts_of, turn
+from runners.train.contexts import Contexts, contexts_of, inputs_of, prompts_of, turn
 from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
@@ -149,12 +149,12 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self.credits.assign(batch, rollouts, own)
         return batch
 
-    def _contexts(self, inputs: Any) -> list[Told]:
+    def _contexts(self, inputs: Any) -> list[Contexts]:
         """What this process's rollouts are told, each beside its whole group."""
         siblings = [Sibling(*s) for s in zip(gather_object(self._texts), self._accuracy_all.tolist(), strict=True)]
         return contexts_of(self.method, inputs, siblings, self._own(inputs).start, self.num_generations)
 
-    def _context_inputs(self, name: str, inputs: Any, told: list[Told]) -> dict[str, Any]:
+    def _context_inputs(self, name: str, inputs: Any, told: list[Contexts]) -> dict[str, Any]:
         ids, _, fields = self._tokenize_prompts(prompts_of(name, inputs, told))
         return inputs_of(name, inputs, told, ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
 
