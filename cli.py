@@ -1,7 +1,7 @@
-"""Compare post-training methods of vision-language models: train, evaluate, report.
+"""Compare post-training methods of vision-language models: train, evaluate, report."""
 
-Every command imports what it needs inside, so that `--help` is instant.
-"""
+# A room with commands of its own declares them in its `command.py`. Every command imports what it needs inside, so that
+# `--help` is instant.
 
 # ruff: noqa: E402
 
@@ -10,7 +10,6 @@ import sys
 # Where PYTHONDONTWRITEBYTECODE is set (containers), every process would compile 7,600 modules again, 20 s of CPU.
 sys.dont_write_bytecode = False
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,22 +19,19 @@ from rich.console import Console
 
 from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
+from eval.core.terminal import console, say
+from reports.writers.command import report, write_report
+from runners.data.command import data_app
+from runners.embedded.command import base
+from runners.run.options import Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
 
 if TYPE_CHECKING:
     from runners.launch.job import Job
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-data_app = typer.Typer(no_args_is_help=True, help="Prepare training data.")
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
-console = Console(width=None if sys.stdout.isatty() else 120)
-
-
-Preset = Annotated[str, typer.Option(help="cpu, lora, paper, or a YAML file.")]
-Set = Annotated[list[str], typer.Option("--set", help="Override a setting: train.steps=10, params.clip=0.1 …")]
-Suite = Annotated[str, typer.Option(help="Name of the group of runs that are compared.")]
-Out = Annotated[Path, typer.Option(help="Folder of all suites.")]
 
 
 def _version(asked: bool) -> None:
@@ -43,7 +39,7 @@ def _version(asked: bool) -> None:
         import tomllib
 
         project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]
-        _say(f"{project['name']} {project['version']}")
+        say(f"{project['name']} {project['version']}")
         raise typer.Exit()
 
 
@@ -93,11 +89,11 @@ def train(
             relaunch(settings, run, [a for a in sys.argv[1:] if a != "--eval"])
         if is_launched():
             return
-        _say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
+        say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
         if then_eval:
             from runners.launch.evaluate import evaluate_run
 
-            _say(f"results: {evaluate_run(run, settings.eval)}")
+            say(f"results: {evaluate_run(run, settings.eval)}")
 
 
 @app.command(name="plan")
@@ -120,7 +116,7 @@ def plan_run(
 
     console.print(tables(make_plan(settings, built, gpu_memory, mfu), settings, mfu))
     for line in shown_commands(settings, preset, set):
-        _say(line)
+        say(line)
 
 
 @app.command()
@@ -163,7 +159,7 @@ def evaluate(
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
     changes = [*set, f"eval.benches=[{','.join(chosen(bench.split(',')))}]"]
-    changes += _sets({"eval.data": data or None, "eval.engine": engine or None})
+    changes += sets({"eval.data": data or None, "eval.engine": engine or None})
     if run is not None:
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
@@ -177,9 +173,9 @@ def evaluate(
 
         regrade_stored(folder, settings.benches, settings.data)
     elif run is not None:
-        _say(f"results: {evaluate_run(opened, settings, skip_bad_rows)}")
+        say(f"results: {evaluate_run(opened, settings, skip_bad_rows)}")
     else:
-        _say(f"results: {evaluate_model(str(model), settings, folder, skip_bad_rows)}")
+        say(f"results: {evaluate_model(str(model), settings, folder, skip_bad_rows)}")
 
 
 @app.command()
@@ -200,16 +196,10 @@ def grade(
         raise UserError(f"unknown bench {bench!r}: choose one of {', '.join(BENCHES)}")
     if rule not in RULES:
         raise UserError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
-    _say(grade_replies(bench, data, replies, rule, out))
+    say(grade_replies(bench, data, replies, rule, out))
 
 
-@app.command()
-def report(
-    suite: Annotated[Path, typer.Argument(help="Folder of a suite, for example runs/default.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; default <suite>/report.")] = None,
-) -> None:
-    """Table 2, training dynamics, leakage and what differs between the runs, as one HTML page and files."""
-    _report(suite, out)
+app.command()(report)
 
 
 @app.command()
@@ -222,9 +212,9 @@ def demo(
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
     from runners.launch.sweep import plan
 
-    _say("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
+    say("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
     _run_jobs(plan("all", "0", "cpu", suite, out, set, True), jobs or min(2, os.cpu_count() or 1), out / suite)
-    _report(out / suite)
+    write_report(out / suite)
 
 
 @app.command(name="list")
@@ -244,54 +234,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     listing.show(RunDir(run), console)
 
 
-@data_app.command(name="filter")
-def filter_data(
-    out: Annotated[Path, typer.Option(help="Where the kept rows are written: a .parquet, training data again.")],
-    data: Annotated[str | None, typer.Option(help="data.source: synthetic, a hub id, a file or folder.")] = None,
-    model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
-    k: Annotated[int, typer.Option(help="Rollouts per row.", min=1)] = 4,
-    limit: Annotated[int | None, typer.Option(help="Only the first rows.", min=1)] = None,
-    keep_max_pass_rate: Annotated[float, typer.Option(help="0 keeps what fails every time.", min=0, max=1)] = 0.0,
-    engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
-    temperature: float | None = None,
-    max_new_tokens: int | None = None,
-    seed: int = 0,
-    preset: Preset = "cpu",
-    set: Set = [],  # noqa: B006
-) -> None:
-    """Keep the rows that a model fails, as MMFineReason-123K was made. The same command again resumes."""
-    from runners.run.config import resolve
-
-    asked = {"data.source": data, "model.path": model, "eval.engine": engine}
-    sampled = {"eval.temperature": temperature, "eval.max_new_tokens": max_new_tokens}
-    settings = resolve(preset, "base", seed, [*set, *_sets({**asked, **sampled})])
-    from runners.data.filter import Filter, filter_rows
-
-    _say(filter_rows(Filter(settings, settings.model.path, k, limit, keep_max_pass_rate), out))
-
-
-@app.command()
-def base(
-    steps: int = 2400,
-    seed: int = 0,
-    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
-        "runners/embedded/base"
-    ),
-) -> None:
-    """Rebuild the embedded base model from nothing (about 40 minutes)."""
-    from runners.embedded.warm_start import warm_start
-
-    for name, value in warm_start(steps, out, seed).items():
-        console.print(f"{name:<24} {value}")
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _sets(named: dict[str, object]) -> list[str]:
-    """Options that were given, as what `--set` takes."""
-    return [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+app.command()(base)
 
 
 def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
@@ -303,15 +246,6 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
         console.print(line, style="red", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
-
-
-def _report(suite: Path, out: Path | None = None) -> None:
-    from reports.writers import contents, folder, terminal
-
-    found = contents.collect(suite)
-    page = folder.write(found, out or suite / "report")
-    console.print(terminal.terminal_table(found))
-    _say(f"report: {page}")
 
 
 def _quiet() -> None:

@@ -1,12 +1,12 @@
 """`cli.py bench speed`. Imports what it needs inside, so that `--help` is instant."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from eval.core.terminal import console, say
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure this suite itself.")
 
@@ -22,8 +22,7 @@ def speed(
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from runners.speed.run import run
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    rows = run(device, quick, out, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+    rows = run(device, quick, out, say)
     if failed := [row for row in rows if row.failed]:
         console.print(f"FAILED: {len(failed)} of {len(rows)} rows", style="red")
         raise typer.Exit(1)
