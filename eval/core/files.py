@@ -211,10 +211,10 @@ def content_hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def folder_hash(folder: Path, suffixes: tuple[str, ...]) -> str:
-    """Of the files with these suffixes: names and sizes, small ones whole, of large ones 64 spread chunks."""
+def files_hash(files: Iterable[Path]) -> str:
+    """Of files in any order: names and sizes, small ones whole, of large ones 64 spread chunks."""
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in suffixes):
+    for file in sorted(files):
         size = file.stat().st_size
         digest.update(f"{file.name} {size}".encode())
         with file.open("rb") as stream:

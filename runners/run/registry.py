@@ -2,6 +2,7 @@
 
 import fnmatch
 import importlib.util
+import inspect
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from eval.core import files
 from eval.core.errors import UserError
 from methods import METHODS, Method
 from runners.run import config
@@ -47,6 +49,12 @@ def label(settings: Settings, method: Method) -> str:
     """What tables and figures call a run's method."""
     variant = settings.method.partition("@")[2]
     return f"{method.label} ({variant})" if variant else method.label
+
+
+def code_hash(kind: type[Method]) -> str:
+    """Of the files that a method and those it is derived from are written in."""
+    written_in = {inspect.getsourcefile(c) for c in kind.__mro__ if issubclass(c, Method) and c is not Method}
+    return files.content_hash(sorted(Path(file) for file in written_in if file))
 
 
 def complete(settings: Settings) -> tuple[Settings, Method]:

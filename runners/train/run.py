@@ -1,16 +1,20 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
 import contextlib
-import json
 import shutil
+from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
+from eval.core import files, manifest
 from eval.core.errors import UserError, one_line
+from eval.core.tables import data_files
 from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
+from eval.pipeline.results import model_id
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
@@ -19,6 +23,7 @@ from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
 from runners.run.model import adapters, load, locate
 from runners.run.open import opened
+from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
 from runners.train.callbacks import RunCallback
@@ -36,10 +41,10 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     with opened(settings, run, suite) as (settings, method, found):
         if found == "done":
             return False
-        _update(run, status="running", reason=None, metrics=declared(method))
+        _update(run, status="running", reason=None, metrics=declared(method), contents=_contents(settings, method, run))
         try:
             with fitting_threads(locate(settings.model.path)):
-                _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
+                _train_to_end(build_trainer(settings, method, run, callbacks or []), run, settings.train.steps)
         except (KeyboardInterrupt, Interrupted):
             _ended(run, status="interrupted")
             raise
@@ -50,6 +55,30 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
             raise
         _update(run, status="done", steps_done=settings.train.steps, finished=now())
         return True
+
+
+def data_hash(settings: Settings) -> str:
+    """Of the training data: of a local source its files, else its name."""
+    source = Path(settings.data.source)
+    return files.content_hash(data_files(source)) if source.exists() else settings.data.source
+
+
+def _contents(settings: Settings, method: Method, run: RunDir) -> dict[str, str]:
+    """Hashes of what a run is made from. Raises UserError where a run that goes on was begun with something else."""
+    found = {
+        "data": data_hash(settings),
+        "model": model_id(locate(settings.model.path)),
+        "method": code_hash(type(method)),
+    }
+    if needs_external(method) and settings.model.teacher:
+        found["teacher"] = model_id(locate(settings.model.teacher))
+    for what, begun in (run.info().get("contents") or {}).items():
+        if begun != found.get(what):
+            raise UserError(
+                f"{run.path} was begun with another {what} than is there now (contents {begun}, now {found.get(what)}): "
+                "put it back, use another --suite, or delete the run"
+            )
+    return found
 
 
 def _update(run: RunDir, **fields: Any) -> None:
@@ -67,11 +96,14 @@ def _ended(run: RunDir, **how: Any) -> None:
         _update(run, **how)
 
 
-def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
-    checkpoint = run.last_checkpoint()
-    if rank() == 0:
-        run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
+def _train_to_end(trainer: BenchTrainer, run: RunDir, steps: int) -> None:
+    """Raises UserError where something has been removed meanwhile of what the run has written."""
+    checkpoint: Path | None
+    [checkpoint] = broadcast_object_list([run.go_back() if rank() == 0 else None])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    last = run.checkpoints / f"checkpoint-{trainer.state.global_step}"
+    if rank() == 0 and (lacking := run.unrecorded(steps) or (manifest.fault(last) and f"{last} is damaged")):
+        raise UserError(f"{lacking}: removed or changed while the run went on; the same command trains what is lost")
 
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
