@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Credit, Metric, Rollouts, Tokens
+from methods.base import Credit, Metric, Rollouts, Share, Tokens
 from methods.functional import masked_mean
 from methods.opsd import OPSD
 
@@ -25,7 +25,7 @@ class GRPOPlusOPSD(OPSD):
     }
 
     form: Literal["loss", "advantage"] = "loss"
-    gamma: float = 0.5  # of the loss form
+    gamma: Share = 0.5  # of the loss form
     alpha: float = 1.0  # of the advantage form
 
     @property

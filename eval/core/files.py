@@ -179,6 +179,14 @@ def _mended(stream: BinaryIO) -> bytes:
     return b""
 
 
+def read_text(path: Path) -> str:
+    """Of a file that is there, whatever is in it. Raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its rights, or remove it") from None
+
+
 def read_object(path: Path) -> Object | None:
     """The object in a JSON file; None where there is none: no file, torn, unreadable, or something else."""
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eval.core import files
 from eval.core.errors import UserError
+from eval.engines.load import loading
 from eval.settings import EvalSettings
 from runners.run import lock
 from runners.run.model import locate
@@ -59,8 +60,9 @@ def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
 
     merged = checkpoint / "merged"
     if not (merged / "config.json").exists():
-        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
-        whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        with loading(str(checkpoint)):
+            model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+            whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
         with files.replaced_folder(merged) as half:
             whole.save_pretrained(half)
             AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)

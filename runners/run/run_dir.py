@@ -4,10 +4,11 @@ import importlib.metadata
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from eval.core import files, manifest
 from eval.core.differences import differences
@@ -51,9 +52,20 @@ class RunDir:
 
     def info(self) -> dict[str, Any]:
         info = files.read_object(self.path / "run.json")
-        if info is None or "status" not in info:
+        if info is None or info.get("status") not in get_args(Status):
             raise UserError(f"{self.path} is not a run: it has no readable run.json; choose another folder")
         return info
+
+    def discard(self) -> bool:
+        """Removes a run that has not taken a step, so that a refused command leaves nothing behind. False: it has."""
+        info = files.read_object(self.path / "run.json") or {}
+        if info.get("status") != "running" or self.metrics.exists() or any(self.path.glob("c*/*")):
+            return False
+        shutil.rmtree(self.path, ignore_errors=True)
+        for folder in (self.path.parent, self.path.parent.parent):
+            with suppress(OSError):  # of other runs
+                folder.rmdir()
+        return True
 
     def status(self) -> Status:
         """As run.json has it, but that nobody is left who would say that a killed run is not running."""

@@ -41,15 +41,22 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     with opened(settings, run, suite) as (settings, method, found):
         if found == "done":
             return False
-        _update(run, status="running", reason=None, metrics=declared(method), contents=_contents(settings, method, run))
+        contents = _contents(settings, method, run)
+        _update(run, status="running", reason=None, metrics=declared(method))
+        begun = False
         try:
             with fitting_threads(locate(settings.model.path)):
-                _train_to_end(build_trainer(settings, method, run, callbacks or []), run, settings.train.steps)
+                trainer = build_trainer(settings, method, run, callbacks or [])
+                begun = True
+                _update(run, contents=contents)  # of a model and data that could be read
+                _train_to_end(trainer, run, settings.train.steps)
         except (KeyboardInterrupt, Interrupted):
             _ended(run, status="interrupted")
             raise
         except BaseException as error:
-            _ended(run, status="failed", reason=one_line(error))
+            refused = isinstance(error, UserError) and not begun
+            if not (refused and rank() == 0 and run.discard()):
+                _ended(run, status="failed", reason=one_line(error))
             if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
                 raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
             raise
@@ -118,7 +125,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         args=arguments,
         reward_funcs=list(REWARDS[settings.train.reward]),
         train_dataset=rows,
-        peft_config=adapters(settings.model.lora) if settings.model.lora else None,
+        peft_config=adapters(settings.model.lora, model) if settings.model.lora else None,
         method=method,
         recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
         banned=banned,
