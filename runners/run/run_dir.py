@@ -59,7 +59,7 @@ class RunDir:
     def discard(self) -> bool:
         """Removes a run that has not taken a step, so that a refused command leaves nothing behind. False: it has."""
         info = files.read_object(self.path / "run.json") or {}
-        if info.get("status") != "running" or self.metrics.exists() or any(self.path.glob("c*/*")):
+        if info.get("status") != "running" or self.metrics.exists() or any(self.checkpoints.glob("checkpoint-*")):
             return False
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in (self.path.parent, self.path.parent.parent):

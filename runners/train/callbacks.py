@@ -58,6 +58,7 @@ NAMES = {
     "sampling/sampling_logp_difference/mean": "sampling_difference",
     "num_tokens": "tokens",
 }
+RESERVED = frozenset({*NAMES.values(), "step", "seconds", "leakage", "told", "gap", "divergence", "importance"})
 
 
 class Kept(Protocol):

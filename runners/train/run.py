@@ -16,6 +16,7 @@ from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
 from eval.pipeline.results import model_id
 from methods import Method
+from methods.checked import HookError, checked
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
 from runners.run.config import Settings
@@ -26,7 +27,7 @@ from runners.run.open import opened
 from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
-from runners.train.callbacks import RunCallback
+from runners.train.callbacks import RESERVED, RunCallback
 from runners.train.recorder import Recorder
 from runners.train.teacher import external_teacher, needs_external
 from runners.train.trainer import BenchTrainer
@@ -54,9 +55,11 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
             _ended(run, status="interrupted")
             raise
         except BaseException as error:
-            refused = isinstance(error, UserError) and not begun
+            refused = isinstance(error, HookError) or (isinstance(error, UserError) and not begun)
             if not (refused and rank() == 0 and run.discard()):
                 _ended(run, status="failed", reason=one_line(error))
+            if isinstance(error, HookError):
+                raise UserError(str(error)) from error
             if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
                 raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
             raise
@@ -126,7 +129,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         reward_funcs=list(REWARDS[settings.train.reward]),
         train_dataset=rows,
         peft_config=adapters(settings.model.lora, model) if settings.model.lora else None,
-        method=method,
+        method=checked(method, RESERVED),
         recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
         banned=banned,
         shared_prefix=settings.train.shared_prefix,
