@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
     except HookError as error:
         raise UserError(str(error)) from error
     except ValidationError as error:
-        raise UserError(config.explain(error, f"params of {name}", kind.__dataclass_fields__)) from None
+        raise UserError(config.explain(error, f"params of {name}", [field.name for field in fields(kind)])) from None
 
 
 def expand(names: str) -> list[str]:
@@ -89,7 +89,7 @@ def load_method_file(reference: str) -> type[Method]:
     kind = vars(module).get(name)
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise UserError(f"{file} has no class {name!r} that is a methods.Method")
-    if not vars(kind).get("__dataclass_params__", FROZEN).frozen or "__dataclass_params__" not in vars(kind):
+    if not getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
         raise UserError(f"{file}: class {name} lacks its decorator: write @dataclass(frozen=True) above it")
     for attribute in ("name", "label"):
         if not isinstance(found := getattr(kind, attribute, None), str) or not found.strip() or not found.isprintable():

@@ -62,8 +62,8 @@ class RunDir:
         if info.get("status") != "running" or self.metrics.exists() or any(self.checkpoints.glob("checkpoint-*")):
             return False
         shutil.rmtree(self.path, ignore_errors=True)
-        for folder in (self.path.parent, self.path.parent.parent):
-            with suppress(OSError):  # of other runs
+        for folder in self.path.parents[:3]:  # its method, suite and all suites
+            with suppress(OSError):  # there are others
                 folder.rmdir()
         return True
 

