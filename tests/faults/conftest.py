@@ -8,7 +8,7 @@ import pytest
 
 import cli
 
-Told = tuple[int | str | None, str]
+Told = tuple[int | str, str]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        return ended.value.code, capsys.readouterr().err
+        return ended.value.code or 0, capsys.readouterr().err
 
     return run
 

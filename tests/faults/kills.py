@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -100,18 +101,17 @@ def _run(folder: Path, words: tuple[str, ...], number: int = 0, after_s: float |
 
 def chains(scenario: Scenario, kills: int, folder: Path, rng: random.Random) -> Iterator[Outcome]:
     """Unbroken once; then chains of up to five kills each, and each to its end."""
-    whole, begun = folder / "whole", time.monotonic()
-    whole.mkdir(parents=True)
+    prepared, whole = folder / "prepared", folder / "whole"
+    prepared.mkdir()
     if scenario.before:
-        _run(whole, scenario.before)
+        _run(prepared, scenario.before)
+    shutil.copytree(prepared, whole)
     begun = time.monotonic()
     operations, seconds = _run(whole, scenario.words)[1], time.monotonic() - begun
     expected, done = contents(whole), 0
     while done < kills:
         broken = folder / f"broken{done}"
-        broken.mkdir()
-        if scenario.before:
-            _run(broken, scenario.before)
+        shutil.copytree(prepared, broken)
         before = done
         for _ in range(min(5, kills - done)):
             how: dict[str, Any] = {"number": rng.randint(1, operations)}
