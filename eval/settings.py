@@ -47,7 +47,9 @@ class JudgeSettings(SettingsSection):
         except ValueError:
             return url  # refused where it is used
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("an address is stored with the run: no password, key or query in it; key_variable names one")
+            raise ValueError(
+                "an address is stored with the run: no password, key or query in it; key_variable names one"
+            )
         return url
 
 

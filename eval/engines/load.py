@@ -49,7 +49,9 @@ def loading(model: str) -> Iterator[None]:
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")[:160]
         said = reason if isinstance(error, OSError) else f"{type(error).__name__}: {reason}"
-        raise UserError(f"{model}: cannot be loaded ({said}); give a whole model folder, or check the network") from error
+        raise UserError(
+            f"{model}: cannot be loaded ({said}); give a whole model folder, or check the network"
+        ) from error
 
 
 @contextmanager

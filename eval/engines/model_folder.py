@@ -38,7 +38,9 @@ def check_model(model: str) -> None:
     for name in (*PROCESSOR_FILES, *TOKENIZER_FILES, "model.safetensors.index.json"):
         if (folder / name).exists() and files.read_object(folder / name) is None:
             raise UserError(f"{folder / name}: is torn, or no JSON; save the model again")
-    if not any(_has_template(folder / name) for name in ("chat_template.jinja", "chat_template.json", *TOKENIZER_FILES)):
+    if not any(
+        _has_template(folder / name) for name in ("chat_template.jinja", "chat_template.json", *TOKENIZER_FILES)
+    ):
         raise UserError(f"{model}: holds no chat template (chat_template.jinja); save the model's processor again")
     _fits(read_config(folder / "config.json"), _shapes(folder), folder)
 
@@ -71,7 +73,9 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
     found = sorted(folder.glob("model*.safetensors"))
     if not found:
         other = " (pickles, *.bin, are not loaded)" if any(folder.glob("*.bin")) else ""
-        raise UserError(f"{folder}: holds no weights (model*.safetensors){other}; give a folder that a model was saved to")
+        raise UserError(
+            f"{folder}: holds no weights (model*.safetensors){other}; give a folder that a model was saved to"
+        )
     index = (files.read_object(folder / "model.safetensors.index.json") or {}).get("weight_map")
     for name in set(index.values()) if isinstance(index, dict) else ():
         if not (folder / str(name)).is_file():
@@ -102,10 +106,15 @@ def _fits(config: Mapping[str, Any], shapes: Mapping[str, list[int]], folder: Pa
     wanted = [text.get("vocab_size"), text.get("hidden_size")]
     for name, shape in shapes.items():
         if name.endswith("embed_tokens.weight") and None not in wanted and shape != wanted:
-            raise UserError(f"{folder}: {name} is of shape {shape}, and config.json says {wanted}; save the model again")
-    for part, count, pattern in ((text, "num_hidden_layers", DECODER), (_part(config, "vision_config"), "depth", VISION)):
+            raise UserError(
+                f"{folder}: {name} is of shape {shape}, and config.json says {wanted}; save the model again"
+            )
+    for part, count, pattern in (
+        (text, "num_hidden_layers", DECODER),
+        (_part(config, "vision_config"), "depth", VISION),
+    ):
         there = {int(layer[1]) for name in shapes if (layer := re.search(pattern, name))}
         if there and count in part and max(there) + 1 < part[count]:
             raise UserError(
-                f"{folder}: holds {max(there) + 1} layers, and config.json says {count} {part[count]}; save the model again"
+                f"{folder}: holds {max(there) + 1} layers, config.json says {count} {part[count]}; save the model again"
             )

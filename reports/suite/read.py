@@ -255,7 +255,9 @@ def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
             unreadable += 1
             continue
         repeated += step in rows
-        rows[step] = {k: v for k, v in row.items() if isinstance(v, int | float) and abs(v) < 1e300 and not isinstance(v, bool)}
+        rows[step] = {
+            k: v for k, v in row.items() if isinstance(v, int | float) and abs(v) < 1e300 and not isinstance(v, bool)
+        }
     if unreadable:
         problems.append(f"{run.name}/metrics.jsonl: {unreadable} unreadable line(s) left out.")
     if repeated:

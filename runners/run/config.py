@@ -211,7 +211,11 @@ def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settin
 
     Raises UserError with the first offending key, and where it was given.
     """
-    sources = {f"preset {preset}": load_preset(preset), method: load_variant(method), "--set": parse_overrides(overrides)}
+    sources = {
+        f"preset {preset}": load_preset(preset),
+        method: load_variant(method),
+        "--set": parse_overrides(overrides),
+    }
     for where, keys in sources.items():
         if taken := sorted(OPTIONS.keys() & keys.keys()):
             raise UserError(f"{where}: {taken[0]} is given as {OPTIONS[taken[0]]}")
@@ -249,7 +253,9 @@ def _depth(keys: Any, path: Iterable[int | str]) -> int:
 def dotted(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The names of all settings."""
     for name, field in kind.model_fields.items():
-        parts = [part for part in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(part, type)]
+        parts = [
+            part for part in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(part, type)
+        ]
         sections = [part for part in parts if issubclass(part, BaseModel)]
         yield from dotted(sections[0], f"{prefix}{name}.") if sections else [f"{prefix}{name}"]
 

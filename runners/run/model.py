@@ -43,7 +43,9 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
         )
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if wrong := sorted(map(str, read[what])):
-            raise UserError(f"{settings.path}: weights and config.json differ ({what}: {wrong[0]}); save the model again")
+            raise UserError(
+                f"{settings.path}: weights and config.json differ ({what}: {wrong[0]}); save the model again"
+            )
     return model, processor
 
 

@@ -26,13 +26,13 @@ Suite = Annotated[str, typer.Option(help="Name of the group of runs that are com
 def _jobs(number: int) -> int:
     most = max(2, len(os.sched_getaffinity(0)))
     if number > most:
-        raise UserError(f"--jobs {number}: this machine has {most} cores, and each run wants one; at most --jobs {most}")
+        raise UserError(
+            f"--jobs {number}: this machine has {most} cores, and each run wants one; at most --jobs {most}"
+        )
     return number
 
 
-Jobs = Annotated[
-    int, typer.Option(help="Runs at the same time; 0: one per core, at most 2.", min=0, callback=_jobs)
-]
+Jobs = Annotated[int, typer.Option(help="Runs at the same time; 0: one per core, at most 2.", min=0, callback=_jobs)]
 Out = Annotated[Path, typer.Option(help="Folder of all suites.")]
 
 

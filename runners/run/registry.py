@@ -93,5 +93,5 @@ def load_method_file(reference: str) -> type[Method]:
         raise UserError(f"{file}: class {name} lacks its decorator: write @dataclass(frozen=True) above it")
     for attribute in ("name", "label"):
         if not isinstance(found := getattr(kind, attribute, None), str) or not found.strip() or not found.isprintable():
-            raise UserError(f"{file}: class {name} has no {attribute}: write {attribute} = \"...\" in it")
+            raise UserError(f'{file}: class {name} has no {attribute}: write {attribute} = "..." in it')
     return kind

@@ -27,4 +27,6 @@ def require_devices(processes: int) -> None:
     gpus = torch.cuda.device_count()
     there, what = (gpus, "GPUs") if gpus else (max(2, len(os.sched_getaffinity(0))), "cores")
     if processes > there and not is_launched():  # a launcher may have started it on several machines
-        raise UserError(f"train.processes is {processes}, and this machine has {there} {what}: --set train.processes={there}")
+        raise UserError(
+            f"train.processes is {processes}, and this machine has {there} {what}: --set train.processes={there}"
+        )

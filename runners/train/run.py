@@ -85,7 +85,7 @@ def _contents(settings: Settings, method: Method, run: RunDir) -> dict[str, str]
     for what, begun in (run.info().get("contents") or {}).items():
         if begun != found.get(what):
             raise UserError(
-                f"{run.path} was begun with another {what} than is there now (contents {begun}, now {found.get(what)}): "
+                f"{run.path} was begun with another {what} than is there now ({begun}, now {found.get(what)}): "
                 "put it back, use another --suite, or delete the run"
             )
     return found

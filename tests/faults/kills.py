@@ -38,10 +38,11 @@ class Scenario(NamedTuple):
 
 
 SWEEP = ("sweep", "--methods", "grpo", "--suite", "s", *SETS, *EVAL, "--set", "eval.benches=[mmmu]")
+TWO = ("--set", "train.processes=2", "--set", "train.micro_batch=2")
 SCENARIOS = {
     **{f"train-{method}": Scenario((*TRAIN, method)) for method in METHODS},
     "train-lora": Scenario((*TRAIN, "sdpo", "--set", "model.lora={rank: 2, alpha: 4}")),
-    "train-two-processes": Scenario((*TRAIN, "grpo", "--set", "train.processes=2", "--set", "train.micro_batch=2"), alone=False),
+    "train-two-processes": Scenario((*TRAIN, "grpo", *TWO), alone=False),
     "sweep": Scenario((*SWEEP, "--jobs", "2"), alone=False),
     "eval": Scenario(("eval", "--model", "embedded", "--bench", "mmmu,zerobench", "--out", "results", *EVAL)),
     "filter": Scenario(("data", "filter", "--data", "synthetic", "--limit", "6", "--k", "2", "--max-new-tokens", "4",
@@ -127,7 +128,9 @@ def chains(scenario: Scenario, kills: int, folder: Path, rng: random.Random) -> 
 
 def contents(folder: Path) -> dict[str, Any]:
     """Every file below a folder, leftovers included, but for what tells the time or is a process's chatter."""
-    return {str(p.relative_to(folder)): _read(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".log"}
+    return {
+        str(p.relative_to(folder)): _read(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".log"
+    }
 
 
 def _read(file: Path) -> Any:
@@ -135,7 +138,11 @@ def _read(file: Path) -> Any:
         return "times"
     if file.suffix not in (".json", ".jsonl"):
         return file.read_bytes()
-    found = [json.loads(line) for line in file.read_text().splitlines()] if file.suffix == ".jsonl" else json.loads(file.read_text())
+    found = (
+        [json.loads(line) for line in file.read_text().splitlines()]
+        if file.suffix == ".jsonl"
+        else json.loads(file.read_text())
+    )
     return _timeless(found)
 
 
@@ -160,11 +167,16 @@ def main(say: Callable[..., None] = print) -> None:
             each = max(1, round(asked.kills / len(asked.scenarios)))
             for outcome in chains(SCENARIOS[name], each, Path(folder), random.Random(f"{name} {asked.seed}")):
                 total, unequal = total + outcome.kills, unequal + bool(outcome.unequal)
-                say(f"{name}: {outcome.kills} kills, {'equal' if not outcome.unequal else outcome.unequal[:5]}", flush=True)
+                say(
+                    f"{name}: {outcome.kills} kills, {'equal' if not outcome.unequal else outcome.unequal[:5]}",
+                    flush=True,
+                )
     say(f"{total} kills, {unequal} chains that ended otherwise")
     sys.exit(bool(unequal))
 
 
 if __name__ == "__main__":
-    context.set_forkserver_preload(["transformers.trainer", "peft", "datasets", "lm_eval.evaluator", "lm_eval.models.hf_vlms"])
+    context.set_forkserver_preload(
+        ["transformers.trainer", "peft", "datasets", "lm_eval.evaluator", "lm_eval.models.hf_vlms"]
+    )
     main()

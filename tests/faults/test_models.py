@@ -44,7 +44,11 @@ FAULTS: dict[str, tuple[str, bytes | None]] = {
     "template missing": ("chat_template.jinja", None),
     "template empty": ("chat_template.jinja", b"\n"),
 }
-OF_CONFIG = [fault for fault in FAULTS if fault.startswith("config") and fault not in ("config deeper", "config wider", "config vocabulary")]
+OF_CONFIG = [
+    fault
+    for fault in FAULTS
+    if fault.startswith("config") and fault not in ("config deeper", "config wider", "config vocabulary")
+]
 COMMANDS = {
     "train": ("train", "--method", "grpo", "--set", "model.path={model}"),
     "eval": ("eval", "--model", "{model}", "--bench", "mmmu", "--out", "results"),

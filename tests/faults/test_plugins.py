@@ -61,8 +61,20 @@ HOOKS = {
 }
 GIVEN = {
     "contexts": [None, [], "text", {"a": "text"}, {"a": Context(3)}],  # type: ignore[arg-type]
-    "route": [None, torch.ones(B), Route(torch.ones(B)), Route(None, torch.ones(B + 1, dtype=torch.bool)), Route([True])],  # type: ignore[arg-type]
-    "asks_teacher": [None, True, torch.ones(B), torch.ones(B + 1, dtype=torch.bool), torch.ones(B, T, dtype=torch.bool)],
+    "route": [
+        None,
+        torch.ones(B),
+        Route(torch.ones(B)),
+        Route(None, torch.ones(B + 1, dtype=torch.bool)),
+        Route([True]),
+    ],  # type: ignore[arg-type]
+    "asks_teacher": [
+        None,
+        True,
+        torch.ones(B),
+        torch.ones(B + 1, dtype=torch.bool),
+        torch.ones(B, T, dtype=torch.bool),
+    ],
     "credit": [
         None,
         torch.ones(B),
@@ -70,7 +82,10 @@ GIVEN = {
         Credit([1.0] * B),  # type: ignore[arg-type]
         Credit(torch.ones(B, dtype=torch.long)),
         Credit(torch.ones(B), weights_BT=torch.ones(B)),
-        *(Credit(torch.ones(B), metrics) for metrics in ({"a": "text"}, {"a": torch.ones(2)}, {"a": float("nan")}, {3: 1.0})),  # type: ignore[dict-item]
+        *(
+            Credit(torch.ones(B), metrics)
+            for metrics in ({"a": "text"}, {"a": torch.ones(2)}, {"a": float("nan")}, {3: 1.0})
+        ),  # type: ignore[dict-item]
         Credit(torch.ones(B), {"reward": 1.0}),
         Credit(torch.ones(B), state={"a": 1}),  # type: ignore[dict-item]
     ],
@@ -89,7 +104,9 @@ def test_what_a_hook_may_not_give(hook: str, i: int) -> None:
 def test_a_hook_that_raises_is_told_by_its_line(tmp_path: Path, refused: Refused) -> None:
     file = tmp_path / "mine.py"
     file.write_text(HEAD + CLASS + "    def credit(self, rollouts):\n        lost = {}\n        return lost['it']\n")
-    line = refused("train", "--method", f"{file}:Mine", "--set", "train.steps=1", "--set", "train.max_completion_tokens=2")
+    line = refused(
+        "train", "--method", f"{file}:Mine", "--set", "train.steps=1", "--set", "train.max_completion_tokens=2"
+    )
     assert line == f"error: {file}:11: credit: KeyError: 'it'"
 
 

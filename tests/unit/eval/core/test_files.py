@@ -244,7 +244,9 @@ def test_hashes_are_the_first_half_of_sha256(tmp_path: Path) -> None:
     whole = b"x" * (3 << 20) + b'{"a": 1}'
     assert files.content_hash([tmp_path / "b.txt", tmp_path / "a.json"]) == hashlib.sha256(whole).hexdigest()[:16]
     parts = b'a.json 8{"a": 1}b.txt 3145728' + b"x" * (3 << 20)
-    assert files.files_hash([*tmp_path.glob("*.txt"), *tmp_path.glob("*.json")]) == hashlib.sha256(parts).hexdigest()[:16]
+    assert (
+        files.files_hash([*tmp_path.glob("*.txt"), *tmp_path.glob("*.json")]) == hashlib.sha256(parts).hexdigest()[:16]
+    )
 
 
 def test_of_a_huge_file_64_chunks_are_hashed(tmp_path: Path) -> None:
