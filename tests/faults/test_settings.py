@@ -180,6 +180,29 @@ def test_options(refused: Refused, words: str) -> None:
     assert "secret" not in refused(*words.split())
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--method", "ppo"], "unknown method 'ppo': choose one of grpo"),
+        (["train", "--method", "rlsd", "--preset", "huge"], "unknown preset 'huge'"),
+        (["train", "--method", "rlsd", "--set", "train.stepps=3"], "unknown key 'train.stepps'"),
+        (["train", "--method", "rlsd", "--set", "params.clipp=3"], "unknown key 'clipp'"),
+        (["train", "--method", "rlsd", "--set", "train.updates=5"], "do not divide into"),
+        (["sweep", "--seeds", "one"], "--seeds 'one'"),
+        (["eval", "--bench", "mmlu", "--model", "embedded"], "unknown bench 'mmlu'"),
+        (["eval"], "say what to evaluate"),
+        (["eval", "--run", "nowhere"], "nowhere is not a run"),
+        (["eval", "--model", "./nowhere"], "./nowhere: no such model folder"),
+        (["report", "nowhere"], "nowhere"),
+        (["list", "nowhere"], "no runs below nowhere"),
+        (["show", "nowhere"], "nowhere is not a run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_said(refused: Refused, words: list[str], message: str) -> None:
+    assert message in refused(*words)
+
+
 def test_who_is_to_blame_and_what_was_meant(refused: Refused, tmp_path: Path) -> None:
     preset = tmp_path / "mine.yaml"
     preset.write_text("delta_to: cpu\ntrain: {temperatur: 1}\n")

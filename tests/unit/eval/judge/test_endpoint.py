@@ -80,8 +80,8 @@ def test_an_unreachable_port_is_one_line_at_once(server: JudgeServer) -> None:
         "http://",
         "http://:8000/v1",
         "http://[::1/v1",
-        "http://me:password@host:99999/v1",
-        f"http://me:password@{'a' * 300}/v1",
+        "http://host:99999/v1",
+        f"http://{'a' * 300}/v1",
     ],
 )
 def test_an_address_that_is_none_is_one_line(server: JudgeServer, url: str | None) -> None:
