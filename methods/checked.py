@@ -3,7 +3,7 @@
 import math
 import re
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from inspect import getsourcefile, getsourcelines
 from typing import Any, cast
 
@@ -138,9 +138,9 @@ def _kind(value: Any) -> str:
 
 def _where(kind: type, hook: str) -> str:
     """File and line of a hook, or of the class that does not define it."""
-    found: Callable[..., Any] | property | Any = kind.__dict__.get(hook, kind)
+    found: Any = vars(kind).get(hook, kind)
+    found = found.fget if isinstance(found, property) else found
     try:
-        found = found.fget if isinstance(found, property) else found
         return f"{getsourcefile(found)}:{getsourcelines(found)[1]}"
     except (OSError, TypeError):
         return f"{getsourcefile(kind)}:{getsourcelines(kind)[1]}"

@@ -87,6 +87,7 @@ def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Resul
     for bench, asked in identities.items():
         if (stored := read_result(out / bench)) is not None:
             refuse_other(out / bench, stored["identity"], asked)
+            replies.main_file(out / bench).unlink(missing_ok=True)  # a kill has left it beside its result
             results[bench] = stored
     return results
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from eval.core import files
 from eval.core.errors import UserError
-from eval.core.terminal import plain, say
+from eval.core.terminal import plain
 from runners.run.run_dir import RunDir, find_runs
 
 
@@ -45,13 +45,17 @@ def show(run: RunDir, console: Console) -> None:
     console.print_json(json.dumps({**run.info(), "status": run.status()}))
     for file in (run.path / "settings.yaml", run.path / "prompts.txt"):
         if file.exists():
-            say(files.read_text(file))
+            _print(console, files.read_text(file))
     if last := _last_step(run):
         console.print_json(json.dumps(last))
     for file in _results(run):
         result = files.read_object(file) or {}
         said = f"{result.get('score')}  (n={result.get('n')})" if result else "cannot be read"
-        say(f"{file.parent.parent.name:>5}  {file.parent.name:<11} {said}")
+        _print(console, f"{file.parent.parent.name:>5}  {file.parent.name:<11} {said}")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(plain(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _status(run: RunDir) -> str:
