@@ -74,6 +74,10 @@ class TrainSettings(_Section):
     gradient_checkpointing: bool
     shared_prefix: bool = True  # score each prompt and picture once for all its rollouts; false: row by row, as TRL
     vllm: bool
+    vllm_memory: float = Field(0.3, gt=0, le=1)  # share of the GPU that the engine takes
+    vllm_sleep: bool = False  # whether it gives that back while the policy is trained
+    vllm_tensor_parallel: PositiveInt = 1  # processes that share an engine
+    vllm_max_difference: float = Field(0.1, gt=0)  # nats a token: where its log-probabilities are further off, it stops
     checkpoint_every: PositiveInt
     record_every: PositiveInt  # steps between token tables
     report_to: tuple[str, ...] = ()
@@ -91,6 +95,10 @@ class TrainSettings(_Section):
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
         rollouts, parts = self.prompts * self.generations, self.processes * self.updates
+        if self.processes % self.vllm_tensor_parallel:
+            raise ValueError(
+                f"vllm_tensor_parallel={self.vllm_tensor_parallel} does not divide {self.processes} process(es)"
+            )
         if rollouts % (parts * self.device_batch or rollouts + 1):
             raise ValueError(
                 f"{self.prompts} prompts x {self.generations} generations do not divide into {self.processes} "

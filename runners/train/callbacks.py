@@ -43,6 +43,7 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
 
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics
+THEIR_DIFFERENCE = "sampling/sampling_logp_difference/mean"  # vLLM's, where TRL forms the correction
 # TRL's names -> ours. What is not here, and not marked as our own, is not kept.
 NAMES = {
     "loss": "loss",
@@ -51,11 +52,10 @@ NAMES = {
     "reward": "reward",
     "reward_std": "reward_std",
     "rewards/accuracy/mean": "accuracy",
-    "entropy": "entropy",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "truncated",
     "frac_reward_zero_std": "dead_groups",
-    "sampling/sampling_logp_difference/mean": "sampling_difference",
+    THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
 

@@ -97,8 +97,6 @@ class Distillation:
         log_mean("divergence", scores.divergence_BT * told_BT, items)
         for name, teacher_BT in scores.teacher.items():
             log_mean(gap_name(self._method, name), (teacher_BT - student_BT) * told_BT, items)
-        if not self._method.policy_gradient:  # otherwise TRL logs it
-            log_mean("entropy", scores.entropy_BT * told_BT, items)
         if self._method.importance_clip is not None and old_BT is not None:
             ratio_BT = importance_ratio(student_BT, old_BT[keep], self._method.importance_clip)
             log_mean("importance", ratio_BT * told_BT, items)

@@ -14,6 +14,7 @@ from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
+from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
@@ -72,6 +73,8 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
     if rank() == 0:
         run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.use_vllm:  # or an evaluation in this process would find its memory taken
+        trainer.vllm_generation.llm.llm_engine.engine_core.shutdown()
 
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
@@ -80,19 +83,21 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    trainer = BenchTrainer(
-        model=model,
-        processing_class=processor,
-        args=arguments,
-        reward_funcs=list(REWARDS[settings.train.reward]),
-        train_dataset=rows,
-        peft_config=adapters(settings.model.lora) if settings.model.lora else None,
-        method=method,
-        recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
-        banned=banned,
-        shared_prefix=settings.train.shared_prefix,
-        external=external_teacher(settings.model, processor) if needs_external(method) else None,
-    )
+    with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
+        trainer = BenchTrainer(
+            model=model,
+            processing_class=processor,
+            args=arguments,
+            reward_funcs=list(REWARDS[settings.train.reward]),
+            train_dataset=rows,
+            peft_config=adapters(settings.model.lora) if settings.model.lora else None,
+            method=method,
+            recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
+            banned=banned,
+            shared_prefix=settings.train.shared_prefix,
+            max_difference=settings.train.vllm_max_difference,
+            external=external_teacher(settings.model, processor) if needs_external(method) else None,
+        )
     trainer.remove_callback(PrinterCallback)
     own = AutoProcessor.from_pretrained(locate(settings.model.path))
     trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))

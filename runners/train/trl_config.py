@@ -19,7 +19,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
     t: TrainSettings = settings.train
     batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
-    banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
+    banned_for_vllm = {"logit_bias": dict.fromkeys(banned, -100.0)}
     return GRPOConfig(
         output_dir=str(run.checkpoints),
         per_device_train_batch_size=t.device_batch,
@@ -50,6 +50,9 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         shuffle_dataset=False,
         use_vllm=t.vllm,
         vllm_mode="colocate",
+        vllm_gpu_memory_utilization=t.vllm_memory,
+        vllm_enable_sleep_mode=t.vllm_sleep,
+        vllm_tensor_parallel_size=t.vllm_tensor_parallel,
         vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens,  # or it reserves a cache for 262,144
         gradient_checkpointing=t.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},

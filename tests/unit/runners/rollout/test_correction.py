@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runners.rollout.vllm import sampling_ratio
+from runners.rollout.correction import sampling_ratio
 
 NAN = float("nan")
 
