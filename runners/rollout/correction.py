@@ -1,5 +1,4 @@
-"""How far vLLM's own log-probabilities lie from the policy's, and what that weighs: found in the update, not in a pass of
-its own."""
+"""How far vLLM's own log-probabilities lie from the policy's, and what that weighs."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ def require_close(parts: Sequence[float], step: int, limit: float) -> None:
     if (apart := sum(parts) / len(parts)) > limit:
         raise UserError(
             f"step {step}: vLLM's log-probabilities are {apart:.3g} nats a token from the policy's, more than "
-            f"train.vllm_max_difference={limit:g}: it samples with other weights, pictures or settings than are trained; "
-            "--set train.vllm=false samples with transformers"
+            f"train.vllm_max_difference={limit:g}: it samples with other weights, pictures or settings than are "
+            "trained; --set train.vllm=false samples with transformers"
         )
 
 

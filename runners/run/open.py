@@ -33,8 +33,8 @@ def opened(settings: Settings, run: RunDir, suite: str) -> Iterator[Opened]:
 def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
     """The complete settings, the method, and what the run's folder held. Creates the run where there was none.
 
-    Raises UserError for an unknown parameter, an incomplete model folder, vLLM where it is not installed, a wrong number
-    of processes, a foreign folder, or a run with other settings.
+    Raises UserError for an unknown parameter, an incomplete model folder, a missing vLLM, a wrong number of processes,
+    a foreign folder, or a run with other settings.
     """
     settings, method = _checked(settings)
     return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)

@@ -84,6 +84,7 @@ class Distillation:
         tokens = inputs["num_items_in_batch"].clamp(min=1) / (of_all * trainer.args.steps_per_generation)
         length = trainer.max_completion_length
         weight_BT = token_weights(inputs["completion_mask"], trainer.loss_type, tokens, length) / parts
+        weight_BT = weight_BT * self._method.divergence_weight
         weight_N = (weight_BT * told_by_any(inputs, self._method)[:, None])[keep][mask_BT]
         return weighed(weight_N, None if old_BT is None else old_BT[keep][mask_BT], self._method.importance_clip)
 

@@ -38,7 +38,8 @@ class Shared:
             from vllm import LLM
 
             self.llm = LLM(**wanted)
-        vars(self.llm).pop("generate", None)
+        for name in ("generate", "reset_prefix_cache"):
+            vars(self.llm).pop(name, None)
         return self.llm
 
 
@@ -152,7 +153,7 @@ def test_equal_prompts_in_a_row_are_one_request(shared: Shared, tmp_path: Path) 
         return out
 
     image, tokenizer = llm.llm_engine.model_config.hf_config.image_token_id, llm.get_tokenizer()
-    reading = SimpleNamespace(generate=seen)
+    reading = SimpleNamespace(generate=seen, reset_prefix_cache=llm.reset_prefix_cache)
     read_as_trained(reading, image, True)
 
     def prompt(words: str, color: str | None) -> dict[str, Any]:
