@@ -32,7 +32,14 @@ class ModelSettings(_Section):
     attention: str
     lora: LoraSettings | None = None
     max_pixels: PositiveInt | None = None
+    system: str | None = None  # what stands before every prompt, the teachers' too
+    thinking: bool | None = None  # the chat template's `enable_thinking`; None leaves it to the template
+    template: dict[str, str | int | float | bool] = {}  # further options of the chat template
     teacher: str | None = None  # of methods with an external one: a folder or hub id with the same tokens
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        return {**self.template, **({} if self.thinking is None else {"enable_thinking": self.thinking})}
 
 
 class DataSettings(_Section):

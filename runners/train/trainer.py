@@ -16,6 +16,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 from eval.leakage.mention import mentions
 from methods import Method, Sibling
 from runners.data.image_cache import pictures_once
+from runners.data.prompts import system_turn
 from runners.forward.batch import PICTURES
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
@@ -59,12 +60,14 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         banned: list[int],
         shared_prefix: bool,
         max_difference: float,
+        system: str | None,
         external: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         keep_float32(self.accelerator.state)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
+        self._system = system_turn(system)
         self._max_difference = max_difference  # of vLLM's log-probabilities
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
@@ -125,6 +128,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        inputs = [{**e, "prompt": [*self._system, *e["prompt"]]} for e in inputs]
         asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
         # Without the correction TRL does not score what vLLM has sampled.
         self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
