@@ -1,5 +1,6 @@
 """The run directory: the only interface between training, evaluation and report."""
 
+import contextlib
 import importlib.metadata
 import sys
 from dataclasses import dataclass
@@ -25,7 +26,12 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in VERSIONS}}
+    """Of what is installed: training needs no lm-eval."""
+    found = {"python": sys.version.split()[0]}
+    for name in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @dataclass(frozen=True)
