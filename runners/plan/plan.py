@@ -150,7 +150,7 @@ def mend(settings: Settings, method: Method, gpu: float) -> str:
     for stack in (
         groups,
         [group for group in groups if "train.vllm=" not in group[0]],
-    ):  # the engine's weights may not fit
+    ):  # its weights may not fit
         tries += [[group[-1] for group in stack[:n]] for n in range(2, len(stack) + 1)]
     for pairs in tries:
         with suppress(UserError):  # where a batch no longer divides

@@ -9,6 +9,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("gpu"):
-            item.add_marker(
-                pytest.mark.skip(reason="needs a CUDA device; tests/gpu/acceptance.sh says how to run them")
-            )
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device: see tests/gpu/README.md"))
