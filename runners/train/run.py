@@ -102,9 +102,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
             method=method,
             recorder=Recorder(run, processor, [*method.teachers], settings),
             banned=banned,
-            shared_prefix=settings.train.shared_prefix,
-            max_difference=settings.train.vllm_max_difference,
-            system=settings.model.system,
+            settings=settings,
             external=external_teacher(settings.model, processor) if needs_external(method) else None,
         )
     trainer.remove_callback(PrinterCallback)

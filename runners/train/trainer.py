@@ -26,6 +26,7 @@ from runners.forward.split_group import SplitGroup, parts_of_group
 from runners.rollout.correction import require_close, sampling_ratio
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import read_as_trained
+from runners.run.config import Settings
 from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN, THEIR_DIFFERENCE
 from runners.train.contexts import Contexts, contexts_of, inputs_of, prompts_of, turn
@@ -58,17 +59,15 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         method: Method,
         recorder: Recorder,
         banned: list[int],
-        shared_prefix: bool,
-        max_difference: float,
-        system: str | None,
+        settings: Settings,
         external: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         keep_float32(self.accelerator.state)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
-        self._system = system_turn(system)
-        self._max_difference = max_difference  # of vLLM's log-probabilities
+        self._system, shared_prefix = system_turn(settings.model.system), settings.train.shared_prefix
+        self._max_difference = settings.train.vllm_max_difference
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         expose_hidden_states(policy, shared_prefix)
