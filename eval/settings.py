@@ -24,7 +24,7 @@ class SettingsSection(BaseModel):
         wanted = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and wanted is not bool:
             raise ValueError("true and false are no values of it")
-        if isinstance(value, str) and not value.isprintable():
+        if isinstance(value, str) and not value.replace("\n", "").replace("\t", "").isprintable():
             raise ValueError("it holds characters that cannot be printed")
         return value
 

@@ -19,10 +19,11 @@ from methods import Method
 from methods.checked import HookError, checked
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
+from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, locate
+from runners.run.model import adapters, load, locate, require_options
 from runners.run.open import opened
 from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
@@ -111,6 +112,13 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir, steps: int) -> None:
     checkpoint: Path | None
     [checkpoint] = broadcast_object_list([run.go_back() if rank() == 0 else None])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if (made := trainer.state.global_step) < trainer.args.max_steps:
+        raise UserError(
+            f"training ended after {made} of {trainer.args.max_steps} updates, for want of rows: give more, or set "
+            "train.prompts lower"
+        )
+    if trainer.use_vllm:  # or an evaluation in this process would find its memory taken
+        trainer.vllm_generation.llm.llm_engine.engine_core.shutdown()
     last = run.checkpoints / f"checkpoint-{trainer.state.global_step}"
     if rank() == 0 and (lacking := run.unrecorded(steps) or (manifest.fault(last) and f"{last} is damaged")):
         raise UserError(f"{lacking}: removed or changed while the run went on; the same command trains what is lost")
@@ -118,23 +126,25 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir, steps: int) -> None:
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
     model, processor = load(settings.model)
+    require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    trainer = BenchTrainer(
-        model=model,
-        processing_class=processor,
-        args=arguments,
-        reward_funcs=list(REWARDS[settings.train.reward]),
-        train_dataset=rows,
-        peft_config=adapters(settings.model.lora, model) if settings.model.lora else None,
-        method=checked(method, RESERVED),
-        recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
-        banned=banned,
-        shared_prefix=settings.train.shared_prefix,
-        external=external_teacher(settings.model, processor) if needs_external(method) else None,
-    )
+    with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
+        trainer = BenchTrainer(
+            model=model,
+            processing_class=processor,
+            args=arguments,
+            reward_funcs=list(REWARDS[settings.train.reward]),
+            train_dataset=rows,
+            peft_config=adapters(settings.model.lora, model) if settings.model.lora else None,
+            method=checked(method, RESERVED),
+            recorder=Recorder(run, processor, [*method.teachers], settings),
+            banned=banned,
+            settings=settings,
+            external=external_teacher(settings.model, processor) if needs_external(method) else None,
+        )
     trainer.remove_callback(PrinterCallback)
     own = AutoProcessor.from_pretrained(locate(settings.model.path))
     trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))

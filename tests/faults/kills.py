@@ -116,7 +116,9 @@ def chains(scenario: Scenario, kills: int, folder: Path, rng: random.Random) -> 
         before = done
         for _ in range(min(5, kills - done)):
             how: dict[str, Any] = {"number": rng.randint(1, operations)}
-            code, _ = _run(broken, scenario.words, **how if scenario.alone else {"after_s": rng.uniform(0.2, 0.8) * seconds})
+            code, _ = _run(
+                broken, scenario.words, **how if scenario.alone else {"after_s": rng.uniform(0.2, 0.8) * seconds}
+            )
             done += code != 0
         time.sleep(0 if scenario.alone else 2)  # until the children of a killed parent have seen it
         _run(broken, scenario.words)
