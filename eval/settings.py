@@ -24,6 +24,7 @@ class EvalSettings(BaseModel):
 
     benches: tuple[str, ...] = ("all",)  # names of `eval.benches.BENCHES`, which are checked where they are used
     data: str = "hub"  # hub | mini | a file or folder in the official schema
+    allow_outside: bool = False  # whether local rows may name pictures outside their folder
     engine: Literal["transformers", "vllm"] = "transformers"
     splits: dict[str, str] = {}  # another split than a bench's own, e.g. zerobench: zerobench (the main set)
     samples: int = Field(default=1, gt=0)  # replies per question

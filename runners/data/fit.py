@@ -1,35 +1,31 @@
-"""Which training rows a run can use: those whose prompt fits."""
+"""How long a training row's prompt is."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from eval.core import files
 from eval.core.errors import UserError
+from runners.data.prompts import MARKER
 
 
-def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
-    """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
+def prompt_tokens(text: str, sizes: Sequence[tuple[int, int]], processor: Any) -> int:
+    """Tokens of a user turn and its pictures, given by width and height; the words of the chat template not counted."""
+    tokens = len(processor.tokenizer(text)["input_ids"])
+    if not sizes:
+        return tokens
+    upright = [(height, width) for width, height in sizes]
+    return tokens + sum(processor._get_num_multimodal_tokens(image_sizes=upright)["num_image_tokens"])
 
-    Raises UserError where none is left, and for several `processes` where some rows show pictures and some show none:
-    a process without one would not call the picture tower, for whose gradients the others wait.
-    """
 
-    def tokens(row: dict[str, Any]) -> int:
-        text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
-        sizes = [(image.height, image.width) for image in row["images"]]
-        pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
-        return text + sum(pictures)
+def refuse_placeholders(text: str, where: str, processor: Any) -> None:
+    """Raises UserError for text with what this model's template puts in a picture's place, whatever others call it."""
+    for token in (getattr(processor, name, None) for name in ("image_token", "video_token")):
+        if isinstance(token, str) and token != MARKER and token in text:
+            raise UserError(f"{where} says {token}, which stands for a picture: mend it, or set data.skip_bad_rows=true")
 
-    kept, with_pictures = list[int](), 0
-    for i, row in enumerate(rows):
-        if tokens(row) <= limit:
-            kept.append(i)
-            with_pictures += bool(row["images"])
-    if processes > 1 and 0 < with_pictures < len(kept):
-        raise UserError(
-            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, and several processes cannot train "
-            "on them beside the others: keep one kind, or set train.processes=1"
-        )
-    if not kept:
-        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
-    if len(kept) < len(rows):
-        print(f"{len(rows) - len(kept)} of {len(rows)} prompts left out: longer than {limit} tokens")
-    return rows.select(kept)
+
+def counted_by(processor: Any) -> str:
+    """Identifies what `prompt_tokens` depends on."""
+    images = getattr(processor, "image_processor", None)
+    made = [type(processor).__name__, type(images).__name__, images.to_json_string() if images else ""]
+    return files.text_hash("\n".join([*made, processor.tokenizer.backend_tokenizer.to_str()]))

@@ -40,8 +40,9 @@ class DataSettings(_Section):
 
     source: str
     split: str = "train"
-    columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
+    columns: dict[str, str] = {}  # ours -> the source's, or a path into it: {solution: trace, question: prompt.0.content}
     skip_bad_rows: bool = False
+    allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 
 
 class TrainSettings(_Section):

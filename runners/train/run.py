@@ -12,8 +12,7 @@ from eval.core.errors import UserError, one_line
 from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
 from methods import Method
-from runners.data.fit import fit_prompts
-from runners.data.rows import training_rows
+from runners.data.training import training_rows
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
@@ -78,8 +77,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     model, processor = load(settings.model)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    limit, processes = settings.train.max_prompt_tokens, settings.train.processes
-    rows = fit_prompts(training_rows(settings), processor, limit, processes)
+    rows = training_rows(settings, processor)
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
