@@ -72,7 +72,7 @@ class Picture:
             raise Unusable(" ".join(str(error).split())[:80] or type(error).__name__) from None
 
     def _stored(self) -> Image.Image:
-        """Of the picture as it is stored, the header. Its content decides: benches hold JPEG bytes in files named .png."""
+        """Undecoded. The content decides what it is: benches hold JPEG bytes in files named .png."""
         if isinstance(self.source, Image.Image):
             return self.source
         source = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source

@@ -154,10 +154,10 @@ def _parquet(path: Path, columns: Collection[str] | None, pictures: bool) -> Ite
     import pyarrow.parquet
 
     with _readable(path), pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=PAGE) as table:
-        held, n = tuple(table.schema_arrow.names), 0
-        for batch in table.iter_batches(BATCH, columns=_wanted(table.schema_arrow, columns, pictures)):
-            for n, row in enumerate(batch.to_pylist(), n + 1):
-                yield Raw(row, f"{path} row {n}", path.parent, held)
+        held = tuple(table.schema_arrow.names)
+        batches = table.iter_batches(BATCH, columns=_wanted(table.schema_arrow, columns, pictures))
+        for n, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+            yield Raw(row, f"{path} row {n}", path.parent, held)
 
 
 def _parquet_rows(path: Path) -> int:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from math import inf
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 

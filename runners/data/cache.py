@@ -10,7 +10,7 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from datasets import Dataset, Features, Image, List, Value
 from pyarrow import compute
 
 from eval.core import files
+from eval.core.cells import shown
 from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.core.tables import Row
@@ -39,14 +40,16 @@ FEATURES = Features(
 )
 STORED = Features({**FEATURES, "tokens": Value("int32"), "pictures": Value("int32")})  # of the prompt
 VERSION = 1  # raised whenever rows are read, checked or stored in another way
-ROWS, BYTES = 4096, 1 << 28  # of a part at most; a process that writes one holds it twice
-KEY = b"part"  # of a file's metadata
+ROWS, BYTES = 4096, 1 << 28  # of a part
+AT_ONCE = 32  # rows that are held
 
 
 class Part(NamedTuple):
-    """Some rows, in the columns STORED. `about`: the number of the source's row after them (`next`), whether there is none
-    (`end`), what is wrong with the rows left out (`bad`), how many have a solution (`solutions`), and the `state` of the
-    picture files."""
+    """Some rows, in the columns STORED, and what is known of them.
+
+    `about`: the number of the source's row after them (`next`), whether there is none (`end`), what is wrong with the
+    rows left out (`bad`), how many have a solution (`solutions`), and the `state` of the picture files.
+    """
 
     table: Dataset
     about: dict[str, Any]
@@ -115,69 +118,95 @@ def _refuse_unless_skipped(settings: Settings, line: str) -> None:
 
 def _whole(folder: Path) -> list[Part]:
     """The parts up to the first that is damaged, or whose pictures have changed; it and all after it are removed."""
-    parts = list[Part]()
-    paths = sorted(folder.glob("*.arrow"))
-    for path in paths:
+    parts, notes = list[Part](), sorted(folder.glob("*.json"))
+    for note in notes:
         try:
-            table = Dataset.from_file(str(path))
-            part = Part(table, json.loads(table.data.schema.metadata[KEY]))
+            part = _read(note)
+            if part.about["state"] != state(_pictures(part.table)):
+                break
         except (OSError, ValueError, KeyError, TypeError):  # pyarrow's errors are ValueErrors
             break
-        if part.about["state"] != state(_pictures(table.data.column("images"))):
-            break
         parts.append(part)
-    for path in reversed(paths[len(parts) :]):
-        path.unlink()
+    for note in reversed(notes[len(parts) :]):
+        note.unlink()
     return parts
 
 
+def _read(note: Path) -> Part:
+    return Part(Dataset.from_file(str(note.with_suffix(".arrow"))), json.loads(note.read_text()))
+
+
 def _written(
-    folder: Path, before: list[Part], settings: Settings, processor: Any, missing: int, bar: Bar
+    folder: Path, parts: list[Part], settings: Settings, processor: Any, missing: int, bar: Bar
 ) -> Iterator[Part]:
     """Further parts, each on the disk, until `missing` more rows fit."""
-    first, number = before[-1].about["next"] if before else 0, len(before)
-    rows, bad, size, last = list[Row](), list[str](), 0, first
-    for last, row in checked_rows(settings.data, first, settings.model.max_pixels):
+    first, end, limit = parts[-1].about["next"] if parts else 0, False, settings.train.max_prompt_tokens
+    source = _counted(settings, processor, first)
+    for number in count(len(parts)):
+        if missing <= 0 or end:
+            return
+        note = folder / f"{number:05d}.json"
+        _write(note, first, source, limit, missing, bar)
+        part = _read(note)
+        first, end, missing = part.about["next"], part.about["end"], missing - part.fitting(limit)
+        yield part
+
+
+def _counted(settings: Settings, processor: Any, first: int) -> Iterator[tuple[int, Row | str]]:
+    """As `checked_rows`, in the columns STORED; a line for a row that is to be left out."""
+    for number, found in checked_rows(settings.data, first, settings.model.max_pixels):
         try:
-            if isinstance(row, UserError):
-                raise row
-            rows.append(_stored(row, processor))
+            if isinstance(found, UserError):
+                raise found
+            row: Row | str = _stored(found, processor)
         except UserError as error:
             _refuse_unless_skipped(settings, str(error))
-            bad.append(str(error))
-            continue
-        size += sum(len(image["bytes"] or b"") for image in rows[-1]["images"])
-        if rows[-1]["tokens"] <= settings.train.max_prompt_tokens:
-            missing -= 1
-            bar.advance(1)
-        if len(rows) == ROWS or size >= BYTES or not missing:
-            yield _write(folder / f"{number:05d}.arrow", rows, {"next": last, "end": False, "bad": bad})
-            rows, bad, size, number = [], [], 0, number + 1
-        if not missing:
-            return
-    yield _write(folder / f"{number:05d}.arrow", rows, {"next": last, "end": True, "bad": bad})
+            row = str(error)
+        yield number, row
 
 
-def _write(path: Path, rows: list[Row], about: dict[str, Any]) -> Part:
-    table = pyarrow.Table.from_pylist(rows, schema=STORED.arrow_schema)
-    solutions = sum(row["solution"] is not None for row in rows)
-    about |= {"solutions": solutions, "state": state(_pictures(table.column("images")))}
-    table = table.replace_schema_metadata({**table.schema.metadata, KEY: json.dumps(about).encode()})
-    with files.replaced(path, durable=True) as [half], pyarrow.ipc.new_stream(str(half), table.schema) as out:
-        out.write_table(table, max_chunksize=64)
-    return Part(Dataset.from_file(str(path)), about)
+def _write(note: Path, first: int, source: Iterator[tuple[int, Row | str]], limit: int, missing: int, bar: Bar) -> None:
+    """One part: its rows, a few at a time, then the note that says it is whole."""
+    bad, pictures, solutions, rows, size, last, full = list[str](), list[Path](), 0, 0, 0, first, False
+    schema, held = STORED.arrow_schema, list[Row]()
+    with (
+        files.replaced(note.with_suffix(".arrow"), durable=True) as [half],
+        pyarrow.ipc.new_stream(str(half), schema) as out,
+    ):
+        for number, row in source:
+            last = number
+            if isinstance(row, str):
+                bad.append(row)
+                continue
+            held.append(row)
+            rows, solutions = rows + 1, solutions + (row["solution"] is not None)
+            size += sum(len(image["bytes"] or b"") for image in row["images"])
+            pictures += [Path(image["path"]) for image in row["images"] if image["path"]]
+            if row["tokens"] <= limit:
+                missing -= 1
+                bar.advance(1)
+            full = rows == ROWS or size >= BYTES or not missing
+            if full or len(held) == AT_ONCE:
+                out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+                held = []
+            if full:
+                break
+        out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+    about = {"next": last, "end": not full, "bad": bad, "solutions": solutions, "state": state(pictures)}
+    files.write_json(note, about, durable=True)
 
 
 def _stored(row: Row, processor: Any) -> Row:
     text = student_text(row["question"])
-    refuse_placeholders(f"{text} {row['answer']} {row['solution'] or ''}", f"row {row['id']}", processor)
+    where = f"row {shown(row['id'])}"
+    refuse_placeholders(f"{text} {row['answer']} {row['solution'] or ''}", where, processor)
     return {
         "id": row["id"],
         "prompt": [{"role": "user", "content": text}],
         "images": [_cell(image) for image in row["images"]],
         "answer": row["answer"],
         "solution": row["solution"],
-        "tokens": prompt_tokens(text, row["sizes"], processor),
+        "tokens": prompt_tokens(text, row["images"], row["sizes"], where, processor),
         "pictures": len(row["images"]),
     }
 
@@ -188,7 +217,7 @@ def _cell(image: Any) -> Any:
     return {"bytes": image, "path": None} if isinstance(image, bytes) else image
 
 
-def _pictures(images: Any) -> Iterator[Path]:
-    """The files in a column of lists of pictures; no picture that is stored is looked at."""
-    for chunk in images.chunks:
+def _pictures(table: Dataset) -> Iterator[Path]:
+    """The files that rows name; no picture that is stored is looked at."""
+    for chunk in table.data.column("images").chunks:
         yield from (Path(path) for path in chunk.flatten().field("path").drop_null().to_pylist())

@@ -1,7 +1,7 @@
 """Which of a data set's columns are ours: by name, or by a path into a nested one.
 
-`data.columns.question=prompt.-1.content` reads the last message of verl's `prompt`, `data.columns.answer=conversations.1.value`
-the second turn of LLaVA's. A column of that very name comes first; where a row lacks theirs, ours is looked up.
+`data.columns.question=prompt.-1.content` reads the last message of verl's `prompt`, and
+`data.columns.answer=conversations.1.value` the second turn of LLaVA's. A column of that very name comes first; where a row lacks theirs, ours is looked up.
 """
 
 import re
@@ -55,5 +55,7 @@ def lacking(raw: Raw, value: Any, name: str) -> str:
         return f"has no {name}: its columns are {said}; say which with data.columns.{name}=…, see docs/data.md"
     if isinstance(value, list | dict):
         example = "conversations.0.value" if isinstance(value, list) else "reward_model.ground_truth"
-        return f"has no {name} that is text, but a {type(value).__name__}: give the path, as data.columns.{name}={example}"
+        return (
+            f"has no {name} that is text, but a {type(value).__name__}: give the path, as data.columns.{name}={example}"
+        )
     return f"has no {name} that is text or a finite number"

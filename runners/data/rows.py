@@ -1,7 +1,6 @@
 """Training rows as the data hold them, checked one by one: drawn, from a hub, or from local files.
 
-Training, the filter and a run's cache read them here. What a bench's rows share with them is in eval/core: tables, cells
-and pictures.
+Training and the filter read them here. What they share with a bench's rows is in eval/core: tables, cells, images.
 """
 
 import io
@@ -20,6 +19,7 @@ from eval.core.errors import UserError
 from eval.core.images import LARGEST, SHOWN, Picture, Unusable
 from eval.core.tables import Raw, Row
 from runners.data import columns
+from runners.data.fit import MEND
 from runners.data.prompts import MARKER
 from runners.data.source import DRAWN, located
 from runners.run.config import DataSettings
@@ -27,15 +27,14 @@ from runners.run.world import rank
 
 CHUNK = 32  # rows whose pictures are decoded at the same time
 THREADS = min(8, os.cpu_count() or 1)  # PIL decodes without holding Python's lock
-MEND = "mend it, or set data.skip_bad_rows=true"
 
 
 def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
     """Checked rows one at a time, without end where they are drawn (`seed` fixes them).
 
     Columns: id, question, images (encoded bytes, a Path, or a drawn picture each; RGB), sizes of these upright (width,
-    height), answer, solution or None. Raises UserError as `checked_rows` names it; with `data.skip_bad_rows` the message
-    goes to `bad` instead.
+    height), answer, solution or None. Raises UserError as `checked_rows` names it; with `data.skip_bad_rows` the
+    message goes to `bad` instead.
     """
     if data.source in DRAWN:
         columns.check(data)
@@ -50,11 +49,13 @@ def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
             raise row
 
 
-def checked_rows(data: DataSettings, first: int = 0, max_pixels: int | None = None) -> Iterator[tuple[int, Row | UserError]]:
+def checked_rows(
+    data: DataSettings, first: int = 0, max_pixels: int | None = None
+) -> Iterator[tuple[int, Row | UserError]]:
     """Stored rows from number `first` (from 0) on, each with the number of the next and checked, or with what is wrong.
 
     A row is bad, in one line that names it, without question or answer; with half a character, a placeholder of a
-    chat template, or more `<image>` than pictures; and with a picture that cannot be shown or read (`cells.picture`), or
+    chat template, or more `<image>` than pictures; and with a picture that cannot be read (`cells.picture`) or shown, or
     more than LARGEST pixels in all. Pictures above SHOWN pixels are stored at most `max_pixels` large.
     """
     columns.check(data)

@@ -23,7 +23,7 @@ ELSEWHERE = "set data.source to a file, another hub id, or synthetic"
 
 
 class Source(NamedTuple):
-    """Stored training data: the files, the folder that pictures may not leave, and the rows with some of their columns."""
+    """Stored training data: files, the folder that pictures may not leave, and the rows with some of their columns."""
 
     files: list[Path]
     root: Path

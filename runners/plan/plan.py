@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from eval.core.errors import UserError

@@ -40,7 +40,7 @@ class DataSettings(_Section):
 
     source: str
     split: str = "train"
-    columns: dict[str, str] = {}  # ours -> the source's, or a path into it: {solution: trace, question: prompt.0.content}
+    columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
     skip_bad_rows: bool = False
     allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 
