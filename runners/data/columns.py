@@ -1,7 +1,8 @@
 """Which of a data set's columns are ours: by name, or by a path into a nested one.
 
 `data.columns.question=prompt.-1.content` reads the last message of verl's `prompt`, and
-`data.columns.answer=conversations.1.value` the second turn of LLaVA's. A column of that very name comes first; where a row lacks theirs, ours is looked up.
+`data.columns.answer=conversations.1.value` the second turn of LLaVA's. A column of that very name comes first; where a
+row lacks theirs, ours is looked up.
 """
 
 import re

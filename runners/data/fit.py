@@ -1,5 +1,6 @@
 """How long a training row's prompt is for a model, and what no row may say to it."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,4 +40,6 @@ def counted_by(processor: Any) -> str:
     """Identifies what `prompt_tokens` depends on."""
     images, tokenizer = getattr(processor, "image_processor", None), getattr(processor, "tokenizer", processor)
     made = [type(processor).__name__, type(images).__name__, images.to_json_string() if images else ""]
-    return files.text_hash("\n".join([*made, tokenizer.backend_tokenizer.to_str()]))
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    del words["padding"], words["truncation"]  # of the last call
+    return files.text_hash(json.dumps([made, words]))

@@ -55,8 +55,8 @@ def checked_rows(
     """Stored rows from number `first` (from 0) on, each with the number of the next and checked, or with what is wrong.
 
     A row is bad, in one line that names it, without question or answer; with half a character, a placeholder of a
-    chat template, or more `<image>` than pictures; and with a picture that cannot be read (`cells.picture`) or shown, or
-    more than LARGEST pixels in all. Pictures above SHOWN pixels are stored at most `max_pixels` large.
+    chat template, or more `<image>` than pictures; with a picture that cannot be read (`cells.picture`) or shown, or
+    with more than LARGEST pixels in all. Pictures above SHOWN pixels are stored at most `max_pixels` large.
     """
     columns.check(data)
     source = located(data)
@@ -158,5 +158,5 @@ def _shown(picture: Picture, max_pixels: int | None) -> tuple[bytes | Path, tupl
     if mode == "RGB" and pixels <= SHOWN and isinstance(picture.source, bytes | Path):
         return picture.source, image.size
     stream = io.BytesIO()
-    image.save(stream, "png")
+    image.save(stream, "png", compress_level=1)  # a huge one would take a minute
     return stream.getvalue(), image.size

@@ -18,6 +18,7 @@ from runners.run.run_dir import RunDir
 from runners.train import run as train
 from runners.train.trl_config import trl_config
 from tests.support.helpers import History, history_of, lottery, small
+from tests.support.training import training_rows
 
 FIGURES = ("loss", "grad_norm", "reward", "entropy", "frac_reward_zero_std")
 
@@ -40,7 +41,7 @@ def _stock(folder: Path) -> list[dict[str, float]]:
         processing_class=processor,
         args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
         reward_funcs=lottery,
-        train_dataset=data.training_rows(settings),
+        train_dataset=training_rows(settings),
         callbacks=[history],
     ).train()
     return history.rows
@@ -118,7 +119,7 @@ def pictures_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     def mixed(source: str, seed: int) -> Iterator[data.Row]:
         for i, row in enumerate(drawn(source, seed)):
             small_one = [row["images"][0].resize((48, 32), Image.Resampling.BILINEAR)]
-            yield row if i % 2 else row | {"images": small_one}
+            yield row if i % 2 else row | {"images": small_one, "sizes": [(48, 32)]}
 
     monkeypatch.setattr(data, "_drawn", mixed)
 
