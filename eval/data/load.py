@@ -220,7 +220,9 @@ class _Places(cells.Places):
 
     def tried(self, name: str) -> list[cells.Place]:
         folder, own = self.folder, Path(name).name
-        names = [(folder, name), (folder, own), (folder.parent, name), (folder, f"images/{own}")]
+        names = [(folder, name), (folder, own), (folder, f"images/{own}")]
+        if not Path(name).is_absolute():
+            names.insert(2, (folder.parent, name))
         return [(place, place / path) for place, path in names]
 
 
