@@ -62,7 +62,9 @@ def training_files(source: str, split: str) -> list[Path] | None:
     name of a set on the hub. Raises UserError where a path holds nothing."""
     path = Path(source)
     try:
-        no_id = source.endswith(SUFFIXES) or source.startswith((".", "/", "~")) or not source or not source.isprintable()
+        no_id = (
+            source.endswith(SUFFIXES) or source.startswith((".", "/", "~")) or not source or not source.isprintable()
+        )
         if no_id and not (source and path.exists()):
             raise UserError(f"{source!r}: no such file or folder; set data.source to a file, a hub id, or synthetic")
         if not path.exists():

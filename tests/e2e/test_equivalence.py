@@ -1,5 +1,6 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,3 +156,23 @@ def test_gamma_of_the_hybrid_spans_grpo_and_opsd(tmp_path: Path) -> None:
             assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)
             assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
             assert a["reward"] == b["reward"]
+
+
+def test_rows_with_and_without_pictures_train_together_in_both_layouts(tmp_path: Path) -> None:
+    lines = [
+        {"question": "How many dots?", "answer": "3", "images": ["a.png"]},
+        {"question": "What is 1 + 1?", "answer": "2", "images": None},
+        {"question": "<image> or <image>?", "answer": "a", "images": ["grey.png", "clear.png"]},
+        {"question": "What is 1 + 2?", "answer": "3", "images": []},
+    ]
+    for name, mode in (("a", "RGB"), ("grey", "L"), ("clear", "RGBA")):
+        Image.new(mode, (48, 32), 7 if mode == "L" else "red").save(tmp_path / f"{name}.png")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mixed = ("train.steps=2", f"data.source={tmp_path / 'rows.jsonl'}")
+    together, alone = (
+        _figures(history_of(tmp_path / shared, small("rlsd", f"train.shared_prefix={shared}", *mixed)))
+        for shared in ("true", "false")
+    )
+    assert any(row[1] > 0 for row in together)
+    for ours, single in zip(together, alone, strict=True):
+        assert ours == pytest.approx(single, abs=1e-5)

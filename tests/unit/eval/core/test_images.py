@@ -101,7 +101,7 @@ def test_huge_pictures_are_shrunk_or_refused_in_one_line() -> None:
     assert large.open().size == (6688, 5016), "more than 2 ** 25 pixels are shown to no model"
     bomb = Picture(uniform_png(20_000, 9_001, rows=1))  # over twice PIL's limit, where PIL refuses
     for read in (bomb.open, lambda: bomb.open(10_000), bomb.header):
-        with pytest.raises(Unusable, match="^over 178 million pixels; make it smaller$"):
+        with pytest.raises(Unusable, match=r"^over 178 million pixels; make it smaller$"):
             read()
 
 

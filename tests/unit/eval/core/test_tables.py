@@ -90,7 +90,9 @@ def test_a_row_of_one_huge_row_group_is_had_without_reading_it_whole(tmp_path: P
     cell = {"bytes": bytes(200_000), "path": None}
     path = tmp_path / "a.parquet"
     whole = pyarrow.Table.from_pylist([{"shown": cell, "id": n} for n in range(400)])
-    pyarrow.parquet.write_table(whole, path, row_group_size=400, write_batch_size=16, use_dictionary=False, compression="none")
+    pyarrow.parquet.write_table(
+        whole, path, row_group_size=400, write_batch_size=16, use_dictionary=False, compression="none"
+    )
     assert (path.stat().st_size, pyarrow.parquet.read_metadata(path).num_row_groups) > (80_000_000, 0)
     del whole
     before = pyarrow.total_allocated_bytes()

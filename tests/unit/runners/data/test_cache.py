@@ -31,7 +31,13 @@ def lines(folder: Path, n: int, bad: tuple[int, ...] = ()) -> Path:
     for i in range(n):
         Image.new("RGB", (20 + i, 30)).save(folder / f"{i}.png")
     rows = [
-        {"id": i, "question": "?", "answer": None if i in bad else i, "image": f"{i}.png", "solution": "s" if i else None}
+        {
+            "id": i,
+            "question": "?",
+            "answer": None if i in bad else i,
+            "image": f"{i}.png",
+            "solution": "s" if i else None,
+        }
         for i in range(n)
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -41,13 +41,13 @@ def test_a_processor_that_knows_no_sizes_counts_the_whole_prompt() -> None:
 def test_a_text_model_is_shown_no_picture() -> None:
     tokenizer = processor().tokenizer
     assert prompt_tokens(ASKED, [], [], "row 1", tokenizer) == len(tokenizer(ASKED)["input_ids"])
-    with pytest.raises(UserError, match="^row 1 shows a picture, and the model reads text alone"):
+    with pytest.raises(UserError, match=r"^row 1 shows a picture, and the model reads text alone"):
         prompt_tokens(ASKED, [b""], [(1, 1)], "row 1", tokenizer)
 
 
 def test_the_model_s_own_placeholder_is_refused() -> None:
     own = SimpleNamespace(image_token="<picture-here>", video_token=None)
-    with pytest.raises(UserError, match="^row 1 says <picture-here>, which stands for a picture: mend it"):
+    with pytest.raises(UserError, match=r"^row 1 says <picture-here>, which stands for a picture: mend it"):
         refuse_placeholders("What is <picture-here>?", "row 1", own)
     refuse_placeholders("<image>What is this?", "row 1", SimpleNamespace(image_token="<image>"))
 

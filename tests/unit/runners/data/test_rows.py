@@ -312,5 +312,3 @@ def test_a_picture_is_shown_upright_as_in_an_evaluation(tmp_path: Path, mode: st
     Image.new(mode, (40, 30), 77 if mode == "L" else (9, 9, 9)).save(tmp_path / "turned.jpg", exif=exif)
     (shown,) = training_rows(_settings(source, rows=1))[0]["images"]
     assert (shown.mode, shown.size) == ("RGB", (30, 40)) == ("RGB", Picture(tmp_path / "turned.jpg").open().size)
-
-

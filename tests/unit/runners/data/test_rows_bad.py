@@ -1,4 +1,4 @@
-"""Rows that cannot be trained on: each named in one line, left out if asked, in bounded time, and the good ones kept."""
+"""Rows that cannot be trained on: each named in one line, left out if asked, in bounded time; and odd good ones."""
 
 import base64
 import io
@@ -124,7 +124,9 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(folder: Path, change: Row
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"^row 1 of [^\n]+ has no question: its columns are gold, prompt; say which with "):
+    with pytest.raises(
+        UserError, match=r"^row 1 of [^\n]+ has no question: its columns are gold, prompt; say which with "
+    ):
         list(read_rows(data(folder, {"prompt": "?", "gold": "3"}), 0, []))
 
 

@@ -23,7 +23,10 @@ def hashed(path: Path | str, *more: str) -> str:
 def rows(tmp_path: Path) -> Path:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(name.encode())
-    lines = [{"question": "?", "answer": "1", "image": "a.png"}, {"question": "?", "answer": "1", "images": ["b.png", None]}]
+    lines = [
+        {"question": "?", "answer": "1", "image": "a.png"},
+        {"question": "?", "answer": "1", "images": ["b.png", None]},
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return tmp_path / "rows.jsonl"
 
