@@ -42,7 +42,12 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     with opened(settings, run, suite) as (settings, method, found):
         if found == "done":
             return False
-        contents = _contents(settings, method, run)
+        try:
+            contents = _contents(settings, method, run)
+        except UserError:
+            if rank() == 0:
+                run.discard()
+            raise
         _update(run, status="running", reason=None, metrics=declared(method))
         begun = False
         try:
