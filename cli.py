@@ -23,8 +23,10 @@ from eval.core.terminal import console, say
 from reports.writers.command import report, write_report
 from runners.data.command import data_app
 from runners.embedded.command import base
+from runners.probe.command import probe
 from runners.run.options import Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
+from runners.theory.command import theory
 
 if TYPE_CHECKING:
     from runners.launch.job import Job
@@ -200,6 +202,8 @@ def grade(
 
 
 app.command()(report)
+app.command()(probe)
+app.command()(theory)
 
 
 @app.command()

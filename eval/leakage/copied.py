@@ -104,7 +104,7 @@ COPIED = Detector(
     name="copied",
     label="repeat a piece of a solution they never saw",
     meaning=(
-        f"The reply shares {SPAN} or more words, numbers and signs in a row with the solution in the bench's row, which "
+        f"The reply shares {SPAN} or more words, numbers and signs in a row with the solution in the row, which "
         "no prompt shows, and the question does not have them. Rows without a solution cannot fire."
     ),
     find=_find,

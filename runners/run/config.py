@@ -42,6 +42,9 @@ class DataSettings(_Section):
     split: str = "train"
     columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
     skip_bad_rows: bool = False
+    # Leakage probes (docs/leakage.md): shares of the items whose teachers are told a random code, or a wrong answer.
+    canaries: float = Field(default=0, ge=0, le=1)
+    wrong_references: float = Field(default=0, ge=0, le=1)
 
 
 class TrainSettings(_Section):

@@ -14,6 +14,7 @@ from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
+from runners.data.treatment import treated
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
@@ -79,7 +80,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
-    rows = fit_prompts(training_rows(settings), processor, limit, processes)
+    rows = fit_prompts(treated(training_rows(settings), settings), processor, limit, processes)
     trainer = BenchTrainer(
         model=model,
         processing_class=processor,
