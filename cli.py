@@ -21,6 +21,7 @@ from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
 from eval.core.terminal import console, say
 from reports.writers.command import report, write_report
+from runners.credit.command import credit
 from runners.data.command import data_app
 from runners.embedded.command import base
 from runners.probe.command import probe
@@ -204,6 +205,7 @@ def grade(
 app.command()(report)
 app.command()(probe)
 app.command()(theory)
+app.command()(credit)
 
 
 @app.command()

@@ -33,7 +33,7 @@ def overlap(reply: str, solution: str, n: int = GRAM) -> Overlap:
     ours, theirs = _TOKEN.findall(reply.lower()), _TOKEN.findall(solution.lower())
     grams = {tuple(theirs[i : i + n]) for i in range(len(theirs) - n + 1)}
     held = {tuple(ours[i : i + n]) for i in range(len(ours) - n + 1)}
-    return Overlap(len(grams & held) / max(len(grams), 1), int(_runs(ours, theirs).max(initial=0)))
+    return Overlap(len(grams & held) / max(len(grams), 1), max(_runs(ours, theirs), default=0))
 
 
 def shared_spans(reply: str, solution: str, question: str = "", least: int = SPAN) -> list[str]:
@@ -43,7 +43,7 @@ def shared_spans(reply: str, solution: str, question: str = "", least: int = SPA
     tokens = list(_TOKEN.finditer(reply))
     ours = [token[0].lower() for token in tokens]
     runs = _runs(ours, _TOKEN.findall(solution.lower()))
-    asked = _runs(ours, _TOKEN.findall(question.lower())) if question else np.zeros(len(runs), int)
+    asked = _runs(ours, _TOKEN.findall(question.lower())) if question else [0] * len(runs)
     found = []
     for i, run in enumerate(runs):
         ends = i + 1 == len(runs) or runs[i + 1] <= run
@@ -52,16 +52,16 @@ def shared_spans(reply: str, solution: str, question: str = "", least: int = SPA
     return found
 
 
-def _runs(ours: Sequence[str], theirs: Sequence[str]) -> np.ndarray:
+def _runs(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:
     """For each of our tokens the length of the longest common span that ends there."""
-    number = {token: i for i, token in enumerate(dict.fromkeys(theirs))}
-    theirs_M = np.array([number[token] for token in theirs], int)
-    runs, run_M = np.zeros(len(ours), int), np.zeros(len(theirs), int)
-    for i, token in enumerate(ours):
-        before_M = np.concatenate([[0], run_M[:-1]]) if len(run_M) else run_M
-        run_M = np.where(theirs_M == number.get(token, -1), before_M + 1, 0)
-        runs[i] = run_M.max(initial=0)
-    return runs
+    places: dict[str, list[int]] = {}
+    for j, token in enumerate(theirs):
+        places.setdefault(token, []).append(j)
+    found, before = [], dict[int, int]()
+    for token in ours:
+        before = {j: before.get(j - 1, 0) + 1 for j in places.get(token, ())}
+        found.append(max(before.values(), default=0))
+    return found
 
 
 class Beyond(NamedTuple):

@@ -5,14 +5,14 @@ Rows are read one at a time. Local files are read without the cache of `datasets
 
 import os
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
-from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
+from eval.benches.drawn import Problem, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import SUFFIXES, Raw, Row, data_files, read_files, read_hub
@@ -94,10 +94,15 @@ def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
             yield row
 
 
-def _drawn(source: str, seed: int) -> Iterator[Row]:
+def drawn_problems(seed: int) -> Iterator[Problem]:
+    """The problems behind the drawn rows, in their order."""
     rng = Random(f"training-{seed}")
-    for i in count():
-        problem = drawn_problem(rng)
+    while True:
+        yield drawn_problem(rng)
+
+
+def _drawn(source: str, seed: int) -> Iterator[Row]:
+    for i, problem in enumerate(drawn_problems(seed)):
         text, images = question_text(problem), [problem.scene.picture()]
         if source == "synthetic-text":
             text, images = in_words(problem), []

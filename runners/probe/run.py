@@ -41,8 +41,8 @@ def probe(run: RunDir, names: tuple[str, ...], n: int, samples: int) -> Path:
                     chosen = PROBES[name]
                     measured = {key: _plain(value) for key, value in chosen.measure(subject).items()}
                     found[name] = {"label": chosen.label, "unit": chosen.unit, "meaning": chosen.meaning} | measured
-        if prices := _prices(run, folder):
-            found["price"] = prices
+        if paid := prices(run, folder):
+            found["price"] = paid
         files.write_json(path, found)
         return path
 
@@ -51,7 +51,7 @@ def _plain(value: Any) -> Any:
     return value._asdict() if hasattr(value, "_asdict") else value
 
 
-def _prices(run: RunDir, folder: Path) -> dict[str, Any]:
+def prices(run: RunDir, folder: Path) -> dict[str, Any]:
     """What each detector's leaks cost, where the run and its suite's base were evaluated on the same items."""
     ours = _replies(folder)
     of_base = [_replies(path.parent) for path in run.path.parents[1].glob(f"{BASE_RUN}/seed*/eval/*/leakage.json")]
@@ -61,8 +61,8 @@ def _prices(run: RunDir, folder: Path) -> dict[str, Any]:
     ours = ours[ours["item"].isin(base)]
     found = {}
     for name in DETECTORS:
-        if name in ours and (paid := price(ours[name], ours["right"], ours["item"], base)):
-            found[name] = {key: _plain(value) for key, value in paid._asdict().items()}
+        if name in ours and (cost := price(ours[name], ours["right"], ours["item"], base)):
+            found[name] = {key: _plain(value) for key, value in cost._asdict().items()}
     return found
 
 

@@ -73,7 +73,7 @@ def items(settings: Settings, n: int) -> tuple[list[Item], list[Item]]:
     """
     trained: list[Item] = []
     kept = dict.fromkeys(("canary", "wrong", ""), 0)
-    rows = _items(settings)
+    rows = every_item(settings)
     for item in islice(rows, settings.train.steps * settings.train.prompts):
         kind = "canary" if item.treatment.canary else "wrong" if item.treatment.wrong else ""
         kept[kind] += 1
@@ -82,7 +82,8 @@ def items(settings: Settings, n: int) -> tuple[list[Item], list[Item]]:
     return trained, list(islice(rows, n))
 
 
-def _items(settings: Settings) -> Iterator[Item]:
+def every_item(settings: Settings) -> Iterator[Item]:
+    """Of the run's data, in the order of training."""
     for row in read_rows(settings.data, settings.seed, []):
         pictures = [Picture(image).open(settings.model.max_pixels) for image in row["images"]]
         how = treatment(row["id"], row["answer"], settings)
