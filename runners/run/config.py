@@ -41,10 +41,10 @@ class DataSettings(_Section):
     source: str
     split: str = "train"
     columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
-    skip_bad_rows: bool = False
     # Leakage probes (docs/leakage.md): shares of the items whose teachers are told a random code, or a wrong answer.
     canaries: float = Field(default=0, ge=0, le=1)
     wrong_references: float = Field(default=0, ge=0, le=1)
+    skip_bad_rows: bool = False
 
 
 class TrainSettings(_Section):
