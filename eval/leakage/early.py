@@ -26,14 +26,14 @@ _SAYS = (
 LONGEST = 60  # characters of an answer that is looked for: a longer one is a sentence, not stated twice alike
 
 
-class Said(NamedTuple):
+class Stated(NamedTuple):
     """The first statement of a reply's final answer, where it precedes all work."""
 
     phrase: str
     work_follows: bool
 
 
-def said_first(reply: str) -> Said | None:
+def said_first(reply: str) -> Stated | None:
     """None where work comes first, or where the reply has no answer that could be found again."""
     answer = re.split(r"[.。]\s", cut(reply).text.strip())[0]
     if not answer or len(answer) > LONGEST:
@@ -43,7 +43,7 @@ def said_first(reply: str) -> Said | None:
     found = said.search(text)
     if found is None or works(text[: found.start()]):
         return None
-    return Said(found[0].strip().lower(), works(text[found.end() :].replace(answer, " ")))
+    return Stated(found[0].strip().lower(), works(text[found.end() :].replace(answer, " ")))
 
 
 def works(text: str) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from eval.benches.drawn import Problem
 from eval.core.errors import UserError
-from runners.credit.tokens import Group, Models
+from runners.credit.tokens import Models, Replies
 from runners.data.rows import DRAWN, drawn_problems
 from runners.forward.logprobs import expose_hidden_states
 from runners.launch.evaluate import whole
@@ -34,13 +34,13 @@ def step_of(run: RunDir, item: str) -> int:
     raise UserError(f"no rollout of {run.path} answers {item!r}: an item is an `id` of completions/*.parquet")
 
 
-def groups(settings: Settings, rollouts: pd.DataFrame, n: int, item: str | None = None) -> list[Group]:
+def groups(settings: Settings, rollouts: pd.DataFrame, n: int, item: str | None = None) -> list[Replies]:
     """Up to `n` groups of a step, first those that have something to learn from: rewards that differ."""
     by_item = [(str(key), part) for key, part in rollouts.groupby("id", sort=False) if item in (None, key)]
     by_item.sort(key=lambda pair: not pair[1]["advantage"].any())
     chosen = dict(by_item[:n])
     return [
-        Group(found, *(chosen[found.id][name].tolist() for name in ("reply", "reward", "advantage")))
+        Replies(found, *(chosen[found.id][name].tolist() for name in ("reply", "reward", "advantage")))
         for found in items_named(settings, list(chosen))
     ]
 

@@ -16,7 +16,7 @@ from runners.credit import heat
 from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, step_of
 from runners.credit.localise import Localised, localised
 from runners.credit.marks import Marks, marks
-from runners.credit.tokens import Group, Models, read, token_credit
+from runners.credit.tokens import Models, Replies, read, token_credit
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers
 from runners.run.registry import build_method
@@ -43,7 +43,7 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
     else:
         (found,) = items_named(settings, [item])
         right = is_right(text, found.answer)
-        group = Group(found, [text], [float(right)], [1.0 if right else -1.0])
+        group = Replies(found, [text], [float(right)], [1.0 if right else -1.0])
     models = models_of(run, settings, checkpoint)
     frames = {name: _credit(method, models, group) for name, method in methods.items()}
     folder = run.path / "credit" / f"{item}{'' if text is None else '-own'}"
@@ -79,7 +79,7 @@ def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str
 
 
 def _localised(
-    method: Method, models: Models, chosen: Sequence[Group], known: Sequence[Sequence[Marks]]
+    method: Method, models: Models, chosen: Sequence[Replies], known: Sequence[Sequence[Marks]]
 ) -> dict[str, Any]:
     said = [read(method, models, group) for group in chosen]
     frames = [token_credit(method, models.processor, g, s) for g, s in zip(chosen, said, strict=True)]
@@ -100,11 +100,11 @@ def _plain(found: Localised) -> dict[str, Any]:
     return {name: measured._asdict() for name, measured in found._asdict().items()}
 
 
-def _misled(method: Method, models: Models, group: Group) -> pd.DataFrame:
+def _misled(method: Method, models: Models, group: Replies) -> pd.DataFrame:
     """Credit where the teachers are told a wrong answer, the same for the whole group."""
     wrong = wrong_answers(group.item.answer, Random(f"credit-{group.item.id}"))
     return token_credit(method, models.processor, group, read(method, models, group, wrong[0] if wrong else "?"))
 
 
-def _credit(method: Method, models: Models, group: Group) -> pd.DataFrame:
+def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
     return token_credit(method, models.processor, group, read(method, models, group))

@@ -29,7 +29,7 @@ class Models(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Group:
+class Replies:
     """Replies to one item; `rewards` are accuracies, `advantages` GRPO's. step: of the methods' schedules, from 1."""
 
     item: Item
@@ -48,7 +48,7 @@ class Read(NamedTuple):
     teachers: list[dict[str, Tensor]]
 
 
-def read(method: Method, models: Models, group: Group, answer: str | None = None) -> Read:
+def read(method: Method, models: Models, group: Replies, answer: str | None = None) -> Read:
     """Forward passes of all that the method asks. `answer`: told in the place of the item's own, without a solution."""
     item, processor = group.item, models.processor
     task = Task(item.answer, item.solution, item.pictures) if answer is None else Task(answer, None, item.pictures)
@@ -66,7 +66,7 @@ def read(method: Method, models: Models, group: Group, answer: str | None = None
     return Read(ids, student, teachers)
 
 
-def token_credit(method: Method, processor: Any, group: Group, said: Read) -> pd.DataFrame:
+def token_credit(method: Method, processor: Any, group: Replies, said: Read) -> pd.DataFrame:
     """One row a token: rollout, position, token, reward; log-probabilities under `student` and `teacher` (the first
     context's; NaN without one) and their `delta`; `weight`, by which a policy gradient's advantage was multiplied (1
     where by nothing); and `advantage`, the credit.
@@ -114,7 +114,7 @@ def _chosen(logits_TV: Tensor, ids_T: Tensor) -> Tensor:
     return found
 
 
-def _rollouts(method: Method, group: Group, said: Read) -> Rollouts:
+def _rollouts(method: Method, group: Replies, said: Read) -> Rollouts:
     """The group as a method's `credit` sees it."""
     shape = len(said.ids), max(map(len, said.ids))
     advantages_B, rewards_B = torch.tensor(group.advantages).float(), torch.tensor(group.rewards).float()
@@ -138,7 +138,7 @@ def _rollouts(method: Method, group: Group, said: Read) -> Rollouts:
     )
 
 
-def _of_divergence(method: Method, group: Group, said: Read, b: int, ids_T: Tensor) -> Tensor:
+def _of_divergence(method: Method, group: Replies, said: Read, b: int, ids_T: Tensor) -> Tensor:
     """(T,): the advantage that stands for the divergence of one reply's tokens."""
     n, solved = len(ids_T), sum(group.rewards) / len(group.rewards)
     z_TV = said.student[b].detach().clone().requires_grad_(True)

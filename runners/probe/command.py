@@ -19,7 +19,7 @@ def probe(
 ) -> None:
     """Leakage that only the model shows: told and untold, other pictures, planted codes and wrong answers."""
     from eval.core.files import read_object
-    from runners.probe import PROBES
+    from runners.probe.probes import PROBES
     from runners.probe.run import probe as measure
     from runners.run.run_dir import RunDir
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import torch
@@ -12,20 +13,25 @@ from runners.forward.logprobs import expose_hidden_states
 from runners.probe.scored import log_probs, reply_ids
 from runners.probe.subject import Item, Subject, items_of, right
 
-MOST = 8  # items whose codes are ranked: each costs the likelihood of a thousand short replies
+MOST = 8  # items whose codes are ranked
+RANKED = 200  # codes that are ranked, the own among them: each costs the likelihood of a short reply
 
 
 def canary(subject: Subject) -> dict[str, Any]:
     """Exposure in bits (Carlini et al., The Secret Sharer, 2019): log2 of the number of codes minus log2 of the rank of
-    the item's own among all, by the untold student's likelihood. A code that nobody told has log2 e = 1.44 bits on
-    average; `value` is what the told ones have beyond fresh ones measured alike."""
+    the item's own among them, by the untold student's likelihood; here among RANKED codes drawn for the item. A code
+    that nobody told has log2 e = 1.44 bits on average; `value` is what told ones have beyond fresh ones."""
     told = [item for item in subject.trained if item.treatment.canary]
     bits = [exposure(subject, item) for item in told[:MOST]]
     others = [exposure(subject, item) for item in subject.fresh[:MOST]]
     replies = subject.replies([item.prompt() for item in told])
-    said = [float(item.treatment.code in reply) for item, group in zip(told, replies, strict=True) for reply in group]
+    said = [
+        float(f"code {item.treatment.code}" in reply)
+        for item, group in zip(told, replies, strict=True)
+        for reply in group
+    ]
     found, fresh = mean(bits, range(len(bits))), mean(others, range(len(others)))
-    expected = sum(math.log2(CODES / rank) for rank in range(1, CODES + 1)) / CODES
+    expected = sum(math.log2(RANKED / rank) for rank in range(1, RANKED + 1)) / RANKED
     never, beyond = (expected if fresh.value is None else fresh.value), found
     if found.value is not None:
         error = None if found.stderr is None else math.hypot(found.stderr, fresh.stderr or 0)
@@ -35,7 +41,7 @@ def canary(subject: Subject) -> dict[str, Any]:
         "bits": found,
         "bits_fresh": fresh,
         "bits_by_chance": expected,
-        "bits_at_most": math.log2(CODES),
+        "bits_at_most": math.log2(RANKED),
         "said": mean(said, items_of(replies, told)),
     }
 
@@ -44,11 +50,15 @@ def exposure(subject: Subject, item: Item) -> float:
     """Of the item's code, in bits, in a reply that begins as the told text does. Ties count half."""
     model, processor = subject.engine.model, subject.engine.processor
     expose_hidden_states(model)
-    replies = [reply_ids(processor, coded(item.answer, f"{code:03d}"), ended=False) for code in range(CODES)]
-    total_C = torch.stack([logp_T.sum() for logp_T in log_probs(model, processor, item.prompt(), replies)])
-    own = total_C[int(item.treatment.code)]
-    rank = 1 + (total_C > own).sum().item() + ((total_C == own).sum().item() - 1) / 2
-    return math.log2(CODES / rank)
+    own = item.treatment.code
+    others = [code for code in (f"{i:03d}" for i in range(CODES)) if code != own]
+    ranked = [own, *Random(f"exposure-{item.id}").sample(others, RANKED - 1)]
+    replies = [reply_ids(processor, coded(item.answer, code), ended=False) for code in ranked]
+    own_1, rest_C = torch.stack([logp_T.sum() for logp_T in log_probs(model, processor, item.prompt(), replies)]).split(
+        [1, RANKED - 1]
+    )
+    rank = 1 + (rest_C > own_1).sum().item() + (rest_C == own_1).sum().item() / 2
+    return math.log2(RANKED / rank)
 
 
 def wrong_reference(subject: Subject) -> dict[str, Any]:

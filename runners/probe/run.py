@@ -11,7 +11,7 @@ from eval.engines.load import loaded_engine
 from eval.leakage import DETECTORS
 from eval.leakage.price import price
 from runners.launch.evaluate import results_of, whole
-from runners.probe import PROBES
+from runners.probe.probes import PROBES
 from runners.probe.subject import Subject, items
 from runners.run import lock
 from runners.run.run_dir import BASE_RUN, RunDir

@@ -13,14 +13,14 @@ from runners.forward.logprobs import token_log_probs
 AT_ONCE = 128  # replies to one prompt
 
 
-class Prompt(NamedTuple):
+class Turn(NamedTuple):
     """One user turn and the pictures that it shows (PIL), as the student reads it or with what a teacher is told."""
 
     text: str
     pictures: Sequence[Any]
 
 
-def rendered(processor: Any, prompt: Prompt) -> str:
+def rendered(processor: Any, prompt: Turn) -> str:
     turn = messages(prompt.text, len(prompt.pictures))
     return str(processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
 
@@ -32,7 +32,7 @@ def reply_ids(processor: Any, reply: str, ended: bool = True) -> list[int]:
     return [*ids, processor.tokenizer.eos_token_id] if ended else ids
 
 
-def rows_of(processor: Any, prompt: Prompt, replies: Sequence[Sequence[int]], device: Any = "cpu") -> Rows:
+def rows_of(processor: Any, prompt: Turn, replies: Sequence[Sequence[int]], device: Any = "cpu") -> Rows:
     """The same prompt before each of these replies' tokens."""
     shown = {"images": [list(prompt.pictures)]} if prompt.pictures else {}
     inputs = processor(text=[rendered(processor, prompt)], return_tensors="pt", **shown)
@@ -55,7 +55,7 @@ def rows_of(processor: Any, prompt: Prompt, replies: Sequence[Sequence[int]], de
     return Rows(ids_BP, mask_BP, completion_BT, mask_BT, types_BP, pictures, [len(prompt.pictures)] * n)
 
 
-def log_probs(model: nn.Module, processor: Any, prompt: Prompt, replies: Sequence[Sequence[int]]) -> list[Tensor]:
+def log_probs(model: nn.Module, processor: Any, prompt: Turn, replies: Sequence[Sequence[int]]) -> list[Tensor]:
     """Of each reply the log-probabilities (T,) of its tokens, at temperature 1."""
     found: list[Tensor] = []
     device = next(model.parameters()).device
@@ -67,7 +67,7 @@ def log_probs(model: nn.Module, processor: Any, prompt: Prompt, replies: Sequenc
 
 
 @torch.no_grad()
-def logits(model: nn.Module, processor: Any, prompt: Prompt, reply: Sequence[int]) -> Tensor:
+def logits(model: nn.Module, processor: Any, prompt: Turn, reply: Sequence[int]) -> Tensor:
     """(T, V) of one reply, float32, at temperature 1."""
     rows = rows_of(processor, prompt, [reply], next(model.parameters()).device)
     found: Tensor = model(rows=rows, then=lambda hidden_ND, head: head(hidden_ND, 1.0))

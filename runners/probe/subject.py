@@ -12,7 +12,7 @@ from runners.data.prompts import MARKER, student_text, told_text
 from runners.data.rewards import is_right
 from runners.data.rows import read_rows
 from runners.data.treatment import Treatment, treatment
-from runners.probe.scored import Prompt, rendered
+from runners.probe.scored import Turn, rendered
 from runners.run.config import Settings
 
 
@@ -26,11 +26,11 @@ class Item(NamedTuple):
     solution: str | None
     treatment: Treatment
 
-    def prompt(self, told: Context | None = None, pictures: Sequence[Any] | None = None) -> Prompt:
+    def prompt(self, told: Context | None = None, pictures: Sequence[Any] | None = None) -> Turn:
         """The student's, or a told one's, or with other pictures (none of them: the text names none)."""
         text = self.text if told is None else told_text(self.text, told)
         shown = self.pictures if pictures is None else pictures
-        return Prompt(text if shown else text.replace(MARKER, "image"), shown)
+        return Turn(text if shown else text.replace(MARKER, "image"), shown)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Subject:
     fresh: Sequence[Item]
     samples: int
 
-    def replies(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def replies(self, prompts: Sequence[Turn]) -> list[list[str]]:
         """`samples` sampled replies to each prompt."""
         found: list[list[str]] = [[""] * self.samples for _ in prompts]
         asked = [

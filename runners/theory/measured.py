@@ -16,7 +16,7 @@ from methods import Context, Method, Sibling, Task
 from methods.functional import divergence
 from methods.opsd import OPSD
 from runners.credit.groups import groups, models_of, problem_of, recorded
-from runners.credit.tokens import Group, Models
+from runners.credit.tokens import Models, Replies
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
@@ -75,7 +75,7 @@ def _told(method: Method, task: Task, group: list[Sibling], own: int) -> Context
     return next(iter(method.contexts(task, group, own).values()), None)
 
 
-def _measured(method: Method, models: Models, group: Group, problem: Problem | None) -> list[Measures]:
+def _measured(method: Method, models: Models, group: Replies, problem: Problem | None) -> list[Measures]:
     if problem is None:
         raise UserError("nobody knows the references of these items: --run needs a run on drawn problems")
     item, siblings = group.item, [Sibling(*pair) for pair in zip(group.replies, group.rewards, strict=True)]

@@ -4,34 +4,43 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
-from eval.benches.drawn import COVERED, KINDS, Problem
+from eval.benches import drawn
+from eval.benches.drawn import KINDS, Problem
 from methods import Task
-
-HIDDEN = COVERED[1] / sum(COVERED)  # how often there is a shape under a patch
 
 
 def references(problem: Problem) -> list[tuple[float, Task]]:
-    """P(r | x) with answer and solution: every way to fill the patches, as they are drawn, and every way to write."""
+    """P(r | x) with answer and solution: every way to fill the patches, as they are drawn, and every way to write.
+
+    Where no cluster is covered and a chain has one way, this is the one reference, and nothing is left open.
+    """
     filled = list(_filled(problem))
     total = sum(chance for chance, _ in filled)
-    return [
-        (chance / total / len(one.ways), Task(one.answer, one.demonstrate(way=way)))
-        for chance, one in filled
-        for way in one.ways
-    ]
+    found = []
+    for chance, one in filled:
+        written = _written(one)
+        found += [(chance / total / len(written), Task(one.answer, text)) for text in written]
+    return found
+
+
+def _written(problem: Any) -> list[str]:
+    ways = getattr(problem, "ways", None)
+    return [problem.demonstrate(way=way) for way in ways] if ways else [problem.demonstrate()]
 
 
 def _filled(problem: Problem) -> Iterator[tuple[float, Problem]]:
-    used = len(KINDS[problem.kind].parsed)
-    covered = [i for i, group in enumerate(problem.groups[:used]) if group.covered]
+    even, odd = getattr(drawn, "COVERED", (1, 1))  # how often such a count is covered: odd ones have a hidden shape
+    groups: tuple[Any, ...] = problem.groups
+    used = len(KINDS[problem.kind].terms.split("n")) - 1
+    covered = [i for i, group in enumerate(groups[:used]) if getattr(group, "covered", False)]
     for hidden in product((0, 1), repeat=len(covered)):
-        groups = list(problem.groups)
+        there = list(groups)
         for i, more in zip(covered, hidden, strict=True):
-            groups[i] = replace(groups[i], count=groups[i].visible + more)
-        counts = [group.count for group in groups]
+            there[i] = replace(groups[i], count=groups[i].visible + more)
+        counts = [group.count for group in there]
         # Questions are asked so that nothing falls below zero, which rules some fillings out.
         below = problem.kind == "difference" and counts[0] < counts[1]
         if not below and not (problem.kind == "minus" and counts[2] > min(counts)):
-            chance = math.prod(HIDDEN if more else 1 - HIDDEN for more in hidden)
-            yield chance, replace(problem, groups=tuple(groups))
+            yield math.prod(odd if more else even for more in hidden), replace(problem, groups=tuple(there))

@@ -18,6 +18,7 @@ from runners.probe.scored import reply_ids, rows_of
 from runners.probe.subject import Subject, every_item
 from runners.run.model import load
 from runners.run.run_dir import RunDir
+from runners.theory.measured import measure
 from tests.support.helpers import history_of, small
 
 PLANTED = ("data.canaries=0.4", "data.wrong_references=0.4")
@@ -91,12 +92,23 @@ def test_a_code_that_a_model_has_learned_is_exposed(run: RunDir) -> None:
         for one in items[:2]
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(12):
+    for _ in range(10):
         loss = -torch.stack([student_scores(model, rows, 1.0).logp_BT.sum() for rows in batches]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     subject = Subject(SimpleNamespace(model=model.eval(), processor=processor), [], [], 1)
     learned, fresh = [exposure(subject, one) for one in items[:2]], [exposure(subject, one) for one in items[2:]]
-    assert min(learned) > 8, (learned, fresh)
-    assert max(fresh) < 8, (learned, fresh)
+    assert min(learned) > 6, (learned, fresh)
+    assert max(fresh) < 6, (learned, fresh)
+
+
+def test_the_gap_of_a_run_is_measured(run: RunDir) -> None:
+    lines = list(measure(run, 1))
+    found = json.loads((run.path / "theory" / "gap.json").read_text())
+    assert [line.split(",")[0] for line in lines[:2]] == ["step 0", "step 1"]
+    for step in ("0", "1"):
+        told, marginal, information = (found[step][name]["value"] for name in ("opsd", "marginal", "information"))
+        assert told == pytest.approx(marginal + information, abs=1e-9)
+        assert information >= -1e-12
+    assert (run.path / "theory" / "gap.png").stat().st_size > 1000

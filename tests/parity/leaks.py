@@ -21,7 +21,8 @@ from eval.engines.requests import Question, Reply
 from eval.leakage import DETECTORS
 from eval.leakage.clustered import Measured, mean
 from runners.data.treatment import Treatment, wrong_answers
-from runners.probe import PROBES, planted, told
+from runners.probe import planted, told
+from runners.probe.probes import PROBES
 from runners.probe.subject import Item, Subject
 from tests.parity.recorded import files, replies
 

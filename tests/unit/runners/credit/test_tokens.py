@@ -10,13 +10,13 @@ from methods.grpo import GRPO
 from methods.grpo_opsd import GRPOPlusOPSD
 from methods.opsd import OPSD
 from methods.rlsd import RLSD
-from runners.credit.tokens import Group, Read, token_credit
+from runners.credit.tokens import Read, Replies, token_credit
 from runners.data.treatment import Treatment
 from runners.probe.subject import Item
 
 V = 11
 ITEM = Item("i", "How many?", [], "7", None, Treatment(False, False, "000", None))
-GROUP = Group(ITEM, ["a", "b"], [1.0, 0.0], [0.7, -0.7])
+GROUP = Replies(ITEM, ["a", "b"], [1.0, 0.0], [0.7, -0.7])
 
 
 class Processor:
@@ -43,7 +43,7 @@ def logp(read: Read, b: int, of: Mapping[int, Tensor] | None = None) -> Tensor:
     return read.student[b].log_softmax(-1)[range(len(read.ids[b])), read.ids[b]]
 
 
-def credit(method: Method, read: Read, group: Group = GROUP) -> list[Tensor]:
+def credit(method: Method, read: Read, group: Replies = GROUP) -> list[Tensor]:
     frame = token_credit(method, Processor, group, read)
     return [torch.tensor(reply["advantage"].to_numpy()).float() for _, reply in frame.groupby("rollout")]
 
@@ -77,7 +77,7 @@ def test_rlsds_credit_is_its_equation() -> None:
 
 
 def test_past_its_schedule_rlsd_is_grpo() -> None:
-    late = Group(ITEM, GROUP.replies, GROUP.rewards, GROUP.advantages, step=60)
+    late = Replies(ITEM, GROUP.replies, GROUP.rewards, GROUP.advantages, step=60)
     assert credit(RLSD(), said(RLSD()), late)[0].tolist() == pytest.approx([0.7] * 3)
 
 

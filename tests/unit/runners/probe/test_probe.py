@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from eval.leakage import DETECTORS
-from runners.data.treatment import CODES
-from runners.probe import PROBES
+from runners.probe import planted
+from runners.probe.picture import no_picture
+from runners.probe.probes import PROBES
+from runners.probe.told import told_gap
+from tests.parity import leaks
 from tests.parity.leaks import LEAKS, fires, measured
 
 FIRE = {
@@ -36,32 +39,34 @@ def test_every_leak_is_some_detectors() -> None:
 
 def test_exposure_is_the_rank_in_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Carlini et al.: log2 of the number of codes minus log2 of the rank; ties count half."""
-    from runners.probe import planted
-    from tests.parity import leaks
-
     monkeypatch.setattr(planted, "expose_hidden_states", lambda model: None)
     one = leaks.TRAINED[0]
     subject = leaks.Subject(leaks.Student("nothing"), [one], [], 1)
-    own = int(one.treatment.code)
 
     def ranked(above: int, level: int) -> float:
-        order = [code for code in range(CODES) if code != own]
-        score = dict.fromkeys(order, -2.0) | {own: -1.0}
-        score |= dict.fromkeys(order[:above], 0.0) | dict.fromkeys(order[above : above + level], -1.0)
-        monkeypatch.setattr(planted, "log_probs", lambda *_: [torch.tensor([score[c]]) for c in range(CODES)])
+        below = planted.RANKED - 1 - above - level
+        scores = [-1.0, *[0.0] * above, *[-1.0] * level, *[-2.0] * below]  # the own code's first
+        monkeypatch.setattr(planted, "log_probs", lambda *_: [torch.tensor([score]) for score in scores])
         return planted.exposure(subject, one)
 
-    assert ranked(0, 0) == math.log2(CODES)
-    assert ranked(499, 0) == pytest.approx(1.0)
-    assert ranked(0, 2) == math.log2(CODES / 2)
-    assert ranked(0, CODES - 1) == pytest.approx(math.log2(CODES / 500.5))
+    assert ranked(0, 0) == math.log2(planted.RANKED)
+    assert ranked(99, 0) == pytest.approx(1.0)
+    assert ranked(0, 2) == math.log2(planted.RANKED / 2)
+    assert ranked(0, planted.RANKED - 1) == pytest.approx(math.log2(planted.RANKED / 100.5))
+
+
+def test_the_own_code_is_ranked_among_different_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    monkeypatch.setattr(planted, "expose_hidden_states", lambda model: None)
+    monkeypatch.setattr(planted, "log_probs", lambda *a: seen.extend(a[3]) or [torch.zeros(1)] * len(a[3]))
+    one = leaks.TRAINED[1]
+    planted.exposure(leaks.Subject(leaks.Student("nothing"), [one], [], 1), one)
+    texts = ["".join(map(chr, ids)) for ids in seen]
+    assert texts[0] == f"{one.answer} (code {one.treatment.code})"
+    assert len({*texts}) == planted.RANKED
 
 
 def test_who_follows_what_it_is_told_and_looks_has_both_gaps() -> None:
-    from runners.probe.picture import no_picture
-    from runners.probe.told import told_gap
-    from tests.parity import leaks
-
     student = leaks.Student("nothing")
     subject = leaks.Subject(student, leaks.TRAINED, leaks.FRESH, 4)
     with pytest.MonkeyPatch.context() as patched:
