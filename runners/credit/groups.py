@@ -40,8 +40,8 @@ def groups(settings: Settings, rollouts: pd.DataFrame, n: int, item: str | None 
     by_item.sort(key=lambda pair: not pair[1]["advantage"].any())
     chosen = dict(by_item[:n])
     return [
-        Replies(found, *(chosen[found.id][name].tolist() for name in ("reply", "reward", "advantage")))
-        for found in items_named(settings, list(chosen))
+        Replies(found, part["reply"].tolist(), part["reward"].tolist(), part["advantage"].tolist())
+        for found, part in zip(items_named(settings, list(chosen)), chosen.values(), strict=True)
     ]
 
 

@@ -61,11 +61,12 @@ def page(frames: dict[str, pd.DataFrame], title: str) -> str:
 
 def _spans(reply: pd.DataFrame) -> list[str]:
     spans = []
-    for token, colour in zip(reply.itertuples(), shades(reply["advantage"].to_numpy()), strict=True):
-        delta = "–" if math.isnan(token.delta) else f"{token.delta:+.3f}"
-        told = f"Δ {delta}, w {token.weight:.3f}, Â {token.advantage:+.3f}"
+    columns = (reply[name].tolist() for name in ("token", "delta", "weight", "advantage"))
+    for colour, token, gap, weight, advantage in zip(shades(reply["advantage"].to_numpy()), *columns, strict=True):
+        delta = "–" if math.isnan(gap) else f"{gap:+.3f}"
+        told = f"Δ {delta}, w {weight:.3f}, Â {advantage:+.3f}"
         back = "#{:02x}{:02x}{:02x}".format(*colour)
-        spans.append(f'<span style="background:{back}" title="{told}">{html.escape(str(token.token))}</span>')
+        spans.append(f'<span style="background:{back}" title="{told}">{html.escape(str(token))}</span>')
     return spans
 
 

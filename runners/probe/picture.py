@@ -13,7 +13,7 @@ GREY = (128, 128, 128)
 def no_picture(subject: Subject) -> dict[str, Any]:
     """`value`: accuracy with the own pictures minus that with another item's."""
     items = [item for item in subject.fresh or subject.trained if item.pictures]
-    shown = {
+    shown: dict[str, list[Any]] = {
         "own": [item.pictures for item in items],
         "grey": [[Image.new("RGB", picture.size, GREY) for picture in item.pictures] for item in items],
         # As many as the question has places for: those of the next items, in a circle.

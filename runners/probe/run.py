@@ -12,7 +12,8 @@ from eval.leakage import DETECTORS
 from eval.leakage.price import price
 from runners.launch.evaluate import results_of, whole
 from runners.probe.probes import PROBES
-from runners.probe.subject import Subject, items
+from runners.probe.subject import Subject
+from runners.probe.subject import items as items_of_run
 from runners.run import lock
 from runners.run.run_dir import BASE_RUN, RunDir
 
@@ -29,7 +30,7 @@ def probe(run: RunDir, names: tuple[str, ...], n: int, samples: int) -> Path:
         path = folder / "probes.json"
         found: dict[str, Any] = files.read_object(path) or {}
         if names:
-            trained, fresh = items(settings, n)
+            trained, fresh = items_of_run(settings, n)
             most = max((len(item.pictures) for item in (*trained, *fresh)), default=0)
             with (
                 whole(run.last_checkpoint(), run.info()["model"]) as model,
@@ -59,9 +60,9 @@ def prices(run: RunDir, folder: Path) -> dict[str, Any]:
         return {}
     base = of_base[0].groupby("item")["right"].mean().to_dict()
     ours = ours[ours["item"].isin(base)]
-    found = {}
+    right, items, found = ours["right"].tolist(), ours["item"].tolist(), {}
     for name in DETECTORS:
-        if name in ours and (cost := price(ours[name], ours["right"], ours["item"], base)):
+        if name in ours and (cost := price(ours[name].tolist(), right, items, base)):
             found[name] = {key: _plain(value) for key, value in cost._asdict().items()}
     return found
 

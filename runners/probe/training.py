@@ -21,5 +21,6 @@ def copied(subject: Subject) -> dict[str, Any]:
     ]
     if len({item for *_, item in pairs}) < 2:
         return {"value": Measured(None, None, len(pairs))}
-    found = beyond_chance(*zip(*pairs, strict=True))
+    texts, solutions, names = zip(*pairs, strict=True)
+    found = beyond_chance(texts, solutions, names)
     return {"value": found.grams, "span": found.span, "p": found.p}
