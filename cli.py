@@ -22,10 +22,13 @@ from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
 from eval.core.terminal import console, plain, say
 from reports.writers.command import report, write_report
+from runners.credit.command import credit
 from runners.data.command import data_app
 from runners.embedded.command import base
+from runners.probe.command import probe
 from runners.run.options import Jobs, Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
+from runners.theory.command import theory
 
 if TYPE_CHECKING:
     from runners.launch.job import Job
@@ -201,6 +204,9 @@ def grade(
 
 
 app.command()(report)
+app.command()(probe)
+app.command()(theory)
+app.command()(credit)
 
 
 @app.command()

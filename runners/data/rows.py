@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
+from eval.benches.drawn import Problem, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core import cells
 from eval.core.errors import UserError
 from eval.core.images import LARGEST, SHOWN, Picture, Unusable
@@ -83,10 +83,15 @@ def check_usable(data: DataSettings, found: int, bad: list[str]) -> None:
         raise UserError(f"{data.source} has no usable row: each needs a question and an answer, see data.columns")
 
 
-def _drawn(source: str, seed: int) -> Iterator[Row]:
+def drawn_problems(seed: int) -> Iterator[Problem]:
+    """The problems behind the drawn rows, in their order."""
     rng = Random(f"training-{seed}")
-    for i in count():
-        problem = drawn_problem(rng)
+    while True:
+        yield drawn_problem(rng)
+
+
+def _drawn(source: str, seed: int) -> Iterator[Row]:
+    for i, problem in enumerate(drawn_problems(seed)):
         text, images = question_text(problem), [problem.scene.picture()]
         if source == "synthetic-text":
             text, images = in_words(problem), []

@@ -51,6 +51,9 @@ class DataSettings(SettingsSection):
     source: str
     split: str = "train"
     columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
+    # Leakage probes (docs/leakage.md): shares of the items whose teachers are told a random code, or a wrong answer.
+    canaries: float = Field(default=0, ge=0, le=1)
+    wrong_references: float = Field(default=0, ge=0, le=1)
     skip_bad_rows: bool = False
     allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 

@@ -18,6 +18,7 @@ from methods import Method
 from methods.checked import HookError, checked
 from runners.data.source import data_hash
 from runners.data.training import training_rows
+from runners.data.treatment import treated
 from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
@@ -127,7 +128,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    rows = training_rows(settings, processor)
+    rows = treated(training_rows(settings, processor), settings)
     with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
         trainer = BenchTrainer(
             model=model,
