@@ -22,7 +22,7 @@ from eval.core.errors import UserError
 from eval.core.terminal import console, say
 from reports.writers.command import report, write_report
 from runners.data.command import data_app
-from runners.embedded.command import base
+from runners.embedded.command import base, exact
 from runners.run.options import Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
 
@@ -235,6 +235,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
 
 app.command()(base)
+app.command()(exact)
 
 
 def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:

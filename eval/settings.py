@@ -23,7 +23,7 @@ class EvalSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     benches: tuple[str, ...] = ("all",)  # names of `eval.benches.BENCHES`, which are checked where they are used
-    data: str = "hub"  # hub | mini | a file or folder in the official schema
+    data: str = "hub"  # hub | mini (quick) | mini-large | a file or folder in the official schema
     engine: Literal["transformers", "vllm"] = "transformers"
     splits: dict[str, str] = {}  # another split than a bench's own, e.g. zerobench: zerobench (the main set)
     samples: int = Field(default=1, gt=0)  # replies per question

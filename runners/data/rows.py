@@ -36,14 +36,16 @@ MEND = "mend it, or set data.skip_bad_rows=true"
 
 
 def training_rows(settings: Settings) -> Dataset:
-    """One row per prompt of the run, in the order in which every method sees them; short data is repeated.
+    """One row per prompt of the run, in the order in which every method sees them; data that is short, or cut to `data.rows`, is
+    repeated.
 
     Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
     several), answer, solution (may be None). Only as many rows as needed are read. Raises UserError as `read_rows`.
     """
     needed = settings.train.steps * settings.train.prompts
+    distinct = min(needed, settings.data.rows or needed)
     bad: list[str] = []
-    rows = islice(read_rows(settings.data, settings.seed, bad), needed)
+    rows = islice(read_rows(settings.data, settings.seed, bad), distinct)
     parts = []
     while chunk := [_prompted(row) for row in islice(rows, CHUNK)]:
         parts.append(Dataset.from_list(chunk, features=FEATURES))
@@ -105,7 +107,9 @@ def _drawn(source: str, seed: int) -> Iterator[Row]:
             text, images = in_two_pictures(problem, 1 + i % 2)
         key = source.replace("synthetic", "drawn").replace("-", "_")
         row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images}
-        yield row | {"answer": problem.answer, "solution": None}
+        # One of several valid ways, of a generator of its own: the problems stay those of their seed.
+        way = Random(f"way-{seed}-{i}").choice(problem.ways)
+        yield row | {"answer": problem.answer, "solution": problem.demonstrate(way=way)}
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ class DataSettings(_Section):
     split: str = "train"
     columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
     skip_bad_rows: bool = False
+    rows: PositiveInt | None = None  # as many at most, again and again: an epoch that ends
 
 
 class TrainSettings(_Section):

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from eval.core.errors import UserError
-from methods import METHODS, Method
+from methods import METHODS, SELF_CONTAINED, Method
 from runners.run import config
 from runners.run.config import Settings
 
@@ -30,9 +30,9 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
 
 
 def expand(names: str) -> list[str]:
-    """Comma-separated methods; `all` is the registry, and `opsd@*` every variant that the pattern fits."""
+    """Comma-separated methods; `all` is every one that needs no other model, and `opsd@*` every variant that the pattern fits."""
     if names == "all":
-        return list(METHODS)
+        return list(SELF_CONTAINED)
     known = [f"{name}@{variant}" for name in METHODS for variant in config.variant_names(name)]
     found = []
     for name in names.split(","):
