@@ -129,10 +129,18 @@ def sweep(
     set: Set = [],  # noqa: B006
     jobs: Annotated[int, typer.Option(help="Runs at the same time.", min=1)] = 1,
     evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
+    suite_file: Annotated[
+        str | None, typer.Option(help="Methods, seeds, settings from a file: a name of runners/suites, or a path.")
+    ] = None,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
+    from runners.launch import suite_file as files
     from runners.launch.sweep import plan
 
+    if suite_file is not None:
+        work = files.plan(suite_file, out, set, evaluate)
+        say(files.estimate(suite_file, work, jobs))
+        return _run_jobs(work, jobs, out / Path(suite_file).stem)
     _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
 
 

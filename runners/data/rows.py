@@ -36,8 +36,8 @@ MEND = "mend it, or set data.skip_bad_rows=true"
 
 
 def training_rows(settings: Settings) -> Dataset:
-    """One row per prompt of the run, in the order in which every method sees them; data that is short, or cut to `data.rows`, is
-    repeated.
+    """One row per prompt of the run, in the order in which every method sees them; data that is short, or cut to
+    `data.rows`, is repeated.
 
     Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
     several), answer, solution (may be None). Only as many rows as needed are read. Raises UserError as `read_rows`.

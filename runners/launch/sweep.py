@@ -6,7 +6,7 @@ Failures are shown and counted, never swallowed.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -25,20 +25,31 @@ POLL_S = 0.2
 def plan(
     methods: str, seeds: str, preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
 ) -> list[Job]:
-    """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
+    """The jobs of methods x seeds, as they are written on a command line."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and so in the jobs
-    from runners.run.registry import build_method, expand
+    from runners.run.registry import expand
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise UserError(f"--seeds {seeds!r}: write whole numbers, for example 0,1,2") from None
+    return jobs(dict.fromkeys(expand(methods), numbers), preset, suite, out, overrides, evaluate)
+
+
+def jobs(
+    rows: Mapping[str, Sequence[int]], preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
+) -> list[Job]:
+    """The jobs of a suite (method -> its seeds), its untrained base row first. Every name and setting is checked before
+    any starts."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from runners.run.registry import build_method
+
     common = ["--preset", preset, "--suite", suite, "--out", str(out)]
     common += [part for pair in overrides for part in ("--set", pair)]
-    jobs = [base_row(resolve(preset, "base", 0, overrides), suite, out)] if evaluate else []
+    found = [base_row(resolve(preset, "base", 0, overrides), suite, out)] if evaluate else []
     runs: dict[Path, str] = {}
-    for name in dict.fromkeys(expand(methods)):
-        for seed in dict.fromkeys(numbers):
+    for name, seeds in rows.items():
+        for seed in dict.fromkeys(seeds):
             settings = resolve(preset, name, seed, overrides)
             build_method(name, settings.params)
             run = run_of(out, suite, name, seed)
@@ -46,8 +57,8 @@ def plan(
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
             steps = settings.train.steps + (len(settings.eval.benches) if evaluate else 0)
-            jobs.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
-    return jobs
+            found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
+    return found
 
 
 def base_row(settings: Settings, suite: str, out: Path) -> Job:

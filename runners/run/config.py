@@ -11,6 +11,7 @@ from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
 PRESETS = Path(__file__).parent / "presets"
+SUITES = Path(__file__).parents[1] / "suites"  # presets with a part `suite`: runners/launch/suite_file.py
 VARIANTS = Path(__file__).parents[2] / "methods" / "variants"
 
 
@@ -129,7 +130,21 @@ def preset_names() -> list[str]:
 
 def load_preset(name: str) -> dict[str, Any]:
     """The keys of a preset, on top of the preset that it says it is a delta to. A path to a YAML file works too."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
+    keys = _preset_file(name)
+    keys.pop("suite", None)
+    base = keys.pop("delta_to", None)
+    return merge(load_preset(base), keys) if base else keys
+
+
+def suite_part(name: str) -> dict[str, Any]:
+    """What a preset's file says of a suite of runs: see runners/launch/suite_file.py. Empty where it says nothing."""
+    part: dict[str, Any] = _preset_file(name).get("suite") or {}
+    return part
+
+
+def _preset_file(name: str) -> dict[str, Any]:
+    named = [folder / f"{name}.yaml" for folder in (PRESETS, SUITES)]
+    path = Path(name) if name.endswith((".yaml", ".yml")) else next(filter(Path.is_file, named), named[0])
     if not path.is_file():
         raise UserError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}, or a path to a .yaml")
     try:
@@ -138,8 +153,7 @@ def load_preset(name: str) -> dict[str, Any]:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(keys, dict):
         raise UserError(f"{path} does not hold settings: write keys such as train: {{steps: 10}}")
-    base = keys.pop("delta_to", None)
-    return merge(load_preset(base), keys) if base else keys
+    return keys
 
 
 def variant_names(method: str) -> list[str]:
@@ -152,12 +166,13 @@ def _variants(method: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
-def load_variant(method: str) -> dict[str, Any]:
-    """The settings that `name@variant` lays over the preset; none for a plain name."""
+def load_variant(method: str, preset: str = "cpu") -> dict[str, Any]:
+    """The settings that `name@variant` lays over the preset, which may bring variants of its own; none for a plain
+    name."""
     name, at, variant = method.partition("@")
     if not at or ".py:" in method:
         return {}
-    found = _variants(name)
+    found = _variants(name) | suite_part(preset).get("variants", {}).get(name, {})
     if variant not in found:
         choice = ", ".join(f"{name}@{v}" for v in found) or f"{name} has none"
         raise UserError(f"unknown variant {method!r}: choose one of {choice}")
@@ -192,7 +207,7 @@ def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settin
 
     Raises UserError with the first offending key.
     """
-    keys = merge(merge(load_preset(preset), load_variant(method)), parse_overrides(overrides))
+    keys = merge(merge(load_preset(preset), load_variant(method, preset)), parse_overrides(overrides))
     return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}")
 
 
