@@ -15,7 +15,7 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 from eval.core.tables import Raw
 from eval.data import local
-from eval.data.mini import EDITIONS, mini_rows
+from eval.data.mini import DRAWING, EDITIONS, mini_rows
 from eval.grading.score import Row
 
 _HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
@@ -41,7 +41,8 @@ def edition(data: str) -> str:
 def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
     if data in (*EDITIONS, "hub"):
-        return data if split in (None, BENCHES[name].split) else f"{data} {split}"
+        drawing = f"{data}, drawing {DRAWING}" if data in EDITIONS else data
+        return drawing if split in (None, BENCHES[name].split) else f"{drawing} {split}"
     return local.fingerprint(BENCHES[name], Path(data), split)
 
 
