@@ -54,7 +54,7 @@ def before_any_command(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Option(help="grpo, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
+    method: Annotated[str, typer.Option(help="grpo, opd, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
     preset: Preset = "cpu",
     seed: int = 0,
     suite: Suite = "default",

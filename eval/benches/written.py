@@ -65,8 +65,8 @@ def _statements(problem: Problem, reply: str) -> Iterator[Statement]:
 
         if found["count"]:
             group: Group | None = groups.get(found["colour"])
-            yield stated("shape", group and group.shape)
-            yield stated("count", group and number(group.count), bool(group and group.covered))
+            yield stated("shape", group.shape if group else None)
+            yield stated("count", number(group.count) if group else None, group is not None and group.covered)
             last = float(found["count"])
         elif found["op"]:
             for part, said in (("operand", found["x"]), ("second", found["y"])):

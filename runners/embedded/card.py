@@ -121,7 +121,7 @@ def batch_of(problems: Sequence[Problem]) -> list[Example]:
     return [Example("", "", problem) for problem in problems]
 
 
-def write_card(folder: Path, recipe: dict[str, Any], n: int = 500) -> dict[str, Any]:
+def write_card(folder: Path, recipe: dict[str, Any], n: int = 300) -> dict[str, Any]:
     """Measure the base in `folder` and write its card; `recipe` is how it was made."""
     model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     card = {**recipe, **measure(model, Qwen3VLProcessor.from_pretrained(folder), n)}

@@ -17,6 +17,8 @@ from runners.data.prompts import student_text, told_text
 
 Told = Literal["posterior", "honest"]  # honest: told chains never slip and follow no wrong reference (a control)
 
+Reference = Literal["right", "wrong", "blank"]
+
 SOLUTIONS = ("solution", "own_words", "sibling", "sibling_and_failure")
 SLIP = 0.2  # with three to seven numbers, and the guesses, a chain is right about one time in three
 GUESS = (
@@ -53,7 +55,7 @@ def told_example(
     problem: Problem,
     kind: str,
     told: Told = "posterior",
-    reference: Literal["right", "wrong", "blank"] = "right",
+    reference: Reference = "right",
 ) -> Example:
     """A demonstration of what follows a reference in the words of `kind`; only an `answer` can be blank."""
     steps, value = problem.chain(way=rng.choice(problem.ways))
@@ -113,8 +115,10 @@ def examples(
             continue
         kind = "answer" if rng.random() < 0.5 else rng.choice(SOLUTIONS)
         draw = rng.random()
-        reference = "wrong" if draw < WRONG else "blank" if draw < WRONG + BLANK and kind == "answer" else "right"
-        batch.append(told_example(rng, problem, kind, how, reference if how == "posterior" else "right"))
+        reference: Reference = "right"
+        if how == "posterior" and draw < WRONG + (BLANK if kind == "answer" else 0):
+            reference = "wrong" if draw < WRONG else "blank"
+        batch.append(told_example(rng, problem, kind, how, reference))
     return batch
 
 

@@ -20,8 +20,8 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
     """A method of the registry (its variant is in the parameters), or `path/to/file.py:Class`, parameters checked."""
     if ".py:" in name:
         kind = load_method_file(name)
-    elif kind := (METHODS | CONTROLS).get(name.partition("@")[0]):
-        pass
+    elif name.partition("@")[0] in METHODS | CONTROLS:
+        kind = (METHODS | CONTROLS)[name.partition("@")[0]]
     else:
         raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
     try:
