@@ -144,8 +144,8 @@ def page(card: dict[str, Any]) -> str:
         table("told", columns, {name: [row[c] for c in columns] for name, row in told.items()}),
         "Right by kind of problem, and by mini bench (another edition than the one that is scored).",
         table("of", ["greedy", "sampled"], rates(card)),
-        "Exact score (`cli.py exact`), and what the reference tells the reply: I(Y;R|X) by enumeration of what may be "
-        "under the patches, against KL(told ∥ untold), in nats.",
+        "Exact score (`cli.py exact`), and what the reference tells the chain: I(Y;R|X) by enumeration of what may be "
+        "under the patches, against KL(told ∥ untold), in nats, over told replies that say nothing aloud.",
         table(
             "measured", ["value"], {"exact score": [card["exact"]], **{k: [v] for k, v in card["information"].items()}}
         ),
@@ -157,7 +157,7 @@ RECIPE = ("steps", "seed", "demonstrations", "start")
 
 
 def rates(card: dict[str, Any]) -> dict[str, list[float]]:
-    rows = {"all": card, **card["kinds"], **card["benches"]}
+    rows = {"all problems": card, **card["kinds"], **card["benches"]}
     return {name: [row["greedy"], row["sampled"]] for name, row in rows.items()}
 
 

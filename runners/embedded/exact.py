@@ -41,9 +41,10 @@ def held_out(n: int, seed: int = 0) -> list[Problem]:
 
 @torch.no_grad()
 def log_probs(
-    model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, batch: Sequence[Example]
+    model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, batch: Sequence[Example], after: int = 0
 ) -> list[float]:
-    """log P(reply and its end | prompt) of each example, in nats, at temperature 1."""
+    """log P(reply and its end | prompt) of each example, in nats, at temperature 1; without its first `after` tokens,
+    which are taken as given."""
     found = [0.0] * len(batch)
     order = sorted(range(len(batch)), key=lambda i: len(batch[i].text) + len(batch[i].reply))
     for start in range(0, len(order), ROWS):
@@ -52,6 +53,7 @@ def log_probs(
         labels_BT = inputs.pop("labels")[:, 1:]
         hidden_BTD = model.model(**inputs).last_hidden_state[:, :-1]
         own_BT = labels_BT != -100
+        own_BT &= own_BT.cumsum(1) > after
         logp_NV = model.lm_head(hidden_BTD[own_BT]).log_softmax(-1)
         logp_BT = torch.zeros(labels_BT.shape)
         logp_BT[own_BT] = logp_NV.gather(-1, labels_BT[own_BT][:, None])[:, 0].float()

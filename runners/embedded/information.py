@@ -46,7 +46,11 @@ def possible_answers(problem: Problem) -> dict[str, float]:
 def information(
     model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, problems: Sequence[Problem]
 ) -> dict[str, float]:
-    """Nats a token of a reply Y that is sampled by the model told the right answer."""
+    """Nats a token of a chain Y that is sampled by the model told the right answer.
+
+    Replies that say aloud what they were told are left out, and the first token, which decides that, is taken as given:
+    a phrase that no untold reply has would be most of the divergence, and says nothing about the chain.
+    """
     untold = [student_text(question_text(problem)) for problem in problems]
     answers = [possible_answers(problem) for problem in problems]
 
@@ -54,16 +58,19 @@ def information(
         return Example(told_text(untold[i], context("answer", answer)), reply, problems[i])
 
     texts = replies(model, processor, [told(i, p.answer) for i, p in enumerate(problems)], sample=True)
-    rows = [told(i, answer, text) for i, text in enumerate(texts) for answer in answers[i]]
-    scores = iter(log_probs(model, processor, rows))
-    student = log_probs(model, processor, [Example(*row) for row in zip(untold, texts, problems, strict=True)])
-    tokens = sum(len(processor.tokenizer(text)["input_ids"]) + 1 for text in texts)
+    silent = [i for i, text in enumerate(texts) if text.startswith("I ")]
+    rows = [told(i, answer, texts[i]) for i in silent for answer in answers[i]]
+    scores = iter(log_probs(model, processor, rows, after=1))
+    student = log_probs(model, processor, [Example(untold[i], texts[i], problems[i]) for i in silent], after=1)
+    tokens = sum(len(processor.tokenizer(texts[i])["input_ids"]) for i in silent)
     shared = divergence = 0.0
-    for i, problem in enumerate(problems):
+    for place, i in enumerate(silent):
         by_answer = {answer: next(scores) for answer in answers[i]}
         mixed = torch.tensor([math.log(answers[i][a]) + logp for a, logp in by_answer.items()]).logsumexp(0).item()
-        shared += by_answer[problem.answer] - mixed
-        divergence += by_answer[problem.answer] - student[i]
+        shared += by_answer[problems[i].answer] - mixed
+        divergence += by_answer[problems[i].answer] - student[place]
+    if not silent:
+        return {}
     return {
         "I(Y;R|X) a token": round(shared / tokens, 5),
         "KL(told ∥ untold) a token": round(divergence / tokens, 5),

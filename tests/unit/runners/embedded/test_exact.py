@@ -11,6 +11,7 @@ import torch
 from eval.benches.drawn import Group, Problem, Scene, with_options
 from eval.core.errors import UserError
 from runners.embedded import exact
+from runners.embedded.demonstrations import Example
 from runners.embedded.exact import exact_score, held_out, log_probs, right_chains, score_runs
 from runners.embedded.information import information, possible_answers
 from runners.embedded.rows import encode
@@ -34,6 +35,11 @@ def test_log_probs_are_those_of_each_row_alone(loaded) -> None:  # type: ignore[
         own = int((inputs["labels"] != -100).sum())
         expected.append(-model(**inputs).loss.item() * own)
     assert log_probs(model, processor, rows) == pytest.approx(expected, abs=2e-3)
+    first = [Example(row.text, "", row.problem) for row in rows]
+    logits_BV = model(**encode(processor, first, False)).logits[:, -1].log_softmax(-1)
+    opening = processor.tokenizer("I see")["input_ids"][0]
+    rest = [whole - row_V[opening].item() for whole, row_V in zip(expected, logits_BV, strict=True)]
+    assert log_probs(model, processor, rows, after=1) == pytest.approx(rest, abs=2e-3)
 
 
 def test_the_score_is_the_sum_over_the_ways_and_its_mean(loaded) -> None:  # type: ignore[no-untyped-def]
@@ -96,6 +102,6 @@ def test_what_may_be_under_the_patches_by_hand() -> None:
 
 def test_a_reference_that_the_picture_settles_tells_nothing(loaded) -> None:  # type: ignore[no-untyped-def]
     model, processor = loaded
-    settled = [p for p in held_out(20) if len(possible_answers(p)) == 1][:2]
+    settled = [p for p in held_out(30) if len(possible_answers(p)) == 1][:12]
     found = information(model, processor, settled)
     assert found["I(Y;R|X) a token"] == 0
