@@ -33,6 +33,8 @@ def plan(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise UserError(f"--seeds {seeds!r}: write whole numbers, for example 0,1,2") from None
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"--seeds {seeds} names one twice: a run is trained once")
     return jobs(dict.fromkeys(expand(methods), numbers), preset, suite, out, overrides, evaluate)
 
 
@@ -42,23 +44,23 @@ def jobs(
     """The jobs of a suite (method -> its seeds), its untrained base row first. Every name and setting is checked before
     any starts."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from runners.run.registry import build_method
+    from runners.run.open import checked
 
     common = ["--preset", preset, "--suite", suite, "--out", str(out)]
     common += [part for pair in overrides for part in ("--set", pair)]
-    found = [base_row(resolve(preset, "base", 0, overrides), suite, out)] if evaluate else []
+    found: list[Job] = []
     runs: dict[Path, str] = {}
     for name, seeds in rows.items():
-        for seed in dict.fromkeys(seeds):
-            settings = resolve(preset, name, seed, overrides)
-            build_method(name, settings.params)
+        for seed in seeds:
+            settings, _ = checked(resolve(preset, name, seed, overrides))
             run = run_of(out, suite, name, seed)
             if (other := runs.setdefault(run.path, name)) != name:
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
             steps = settings.train.steps + (len(settings.eval.benches) if evaluate else 0)
             found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
-    return found
+    # Last, for it makes a folder.
+    return [base_row(resolve(preset, "base", 0, overrides), suite, out), *found] if evaluate else found
 
 
 def base_row(settings: Settings, suite: str, out: Path) -> Job:

@@ -9,7 +9,7 @@ from accelerate import PartialState
 from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from eval.core import files
+from eval.core import files, manifest
 from eval.core.progress import Bar
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
@@ -43,6 +43,8 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
 
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics
+THEIR_DIFFERENCE = "sampling/sampling_logp_difference/mean"  # vLLM's, where TRL forms the correction
+TEACHER_TOKENS = "teacher_tokens"  # logged of each step, kept as a sum: as TRL does with the student's
 # TRL's names -> ours. What is not here, and not marked as our own, is not kept.
 NAMES = {
     "loss": "loss",
@@ -51,13 +53,13 @@ NAMES = {
     "reward": "reward",
     "reward_std": "reward_std",
     "rewards/accuracy/mean": "accuracy",
-    "entropy": "entropy",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "truncated",
     "frac_reward_zero_std": "dead_groups",
-    "sampling/sampling_logp_difference/mean": "sampling_difference",
+    THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
+RESERVED = frozenset({*NAMES.values(), "step", "seconds", "leakage", "told", "gap", "divergence", "importance"})
 
 
 class Kept(Protocol):
@@ -79,13 +81,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
         self._since = time.perf_counter()
+        self._teacher_tokens = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.start()
-        checkpoint = self._run.last_checkpoint()
-        if state.global_step and checkpoint:
+        before = files.read_lines(self._run.metrics).rows
+        self._teacher_tokens = before[-1].get(TEACHER_TOKENS, 0.0) if before else 0.0
+        if state.global_step:
             for kept in self._kept:
-                kept.load(checkpoint)
+                kept.load(self._run.checkpoints / f"checkpoint-{state.global_step}")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
@@ -100,6 +104,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         row: dict[str, Any] = {"step": step}
         row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
+        if TEACHER_TOKENS in row:
+            row[TEACHER_TOKENS] += self._teacher_tokens
+            self._teacher_tokens = row[TEACHER_TOKENS]
         row["seconds"] = round(time.perf_counter() - self._since, 3)
         self._since = time.perf_counter()
         files.append_lines(self._run.metrics, [row])
@@ -117,7 +124,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             kept.save(folder)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            for written in (*folder.rglob("*"), folder, folder.parent, self._run.metrics):
+            recorded = (*self._run.path.glob("completions/*"), *self._run.path.glob("tokens/*"), self._run.metrics)
+            for written in recorded:
                 files.sync(written)
-            files.write_json(folder / "complete.json", {"step": step}, durable=True)
+            manifest.seal(folder, step=step)
             self._run.update(steps_done=step)
