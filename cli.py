@@ -24,7 +24,7 @@ from eval.core.terminal import console, plain, say
 from reports.writers.command import report, write_report
 from runners.credit.command import credit
 from runners.data.command import data_app
-from runners.embedded.command import base
+from runners.embedded.command import base, exact
 from runners.probe.command import probe
 from runners.run.options import Jobs, Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
@@ -58,7 +58,7 @@ def before_any_command(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Option(help="grpo, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
+    method: Annotated[str, typer.Option(help="grpo, opd, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
     preset: Preset = "cpu",
     seed: int = 0,
     suite: Suite = "default",
@@ -133,10 +133,18 @@ def sweep(
     set: Set = [],  # noqa: B006
     jobs: Jobs = 1,
     evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
+    suite_file: Annotated[
+        str | None, typer.Option(help="Methods, seeds, settings from a file: a name of runners/suites, or a path.")
+    ] = None,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
+    from runners.launch import suite_file as files
     from runners.launch.sweep import plan
 
+    if suite_file is not None:
+        work = files.plan(suite_file, out, set, evaluate)
+        say(files.estimate(suite_file, work, jobs))
+        return _run_jobs(work, jobs, out / Path(suite_file).stem)
     _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
 
 
@@ -242,6 +250,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
 
 app.command()(base)
+app.command()(exact)
 
 
 def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 from eval.benches.drawn import Problem
 from eval.core.errors import UserError
 from runners.credit.tokens import Models, Replies
-from runners.data.rows import DRAWN, drawn_problems
+from runners.data.rows import drawn_problems
+from runners.data.source import DRAWN
 from runners.forward.logprobs import expose_hidden_states
 from runners.launch.evaluate import whole
 from runners.probe.subject import Item, every_item

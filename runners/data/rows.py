@@ -99,7 +99,9 @@ def _drawn(source: str, seed: int) -> Iterator[Row]:
             text, images = in_two_pictures(problem, 1 + i % 2)
         key = source.replace("synthetic", "drawn").replace("-", "_")
         row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images, "sizes": [p.size for p in images]}
-        yield row | {"answer": problem.answer, "solution": None}
+        # One of several valid ways, of a generator of its own: the problems stay those of their seed.
+        way = Random(f"way-{seed}-{i}").choice(problem.ways)
+        yield row | {"answer": problem.answer, "solution": problem.demonstrate(way=way)}
 
 
 # --- checking -----------------------------------------------------------------------------------------------------

@@ -25,15 +25,16 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
     none: a process without one would not call the picture tower, for whose gradients the others wait.
     """
     needed = settings.train.steps * settings.train.prompts
+    distinct = min(needed, settings.data.rows or needed)
     if settings.data.source in DRAWN:
-        parts = [drawn_part(settings, processor, needed)]
+        parts = [drawn_part(settings, processor, distinct)]
     else:
-        parts = stored_parts(settings, processor, needed)
+        parts = stored_parts(settings, processor, distinct)
         _say(settings, parts)
     table = concatenate_datasets([part.table for part in parts])
     fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= settings.train.max_prompt_tokens)
     _say_left_out(settings, len(table), len(fits), needed)
-    order = in_order(fits.tolist(), needed, settings.seed)
+    order = in_order(fits[:distinct].tolist(), needed, settings.seed)
     if settings.train.processes > 1:
         _refuse_mixed(table.data.column("pictures").to_numpy()[order] > 0)
     return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution"])

@@ -286,7 +286,7 @@ def test_private_names_were_read_in_the_pinned_version() -> None:
 
 
 def test_methods_depend_on_torch_alone() -> None:
-    known = {"methods", "torch", "pydantic", "math", "collections", "dataclasses", "types", "typing"}
+    known = {"methods", "torch", "pydantic", "math", "collections", "dataclasses", "types", "typing", "zlib"}
     known |= {"inspect", "re", "traceback"}  # how a broken hook is told
     for file in (ROOT / "methods").glob("*.py"):
         assert {name.partition(".")[0] for name in imported(file.relative_to(ROOT))} <= known, file.name
