@@ -17,7 +17,8 @@ _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
 
 def check_model(model: str) -> None:
-    """A model folder must hold config, weights, tokenizer and processor; raises UserError before anything loads."""
+    """A model folder must hold config, weights, tokenizer and, but for a text model, processor; raises UserError before
+    anything loads."""
     folder = Path(model)
     if not folder.is_dir():
         if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") != 1:
@@ -25,7 +26,7 @@ def check_model(model: str) -> None:
         return
     for names, what in (
         (("config.json",), "config"),
-        (_PROCESSOR_FILES, "processor"),
+        *([] if reads_text_alone(model) else [(_PROCESSOR_FILES, "processor")]),
         (("tokenizer.json", "tokenizer_config.json", "vocab.json"), "tokenizer"),
     ):
         if not any((folder / name).is_file() for name in names):
@@ -34,6 +35,19 @@ def check_model(model: str) -> None:
             )
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise UserError(f"{model}: holds no weights (*.safetensors); give a folder that a model was saved to")
+
+
+def reads_text_alone(model: str) -> bool:
+    """Whether a model folder or hub id is a causal language model without pictures, which has no processor.
+
+    Raises OSError or ValueError where its configuration cannot be read.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
+
+    if Path(model).is_dir() and not Path(model, "config.json").is_file():
+        return False
+    return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from PIL import Image
 from eval.core.errors import UserError
 from eval.core.images import Picture
 
-VISION_FIELDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+# By which configurations name the tokens that stand for pictures, films and sound, or enclose them.
+_PLACES = ("image", "video", "audio", "vision", *(f"{what}_{end}" for what in ("image", "video", "vision") for end in ("start", "end")))
+VISION_FIELDS = frozenset(f"{name}_token_{kind}" for name in (*_PLACES, "boi", "eoi", "boa", "eoa") for kind in ("id", "index"))
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
 
 
@@ -56,7 +58,12 @@ def vllm_version() -> str:
 def vision_ids(config: Any) -> list[int]:
     """Placeholder ids of the model's config: sampled ones would ask the next forward for pictures that do not exist."""
     fields = config.to_dict()
-    return sorted({int(fields[name]) for name in VISION_FIELDS if fields.get(name) is not None})
+    return sorted({int(fields[name]) for name in VISION_FIELDS & fields.keys() if isinstance(fields[name], int)})
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """A text model's processor is its tokenizer."""
+    return getattr(processor, "tokenizer", processor)
 
 
 def prompt_lengths(questions: Sequence[Question], processor: Any, max_pixels: int | None) -> list[int]:
@@ -64,7 +71,7 @@ def prompt_lengths(questions: Sequence[Question], processor: Any, max_pixels: in
     of_row: dict[int, int] = {}
     for question in questions:
         if question.row not in of_row:
-            text = len(processor.tokenizer(question.prompt)["input_ids"])
+            text = len(tokenizer_of(processor)(question.prompt)["input_ids"])
             shown = [picture_tokens(p.header()[1], max_pixels, processor.image_processor) for p in question.pictures]
             of_row[question.row] = text + sum(shown)
     return [of_row[question.row] for question in questions]

@@ -3,17 +3,23 @@
 from typing import Any
 
 from eval.core.errors import UserError
+from eval.engines.requests import tokenizer_of
+from runners.data.prompts import messages
 
 
 def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
     """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
 
-    Raises UserError where none is left, and for several `processes` where some rows show pictures and some show none:
+    Raises UserError where none is left, where a text model is shown a picture, and for several `processes` where some rows show pictures and some show none:
     a process without one would not call the picture tower, for whose gradients the others wait.
     """
 
     def tokens(row: dict[str, Any]) -> int:
-        text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
+        text = len(tokenizer_of(processor)(row["prompt"][-1]["content"])["input_ids"])
+        if row["images"] and tokenizer_of(processor) is processor:
+            raise UserError(f"row {row['id']} shows a picture, and the model reads text alone: name other data or model")
+        if row["images"] and not hasattr(processor, "_get_num_multimodal_tokens"):
+            return _whole(processor, row)
         sizes = [(image.height, image.width) for image in row["images"]]
         pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
         return text + sum(pictures)
@@ -33,3 +39,10 @@ def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> An
     if len(kept) < len(rows):
         print(f"{len(rows) - len(kept)} of {len(rows)} prompts left out: longer than {limit} tokens")
     return rows.select(kept)
+
+
+def _whole(processor: Any, row: dict[str, Any]) -> int:
+    """Tokens of the whole prompt, by a processor that cannot count a picture's by its size."""
+    asked = messages(row["prompt"][-1]["content"], len(row["images"]))
+    text = processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    return len(processor(text=[text], images=[row["images"]])["input_ids"][0])

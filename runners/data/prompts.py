@@ -37,6 +37,6 @@ def content(text: str, images: int) -> list[Message]:
     return parts
 
 
-def messages(text: str, images: int) -> list[Message]:
-    """One user turn as a multimodal chat template wants it."""
-    return [{"role": "user", "content": content(text, images)}]
+def messages(text: str, images: int, plain: bool = False) -> list[Message]:
+    """One user turn as a multimodal chat template wants it; `plain`: as that of a text model does."""
+    return [{"role": "user", "content": text if plain else content(text, images)}]

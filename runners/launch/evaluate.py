@@ -8,7 +8,7 @@ from eval.core import files
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
 from runners.run import lock
-from runners.run.model import locate
+from runners.run.model import loaders, locate
 from runners.run.run_dir import RunDir
 
 
@@ -54,13 +54,13 @@ def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
         yield str(checkpoint) if checkpoint else locate(base)
         return
     from peft import PeftModel
-    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     merged = checkpoint / "merged"
     if not (merged / "config.json").exists():
-        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+        kind, processor = loaders(locate(base))
+        model = kind.from_pretrained(locate(base), dtype="auto")
         whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
         with files.replaced_folder(merged) as half:
             whole.save_pretrained(half)
-            AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
+            processor.from_pretrained(locate(base)).save_pretrained(half)
     yield str(merged)

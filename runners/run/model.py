@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
-from eval.engines.load import check_model
+from eval.engines.load import check_model, reads_text_alone
 from runners.run.config import LoraSettings, ModelSettings
 
+# By their `model_type`, and why.
+REFUSED = {
+    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say",
+}
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
 
@@ -25,21 +29,38 @@ def locate(name: str) -> str:
 def load(settings: ModelSettings) -> tuple[Any, Any]:
     """Model and processor. Raises UserError where neither a folder nor a hub has them."""
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar per shard would bury the one of the steps
     path = locate(settings.path)
     limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
     try:
-        processor = AutoProcessor.from_pretrained(path, **limits)
-        model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention
-        )
+        kind, processor = loaders(path)
+        words = processor.from_pretrained(path, **limits)
+        model = kind.from_pretrained(path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention)
     except (OSError, ValueError, ImportError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:200]
         raise UserError(f"cannot load the model {settings.path!r} ({reason}): give a folder, or `embedded`") from None
-    return model, processor
+    _refuse(model.config.model_type, words)
+    return model, words
+
+
+def loaders(path: str) -> tuple[Any, Any]:
+    """transformers' classes for the weights and for what turns prompts into tokens: a processor, or a tokenizer where
+    the model reads text alone."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+    if reads_text_alone(path):
+        return AutoModelForCausalLM, AutoTokenizer
+    return AutoModelForImageTextToText, AutoProcessor
+
+
+def _refuse(kind: str, processor: Any) -> None:
+    """Raises UserError where what a family computes is not what training takes it for."""
+    if kind in REFUSED:
+        raise UserError(f"a {kind} cannot be trained here: {REFUSED[kind]}")
+    if not processor.chat_template:
+        raise UserError(f"the model's {type(processor).__name__} has no chat template: give an instruction-tuned one")
 
 
 def adapters(lora: LoraSettings) -> Any:

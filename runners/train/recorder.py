@@ -9,6 +9,7 @@ from torch import Tensor
 
 from eval.core import files
 from eval.core.tables import write_parquet
+from eval.engines.requests import tokenizer_of
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
 from runners.run.run_dir import RunDir
@@ -23,7 +24,8 @@ class Recorder:
     def __init__(self, run: RunDir, processor: Any, contexts: Sequence[str], every: int, rows: int = 16) -> None:
         """`contexts`: the names of what the method's teachers read."""
         self._contexts = list(contexts)
-        self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
+        self._run, self._tokenizer, self._every, self._rows = run, tokenizer_of(processor), every, rows
+        self._plain = self._tokenizer is processor  # a text model's
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
         self._ids: list[str] = []
 
@@ -67,11 +69,11 @@ class Recorder:
         if there and (TEACHER in there or not told[i]):
             return
         student = inputs[i]["prompt"][-1]["content"]
-        text = f"# student\n{self._render(messages(student, len(inputs[i]['images'])))}\n"
+        text = f"# student\n{self._render(messages(student, len(inputs[i]['images']), self._plain))}\n"
         for name in told[i]:
             asked, pictures = shown(name, inputs[i], told[i])
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
-            text += f"{title}\n{self._render(messages(asked, len(pictures)))}\n"
+            text += f"{title}\n{self._render(messages(asked, len(pictures), self._plain))}\n"
         files.write(file, text)
         print(text)
 

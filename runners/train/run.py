@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import AutoProcessor, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from eval.core.errors import UserError, one_line
 from eval.engines.load import fitting_threads
@@ -14,10 +14,11 @@ from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
+from runners.forward.packing import layout_words
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, locate
+from runners.run.model import adapters, load, loaders, locate
 from runners.run.open import opened
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
@@ -93,8 +94,10 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         shared_prefix=settings.train.shared_prefix,
         external=external_teacher(settings.model, processor) if needs_external(method) else None,
     )
+    if rank() == 0:
+        print(layout_words(model, settings.train.shared_prefix))
     trainer.remove_callback(PrinterCallback)
-    own = AutoProcessor.from_pretrained(locate(settings.model.path))
+    own = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
     trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))
     for callback in callbacks:
         trainer.add_callback(callback)

@@ -15,7 +15,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 
 from eval.leakage.mention import mentions
 from methods import Method, Sibling
-from runners.data.image_cache import pictures_once
+from runners.data.image_cache import laid_by_grids, pictures_once
 from runners.forward.batch import PICTURES
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
@@ -26,12 +26,12 @@ from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import correction, share_requests
 from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN
-from runners.train.contexts import Contexts, contexts_of, inputs_of, prompts_of, turn
+from runners.train.contexts import Contexts, contexts_of, inputs_of, picture_fields, prompts_of, shows_others, turn
 from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
 from runners.train.teacher import Teachers
-from runners.train.trl_batch import needed_rows, rows_of, student_rows
+from runners.train.trl_batch import APART, needed_rows, rows_of, student_rows
 
 
 class Pass(NamedTuple):
@@ -66,7 +66,10 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         expose_hidden_states(policy, shared_prefix)
-        self._pictures = pictures_once if shared_prefix else nullcontext
+        grids = laid_by_grids(self.processing_class)
+        self._pictures = pictures_once if shared_prefix and grids else nullcontext
+        self._apart = self._is_vlm and not grids
+        self._fields: list[dict[str, Tensor]] | None = None  # of each rollout, where pictures are kept apart
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
         if shared and not self.use_vllm:
             share_prompts(policy)
@@ -122,10 +125,13 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
+        plain = not self._is_vlm
+        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]), plain)} for e in inputs]
         # Without the correction TRL does not score what vLLM has sampled.
         self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
         with self._pictures(self.processing_class):
+            if self._apart:
+                self._fields = self._picture_fields(prompts_of("", inputs, [{}] * len(inputs), plain))
             try:
                 batch: dict[str, Any] = super()._generate_and_score_completions(asked)
             except FloatingPointError as error:
@@ -136,7 +142,10 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             for name in self.method.teachers:
                 batch |= self._context_inputs(name, inputs, told)
         # Pictures wait on the host: a pass takes to the device what it shows, once.
-        batch |= {name: batch[name].cpu() for name in PICTURES if name in batch}
+        if self._fields is None:
+            batch |= {name: batch[name].cpu() for name in PICTURES if name in batch}
+        else:
+            batch = {k: v for k, v in batch.items() if k not in APART} | {"pictures": self._fields}
         self.log_value("leakage", self._share([bool(mentions(text)) for text in self._texts]))
         if self.method.teachers:
             self.log_value("told", self._share([bool(contexts) for contexts in told]))
@@ -155,8 +164,13 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return contexts_of(self.method, inputs, siblings, self._own(inputs).start, self.num_generations)
 
     def _context_inputs(self, name: str, inputs: Any, told: list[Contexts]) -> dict[str, Any]:
-        ids, _, fields = self._tokenize_prompts(prompts_of(name, inputs, told))
-        return inputs_of(name, inputs, told, ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+        prompts = prompts_of(name, inputs, told, not self._is_vlm)
+        ids, _, types = self._tokenize_prompts(prompts)
+        fields = self._picture_fields(prompts) if shows_others(name, told) else None
+        return inputs_of(name, told, ids, types, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+
+    def _picture_fields(self, prompts: list[Any]) -> list[dict[str, Tensor]]:
+        return picture_fields(self.processing_class, prompts, self.chat_template_kwargs)
 
     def _own(self, inputs: Any) -> slice:
         """This process's rollouts among those of all."""
@@ -216,7 +230,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             return *self._student_pass(model, self._pass), None
         if model is not self.model:
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
-        rows = rows_of(*args, **kwargs)
+        rows = rows_of(*args, **kwargs, pictures=self._fields)
         parts = rows.split(max(kwargs.get("batch_size") or len(rows.prompt_BP), self.scored_at_once))
         return torch.cat([token_log_probs(model, part, self.temperature) for part in parts]), None, None
 

@@ -8,18 +8,25 @@ from torch import Tensor
 from methods import Method
 from runners.forward.batch import PICTURES, Rows
 
+# What TRL keeps of pictures besides: in its place come the fields that the processor makes of each row alone, "pictures".
+APART = ("pixel_values", "pixel_attention_mask", "spatial_shapes", "image_sizes", "image_position_ids")
+TYPES = ("mm_token_type_ids", "token_type_ids")  # of Qwen-VL and of Gemma, among others
+
 
 def rows_of(ids: Tensor, mask: Tensor, length: int, **more: Any) -> Rows:
     """The rows of whole sequences, whose last `length` tokens are the completion."""
-    types = more.get("mm_token_type_ids")
+    types_name = next((name for name in TYPES if more.get(name) is not None), TYPES[0])
+    types, apart = more.get(types_name), more.get("pictures")
     return Rows(
         ids[:, :-length],
         mask[:, :-length],
         ids[:, -length:],
         mask[:, -length:],
         None if types is None else types[:, : ids.shape[1] - length],
-        {k: more[k] for k in PICTURES if more.get(k) is not None},
+        {} if apart else {k: more[k] for k in PICTURES if more.get(k) is not None},
         more.get("num_images") or [],
+        apart or [],
+        types_name,
     )
 
 
