@@ -69,6 +69,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         grids = laid_by_grids(self.processing_class)
         self._pictures = pictures_once if shared_prefix and grids else nullcontext
         self._apart = self._is_vlm and not grids
+        if self._is_vlm:  # or padding of a processor that pads unasked (Gemma 4's) would be taken for the prompt's tokens
+            self.chat_template_kwargs |= {"processor_kwargs": {"padding": False, "return_tensors": None}}
         self._fields: list[dict[str, Tensor]] | None = None  # of each rollout, where pictures are kept apart
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
         if shared and not self.use_vllm:
@@ -170,7 +172,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return inputs_of(name, told, ids, types, fields, self._tokenizer.pad_token_id, self.accelerator.device)
 
     def _picture_fields(self, prompts: list[Any]) -> list[dict[str, Tensor]]:
-        return picture_fields(self.processing_class, prompts, self.chat_template_kwargs)
+        return picture_fields(self.processing_class, prompts, {**self.chat_template_kwargs, "processor_kwargs": {}})
 
     def _own(self, inputs: Any) -> slice:
         """This process's rollouts among those of all."""
