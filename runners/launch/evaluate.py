@@ -26,11 +26,15 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     Raises UserError where another process trains or evaluates the run.
     """
     from eval.pipeline.evaluate import evaluate
+    from eval.pipeline.lm_tasks import evaluate_tasks
 
     with lock.held(run.lock):
         folder = results_of(run)
         with _whole(run.last_checkpoint(), run.info()["model"]) as model:
-            evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+            if settings.benches:
+                evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+            if settings.tasks:
+                evaluate_tasks(model, settings, folder)
         return folder
 
 
@@ -42,8 +46,12 @@ def model_results(model: str, settings: EvalSettings) -> Path:
 def evaluate_model(model: str, settings: EvalSettings, folder: Path, skip_bad: bool = False) -> Path:
     """Evaluate a checkpoint folder, a hub id or `embedded` into `folder`."""
     from eval.pipeline.evaluate import evaluate
+    from eval.pipeline.lm_tasks import evaluate_tasks
 
-    evaluate(locate(model), settings, folder, skip_bad=skip_bad)
+    if settings.benches:
+        evaluate(locate(model), settings, folder, skip_bad=skip_bad)
+    if settings.tasks:
+        evaluate_tasks(locate(model), settings, folder)
     return folder
 
 

@@ -308,7 +308,7 @@ def granite() -> Any:
 
 def gpt2() -> Any:
     words = tokenizer()
-    config = hf.GPT2Config(vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1, pad_token_id=0)
+    config = hf.GPT2Config(vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1, pad_token_id=0, **{f"{n}_pdrop": 0.0 for n in ("attn", "embd", "resid")})
     return hf.GPT2LMHeadModel(config), words, ""
 
 
