@@ -11,8 +11,11 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 
 # By which configurations name the tokens that stand for pictures, films and sound, or enclose them.
-_PLACES = ("image", "video", "audio", "vision", *(f"{what}_{end}" for what in ("image", "video", "vision") for end in ("start", "end")))
-VISION_FIELDS = frozenset(f"{name}_token_{kind}" for name in (*_PLACES, "boi", "eoi", "boa", "eoa") for kind in ("id", "index"))
+_PLACES = (
+    *("image", "video", "audio", "vision", "image_start", "image_end", "video_start", "video_end"),
+    *("vision_start", "vision_end", "boi", "eoi", "boa", "eoa"),
+)
+VISION_FIELDS = frozenset(f"{place}_token_{kind}" for place in _PLACES for kind in ("id", "index"))
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
 
 

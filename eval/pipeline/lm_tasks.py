@@ -62,7 +62,9 @@ def _load(name: str) -> list[Any]:
     try:
         return list(manager.load([name])["tasks"].values())
     except Exception as error:  # of a hub, a data set or a task's own code
-        raise UserError(f"lm-eval cannot load the task {name} ({one_line(error)}): check the network or the task") from error
+        raise UserError(
+            f"lm-eval cannot load the task {name} ({one_line(error)}): check the network or the task"
+        ) from error
 
 
 def _run(
@@ -116,5 +118,6 @@ def line(name: str, result: Result) -> str:
             label = metric if kind == "none" else f"{metric} ({kind})"
             more = "" if task == Path(name).stem or len(result["metrics"]) == 1 else f"{task} "
             said.append(f"{more}{label} {value:.4g}" + ("" if error is None else f" +- {error:.2g}"))
-    leaks = [f"{len(found['found'])} of {found['n']} replies {key}" for key, found in result["leakage"].items() if found["n"]]
+    leaked = {key: found for key, found in result["leakage"].items() if found["n"]}
+    leaks = [f"{key} in {len(found['found'])} of {found['n']} replies" for key, found in leaked.items()]
     return f"{Path(name).stem}: {', '.join([*said, *leaks])} (lm-eval, {result['n']} documents)"

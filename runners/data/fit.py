@@ -10,14 +10,17 @@ from runners.data.prompts import messages
 def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
     """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
 
-    Raises UserError where none is left, where a text model is shown a picture, and for several `processes` where some rows show pictures and some show none:
-    a process without one would not call the picture tower, for whose gradients the others wait.
+    Raises UserError where none is left, where a text model is shown a picture, and for several `processes` where some
+    rows show pictures and some show none: a process without one would not call the picture tower, for whose gradients
+    the others wait.
     """
 
     def tokens(row: dict[str, Any]) -> int:
         text = len(tokenizer_of(processor)(row["prompt"][-1]["content"])["input_ids"])
         if row["images"] and tokenizer_of(processor) is processor:
-            raise UserError(f"row {row['id']} shows a picture, and the model reads text alone: name other data or model")
+            raise UserError(
+                f"row {row['id']} shows a picture, and the model reads text alone: name other data or model"
+            )
         if row["images"] and not hasattr(processor, "_get_num_multimodal_tokens"):
             return _whole(processor, row)
         sizes = [(image.height, image.width) for image in row["images"]]

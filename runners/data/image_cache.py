@@ -19,9 +19,9 @@ def laid_by_grids(processor: Any) -> bool:
 def pictures_once(processor: Any) -> Iterator[None]:
     """Inside, `processor` preprocesses each distinct picture once, whatever calls see it; results are the same.
 
-    For PIL pictures and image processors that are `laid_by_grids` (Qwen-VL). Pictures are known by content: a data set decodes one anew for every rollout. Calls with the same
-    pictures in the same order share their tensors, which must not be changed in place. Nothing is kept beyond the
-    block.
+    For PIL pictures and image processors that are `laid_by_grids` (Qwen-VL). Pictures are known by content: a data set
+    decodes one anew for every rollout. Calls with the same pictures in the same order share their tensors, which must
+    not be changed in place. Nothing is kept beyond the block.
     """
     images = processor.image_processor
     preprocess = images.preprocess

@@ -103,7 +103,12 @@ def together(parts: list[Rows]) -> Rows:
 def end_to_end(parts: list[Tensor]) -> Tensor:
     """Rows of one picture field in one tensor, each padded with zeros to the largest, as processors pad a batch."""
     largest = [max(part.shape[d] for part in parts) for d in range(1, parts[0].dim())]
-    return torch.cat([pad(p, [x for d in range(p.dim() - 1, 0, -1) for x in (0, largest[d - 1] - p.shape[d])]) for p in parts])
+
+    def padded(part: Tensor) -> Tensor:
+        lacking = [n - m for n, m in zip(largest, part.shape[1:], strict=True)]
+        return pad(part, [x for n in reversed(lacking) for x in (0, n)])
+
+    return torch.cat([padded(part) for part in parts])
 
 
 class Group(NamedTuple):

@@ -13,15 +13,14 @@ from runners.forward.batch import Groups, Rows, groups_of
 from runners.forward.prefix_attention import NAME, Layout
 from runners.forward.segment import Segment
 
-
 # Families by their `model_type`: pictures as patches with grids under three rotary axes, and text alone.
 WITH_GRIDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v")
 TEXT = ("llama", "qwen2", "qwen3", "qwen3_moe")
 
 
 class Packed(NamedTuple):
-    """The packed row of L tokens: their ids and rotary positions on A axes (3, of text models 1), the groups in it, and for each of the N completion
-    tokens, in the order of the batch's rows, the position that predicts it."""
+    """The packed row of L tokens: their ids and rotary positions on A axes (3, of text models 1), the groups in it, and
+    for each of the N completion tokens, in the order of the batch's rows, the position that predicts it."""
 
     ids_L: Tensor
     types_L: Tensor

@@ -69,7 +69,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         grids = laid_by_grids(self.processing_class)
         self._pictures = pictures_once if shared_prefix and grids else nullcontext
         self._apart = self._is_vlm and not grids
-        if self._is_vlm:  # or padding of a processor that pads unasked (Gemma 4's) would be taken for the prompt's tokens
+        if (
+            self._is_vlm
+        ):  # or padding of a processor that pads unasked (Gemma 4's) would be taken for the prompt's tokens
             self.chat_template_kwargs |= {"processor_kwargs": {"padding": False, "return_tensors": None}}
         self._fields: list[dict[str, Tensor]] | None = None  # of each rollout, where pictures are kept apart
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size

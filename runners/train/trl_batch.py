@@ -8,7 +8,7 @@ from torch import Tensor
 from methods import Method
 from runners.forward.batch import PICTURES, Rows
 
-# What TRL keeps of pictures besides: in its place come the fields that the processor makes of each row alone, "pictures".
+# What TRL keeps of pictures, where "pictures" has what the processor makes of each row alone.
 APART = ("pixel_values", "pixel_attention_mask", "spatial_shapes", "image_sizes", "image_position_ids")
 TYPES = ("mm_token_type_ids", "token_type_ids")  # of Qwen-VL and of Gemma, among others
 

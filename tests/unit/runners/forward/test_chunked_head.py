@@ -40,7 +40,8 @@ def _formed(logits: Tensor, form: HeadForm) -> Tensor:
 class Case:
     """Random hidden states and heads; the head's and the hidden states' tensors are leaves with a gradient."""
 
-    def __init__(self, dtype: torch.dtype, n: int = N, v: int = V, d: int = D, bias: bool = True, form: HeadForm = PLAIN
+    def __init__(
+        self, dtype: torch.dtype, n: int = N, v: int = V, d: int = D, bias: bool = True, form: HeadForm = PLAIN
     ) -> None:
         generator = torch.Generator().manual_seed(3)
 
