@@ -19,7 +19,7 @@ from tests.support.warm import cli
         (["train", "--method", "rlsd", "--set", "params.clipp=3"], "unknown key 'clipp'"),
         (["train", "--method", "rlsd", "--set", "train.updates=5"], "do not divide into"),
         (["sweep", "--seeds", "one"], "--seeds 'one'"),
-        (["eval", "--bench", "mmlu", "--model", "embedded"], "unknown bench 'mmlu'"),
+        (["eval", "--bench", "mmuu", "--model", "embedded"], "unknown bench 'mmuu'"),
         (["eval"], "say what to evaluate"),
         (["eval", "--run", "nowhere"], "nowhere is not a run"),
         (["eval", "--model", "./nowhere"], "./nowhere: no such model folder"),

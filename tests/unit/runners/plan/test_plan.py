@@ -23,6 +23,7 @@ from runners.run.registry import build_method, complete
 from runners.run.run_dir import RunDir
 from runners.train.teacher import fits_beside
 from runners.train.trl_config import trl_config
+from tests.support.families import TEXTS, VLMS
 from tests.support.warm import cli
 
 PUBLISHED = {"8B": 8_767_123_696, "4B": 4_437_815_808, "2B": 2_127_532_032}  # safetensors totals on the hub
@@ -83,6 +84,26 @@ def test_adapters_by_hand() -> None:
     text = 36 * ((2560 + 4096) + 2 * (2560 + 1024) + (4096 + 2560) + 3 * (2560 + 9728))
     vision = 24 * ((1024 + 3072) + (1024 + 1024) + 2 * (1024 + 4096)) + 4 * ((4096 + 4096) + (4096 + 2560))
     assert model_shape(resolve("lora", "grpo", 0, []).model).trained == 64 * (text + vision)
+
+
+@pytest.mark.parametrize(("name", "uncounted"), [("llama", ""), ("gpt2", None), ("llava", "the pictures of a llava")])
+def test_other_families_are_counted_as_far_as_they_are_known(name: str, uncounted: str | None, tmp_path: Path) -> None:
+    model, _, _ = (VLMS | TEXTS)[name]()
+    model.config.save_pretrained(tmp_path)
+    settings = resolve("cpu", "grpo", 0, [f"model.path={tmp_path}"])
+    if uncounted is None:
+        with pytest.raises(UserError, match="a plan cannot count a gpt2: its decoder has no `layers`"):
+            model_shape(settings.model)
+        return
+    shape = model_shape(settings.model)
+    assert shape.total == sum(p.numel() for p in model.parameters())
+    assert shape.decoder_linear == sum(
+        p.numel() for n, p in model.get_decoder().layers.named_parameters() if n.endswith("proj.weight")
+    )
+    assert (shape.patch, shape.merge) == (0, 0)
+    assert shape.uncounted.startswith(uncounted) and bool(shape.uncounted) == bool(uncounted)
+    said = planned("cpu", "grpo", f"model.path={tmp_path}")[0].notes
+    assert any(note.startswith("not counted: ") for note in said) == bool(uncounted)
 
 
 @pytest.mark.parametrize("keys", [{"hidden_size": 8}, []])
