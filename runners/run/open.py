@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from eval.core.errors import UserError
+from eval.engines.requests import vllm_version
 from methods import Method
 from runners.run import lock
 from runners.run.config import Settings
@@ -32,8 +33,8 @@ def opened(settings: Settings, run: RunDir, suite: str) -> Iterator[Opened]:
 def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
     """The complete settings, the method, and what the run's folder held. Creates the run where there was none.
 
-    Raises UserError for an unknown parameter, an incomplete model folder, a wrong number of processes, a foreign
-    folder, or a run with other settings.
+    Raises UserError for an unknown parameter, an incomplete model folder, a missing vLLM, a wrong number of processes,
+    a foreign folder, or a run with other settings.
     """
     settings, method = _checked(settings)
     return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
@@ -42,6 +43,8 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
 def _checked(settings: Settings) -> tuple[Settings, Method]:
     settings, method = complete(settings)
     locate(settings.model.path)
+    if settings.train.vllm:
+        vllm_version()
     world = world_size()
     if world not in (None, settings.train.processes):
         raise UserError(

@@ -16,13 +16,16 @@ from runners.data.prompts import MARKER, messages, told_text
 from runners.forward.batch import PICTURES, Rows
 from runners.train.trl_batch import TYPES, student_rows
 
+# For chat templates of processors: TRL takes the padding of one that pads unasked (Gemma 4's) for prompt.
+UNPADDED = {"processor_kwargs": {"padding": False, "return_tensors": None}}
+
 Contexts = Mapping[str, Context]  # of one rollout, by the context's name
 
 
 def turn(example: dict[str, Any], text: str, pictures: int, plain: bool) -> list[dict[str, Any]]:
     """The prompt with `text` as its last turn and the places of as many pictures marked in it; `plain`: for the
     template of a text model, which knows no parts."""
-    return [*example["prompt"][:-1], *messages(text, pictures, plain)]
+    return [*example["prompt"][:-1], *messages(text, pictures, plain=plain)]
 
 
 def contexts_of(
@@ -100,19 +103,21 @@ def shows_others(name: str, told: Sequence[Contexts]) -> bool:
     return any(name in contexts and contexts[name].pictures is not None for contexts in told)
 
 
-def picture_fields(processor: Any, prompts: Sequence[Any], options: Mapping[str, Any]) -> list[dict[str, Tensor]]:
-    """Of each prompt, the picture fields that the processor makes of it alone, on the host; of equal prompts once.
+def fields_of(trainer: Any, prompts: Sequence[Any]) -> list[dict[str, Tensor]]:
+    """Of each prompt, the picture fields that TRL's `trainer` has its processor make of it alone, on the host; of equal
+    prompts once.
 
     TRL has the fields of a whole batch, and rules for some families by which to tell whose is what.
     """
     known: dict[str, dict[str, Tensor]] = {}
+    options = {**trainer.chat_template_kwargs, "processor_kwargs": {}}
     rows = []
     for prompt in prompts:
         parts = [part for message in prompt for part in message["content"] if isinstance(part, dict)]
         pictures = [part["image"] for part in parts if part["type"] == "image"]
         key = repr([part.get("text", part["type"]) for part in parts]) + repr([hash(content(p)) for p in pictures])
         if pictures and key not in known:
-            out = processor.apply_chat_template(
+            out = trainer.processing_class.apply_chat_template(
                 [prompt], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **options
             )
             known[key] = {k: v for k, v in out.items() if k not in ("input_ids", "attention_mask", *TYPES)}

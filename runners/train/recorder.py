@@ -12,6 +12,7 @@ from eval.core.tables import write_parquet
 from eval.engines.requests import tokenizer_of
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
+from runners.run.config import Settings
 from runners.run.run_dir import RunDir
 from runners.train.contexts import Contexts, shown
 
@@ -21,12 +22,16 @@ TEACHER = "\n# teacher"  # begins the titles in prompts.txt
 class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
-    def __init__(self, run: RunDir, processor: Any, contexts: Sequence[str], every: int, rows: int = 16) -> None:
+    def __init__(
+        self, run: RunDir, processor: Any, contexts: Sequence[str], settings: Settings, rows: int = 16
+    ) -> None:
         """`contexts`: the names of what the method's teachers read."""
+        every, options = settings.train.record_every, settings.model.template_options
+        self._system = settings.model.system
         self._contexts = list(contexts)
         self._run, self._tokenizer, self._every, self._rows = run, tokenizer_of(processor), every, rows
         self._plain = self._tokenizer is processor  # a text model's
-        self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
+        self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True, **options)
         self._ids: list[str] = []
 
     def rollouts(
@@ -69,13 +74,16 @@ class Recorder:
         if there and (TEACHER in there or not told[i]):
             return
         student = inputs[i]["prompt"][-1]["content"]
-        text = f"# student\n{self._render(messages(student, len(inputs[i]['images']), self._plain))}\n"
+        text = f"# student\n{self._shown(student, len(inputs[i]['images']))}\n"
         for name in told[i]:
             asked, pictures = shown(name, inputs[i], told[i])
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
-            text += f"{title}\n{self._render(messages(asked, len(pictures), self._plain))}\n"
+            text += f"{title}\n{self._shown(asked, len(pictures))}\n"
         files.write(file, text)
         print(text)
+
+    def _shown(self, text: str, pictures: int) -> str:
+        return str(self._render(messages(text, pictures, self._system, self._plain)))
 
     def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
         """At intervals: token, both log-probabilities, weight and final advantage of the step's first rollouts.
