@@ -26,7 +26,7 @@ def check_model(model: str) -> None:
         return
     for names, what in (
         (("config.json",), "config"),
-        *([] if reads_text_alone(model) else [(_PROCESSOR_FILES, "processor")]),
+        *([(_PROCESSOR_FILES, "processor")] if _has_processor(model) else []),
         (("tokenizer.json", "tokenizer_config.json", "vocab.json"), "tokenizer"),
     ):
         if not any((folder / name).is_file() for name in names):
@@ -35,6 +35,14 @@ def check_model(model: str) -> None:
             )
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise UserError(f"{model}: holds no weights (*.safetensors); give a folder that a model was saved to")
+
+
+def _has_processor(model: str) -> bool:
+    """Also where the configuration cannot be read: what is wrong with it is said by whoever loads it."""
+    try:
+        return not reads_text_alone(model)
+    except (OSError, ValueError):
+        return True
 
 
 def reads_text_alone(model: str) -> bool:
@@ -76,7 +84,7 @@ def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
         from eval.engines.hf import TextEngine, TransformersEngine
 
         return TextEngine(model, settings) if text else TransformersEngine(model, settings)
-    except OSError as error:  # what transformers raises for files and hub ids that it cannot read
+    except (OSError, ValueError) as error:  # what transformers raises for files and hub ids that it cannot read
         reason = str(error).strip().splitlines()[0][:160]
         raise UserError(f"{model}: cannot be loaded ({reason}); give a model folder, or check the network") from error
 
