@@ -55,6 +55,11 @@ class Answering:
     """What both kinds of model have in common, beside lm-eval's class of the kind."""
 
     processor: Any  # of a text model its tokenizer
+    model: Any
+    tokenizer: Any
+    config: Any
+    device: Any
+    max_length: int
     _encode: Any
 
     def __init__(self, model: str, settings: EvalSettings) -> None:

@@ -3,7 +3,6 @@
 import inspect
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -69,14 +68,12 @@ class Layouts:
         return (one - other).abs().sum() / max(len(ids_N), 1)
 
 
-@cache
-def _takes_positions(kind: type) -> bool:
-    return "position_ids" in inspect.signature(kind.forward).parameters
-
-
 def reads_text(model: Any) -> bool:
     """Whether the model reads text alone, and is told each token's position."""
-    return not hasattr(model.config, "vision_config") and _takes_positions(type(model.base_model))
+    decoder: Any = type(model.base_model)
+    return (
+        not hasattr(model.config, "vision_config") and "position_ids" in inspect.signature(decoder.forward).parameters
+    )
 
 
 def by_row(model: Any, rows: Rows) -> Tensor:

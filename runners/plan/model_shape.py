@@ -106,7 +106,7 @@ def _measured(path: str, lora: LoraSettings | None) -> ModelShape:
 def _vision(model: Any, config: Any) -> dict[str, int]:
     """The fields of a picture tower that is built as Qwen3-VL's, and how many parameters are in its layers; all 0 of
     any other, whose patches a plan does not know."""
-    tower = getattr(model.model, "visual", None)
+    tower: Any = getattr(model.model, "visual", None)
     fields = [name for name in ModelShape._fields if name.startswith(("vision_", "merge", "patch"))]
     if config.model_type not in ("qwen3_vl", "qwen3_vl_moe", "qwen3_5"):
         return dict.fromkeys([*fields, "inside"], 0)

@@ -22,7 +22,7 @@ UNPADDED = {"processor_kwargs": {"padding": False, "return_tensors": None}}
 Contexts = Mapping[str, Context]  # of one rollout, by the context's name
 
 
-def turn(example: dict[str, Any], text: str, pictures: int, plain: bool) -> list[dict[str, Any]]:
+def turn(example: dict[str, Any], text: str, pictures: int, plain: bool = False) -> list[dict[str, Any]]:
     """The prompt with `text` as its last turn and the places of as many pictures marked in it; `plain`: for the
     template of a text model, which knows no parts."""
     return [*example["prompt"][:-1], *messages(text, pictures, plain=plain)]
@@ -58,7 +58,9 @@ def shown(name: str, example: dict[str, Any], told: Contexts) -> tuple[str, list
     return told_text(text, context), pictures
 
 
-def prompts_of(name: str, examples: Sequence[dict[str, Any]], told: Sequence[Contexts], plain: bool) -> list[Any]:
+def prompts_of(
+    name: str, examples: Sequence[dict[str, Any]], told: Sequence[Contexts], plain: bool = False
+) -> list[Any]:
     """The prompts of one context; a rollout that it tells nothing keeps its own."""
     prompts = []
     for example, contexts in zip(examples, told, strict=True):
