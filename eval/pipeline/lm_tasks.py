@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,17 @@ def _identity(name: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version}
 
 
-def _load(name: str) -> list[Any]:
-    """lm-eval's tasks of that name: one, or those of a group."""
+@cache
+def _manager(index: bool) -> Any:
+    """lm-eval's; to read the index of its own tasks takes seconds."""
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager()
+    return TaskManager(include_defaults=index)
+
+
+def _load(name: str) -> list[Any]:
+    """lm-eval's tasks of that name: one, or those of a group."""
+    manager = _manager(index=not Path(name).is_file())
     if not Path(name).is_file() and name not in manager.task_index:
         raise UserError(
             f"unknown bench {name!r}: choose from {', '.join(BENCHES)}, or all, or a task of lm-eval "
