@@ -75,7 +75,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._pictures = pictures_once if shared_prefix and grids else nullcontext
         self._fields: list[dict[str, Tensor]] | None = None  # of each rollout, where no grid says whose is what
         self._keeps_fields = not (grids or self._plain)
-        self.chat_template_kwargs = {**self.chat_template_kwargs, **({} if self._plain else UNPADDED)}
+        self.chat_template_kwargs = {**(self.args.chat_template_kwargs or {}), **({} if self._plain else UNPADDED)}
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
         if shared and not self.use_vllm:
             share_prompts(policy)
