@@ -10,52 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
+from eval.engines.model_folder import reads_text_alone
 from eval.settings import EvalSettings
 
 TINY_BYTES = 64 << 20
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-
-
-def check_model(model: str) -> None:
-    """A model folder must hold config, weights, tokenizer and, but for a text model, processor; raises UserError before
-    anything loads."""
-    folder = Path(model)
-    if not folder.is_dir():
-        if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") != 1:
-            raise UserError(f"{model}: no such model folder; give a checkpoint folder or a hub id like org/name")
-        return
-    for names, what in (
-        (("config.json",), "config"),
-        *([(_PROCESSOR_FILES, "processor")] if _has_processor(model) else []),
-        (("tokenizer.json", "tokenizer_config.json", "vocab.json"), "tokenizer"),
-    ):
-        if not any((folder / name).is_file() for name in names):
-            raise UserError(
-                f"{model}: holds no {what} ({' or '.join(names)}); save the model's {what} beside its weights"
-            )
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise UserError(f"{model}: holds no weights (*.safetensors); give a folder that a model was saved to")
-
-
-def _has_processor(model: str) -> bool:
-    """Also where the configuration cannot be read: what is wrong with it is said by whoever loads it."""
-    try:
-        return not reads_text_alone(model)
-    except (OSError, ValueError):
-        return True
-
-
-def reads_text_alone(model: str) -> bool:
-    """Whether a model folder or hub id is a causal language model without pictures, which has no processor.
-
-    Raises OSError or ValueError where its configuration cannot be read.
-    """
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
-
-    if Path(model).is_dir() and not Path(model, "config.json").is_file():
-        return False
-    return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 
 @contextmanager
@@ -72,7 +30,7 @@ def loaded_engine(model: str, settings: EvalSettings, max_images: int) -> Iterat
 def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
     """The lm-eval model of the engine asked for. Raises UserError for a model that cannot be read."""
     quiet()
-    try:
+    with loading(model):
         text = reads_text_alone(model)
         if text and (max_images or settings.engine == "vllm"):
             why = "the bench shows pictures: evaluate it on text" if max_images else "it needs --engine transformers"
@@ -84,9 +42,21 @@ def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
         from eval.engines.hf import TextEngine, TransformersEngine
 
         return TextEngine(model, settings) if text else TransformersEngine(model, settings)
-    except (OSError, ValueError) as error:  # what transformers raises for files and hub ids that it cannot read
-        reason = str(error).strip().splitlines()[0][:160]
-        raise UserError(f"{model}: cannot be loaded ({reason}); give a model folder, or check the network") from error
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """Whatever a library says of a model that it cannot read, in one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")[:160]
+        said = reason if isinstance(error, OSError) else f"{type(error).__name__}: {reason}"
+        raise UserError(
+            f"{model}: cannot be loaded ({said}); give a whole model folder, or check the network"
+        ) from error
 
 
 @contextmanager

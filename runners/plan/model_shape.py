@@ -1,11 +1,12 @@
 """The sizes of the model that a run would train, counted on torch's meta device: no weights, no GPU, no network."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eval.core.errors import UserError, one_line
+from eval.core.errors import UserError
+from eval.engines import model_folder
+from eval.engines.load import loading
 from runners.run.config import LoraSettings, ModelSettings
 from runners.run.model import BASE, adapters
 
@@ -60,19 +61,16 @@ def _measured(path: str, lora: LoraSettings | None) -> ModelShape:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
 
     kind = keys["model_type"]
-    try:
+    with loading(path), torch.device("meta"):
         config = AutoConfig.for_model(**keys)
-        with torch.device("meta"):
-            made = AutoModelForImageTextToText if kind in WITH_PICTURES else AutoModelForCausalLM
-            model: Any = made.from_config(config)
-            model.tie_weights()
-            base = sum(p.numel() for p in model.parameters())
-            if lora is not None:
-                from peft import get_peft_model
+        made = AutoModelForImageTextToText if kind in WITH_PICTURES else AutoModelForCausalLM
+        model: Any = made.from_config(config)
+        model.tie_weights()
+        base = sum(p.numel() for p in model.parameters())
+        if lora is not None:
+            from peft import get_peft_model
 
-                get_peft_model(model, adapters(lora))  # puts the adapters into the layers of `model` itself
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ImportError) as error:
-        raise UserError(f"a plan cannot build a {kind} of {path!r}: {one_line(error)}") from error
+            get_peft_model(model, adapters(lora, model))  # puts the adapters into the layers of `model` itself
     text, t = model.get_decoder(), config.get_text_config()
     layers = getattr(text, "layers", None)
     if layers is None:
@@ -163,10 +161,4 @@ def read_config(path: str) -> dict[str, Any]:
             f"no config.json of model {path!r} at hand: set model.path to a folder that has one, or to one of "
             f"{', '.join(known)}"
         )
-    try:
-        keys: dict[str, Any] = json.loads(file.read_text())
-    except ValueError:
-        raise UserError(f"{file} is not JSON: save the model's configuration again") from None
-    if not isinstance(keys, dict) or not isinstance(keys.get("model_type"), str):
-        raise UserError(f"{file} is not the configuration of a model: it names no model_type")
-    return keys
+    return model_folder.read_config(file)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from eval.core import files
 from eval.core.tables import write_parquet
+from eval.core.terminal import plain
 from eval.engines.requests import tokenizer_of
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
@@ -80,7 +81,7 @@ class Recorder:
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
             text += f"{title}\n{self._shown(asked, len(pictures))}\n"
         files.write(file, text)
-        print(text)
+        print(plain(text))
 
     def _shown(self, text: str, pictures: int) -> str:
         return str(self._render(messages(text, pictures, self._system, self._plain)))
