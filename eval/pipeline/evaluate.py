@@ -22,16 +22,11 @@ from eval.pipeline.results import model_id, read_result, refuse_other, samples_o
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
+# Not what is asked.
 HOW = {
-    "benches",
-    "tasks",
-    "splits",
-    "batch_size",
-    "device",
-    "tensor_parallel",
-    "data_parallel",
-    "judge",
-}  # not what is asked
+    *("benches", "tasks", "splits", "allow_outside"),
+    *("batch_size", "device", "tensor_parallel", "data_parallel", "judge"),
+}
 
 
 def evaluate(

@@ -23,7 +23,7 @@ def rows_of(ids: Tensor, mask: Tensor, length: int, **more: Any) -> Rows:
         ids[:, -length:],
         mask[:, -length:],
         None if types is None else types[:, : ids.shape[1] - length],
-        {} if apart else {k: more[k] for k in PICTURES if more.get(k) is not None},
+        {} if apart else {k: more[k] for k in PICTURES if more.get(k) is not None and len(more[k])},  # or all are text
         more.get("num_images") or [],
         apart or [],
         types_name,
