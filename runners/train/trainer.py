@@ -22,7 +22,7 @@ from runners.forward.fsdp import keep_float32
 from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_entropies, token_log_probs
 from runners.forward.packing import can_pack
 from runners.forward.split_group import SplitGroup, parts_of_group
-from runners.rollout.correction import require_close, sampling_ratio
+from runners.rollout.correction import distances, require_close, sampling_ratio
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import read_as_trained
 from runners.run.config import Settings
@@ -181,16 +181,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             logp_BT, entropy_BT = token_entropies(self.model, student_rows(batch).select(rows or [0]), self.temperature)
             if rows:
                 sums_B2[rows, 0] = entropy_BT.sum(1).float()
-                sums_B2[rows, 1] = self._apart(batch, rows, logp_BT).sum(1)
+                sums_B2[rows, 1] = distances(batch, rows, logp_BT).sum(1)
         batch |= {"rest/entropy": sums_B2[:, 0], "rest/apart": sums_B2[:, 1]}
-
-    @staticmethod
-    def _apart(batch: dict[str, Any], rows: list[int], logp_BT: Tensor) -> Tensor:
-        """How far the policy's log-probabilities of these rows are from the engine's, where it gave them; else 0."""
-        if "sampling_per_token_logps" not in batch:
-            return torch.zeros_like(logp_BT)
-        sampled_BT = batch["sampling_per_token_logps"][rows]
-        return ((logp_BT - sampled_BT) * batch["completion_mask"][rows]).abs().nan_to_num(nan=0.0)
 
     def _contexts(self, inputs: Any) -> list[Contexts]:
         """What this process's rollouts are told, each beside its whole group."""
@@ -311,7 +303,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         how = t.vllm_importance_sampling_mode, t.vllm_importance_sampling_clip_min, t.vllm_importance_sampling_clip_max
         sampled_BT = inputs["sampling_per_token_logps"]
         inputs["importance_sampling_ratio"] = sampling_ratio(policy_BT, sampled_BT, mask_BT, *how)
-        apart_BT = self._apart(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
+        apart_BT = distances(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
         self._log_of_all("sampling_difference", inputs, apart_BT, "rest/apart")
         if len(seen := self._metrics["train"][OWN + "sampling_difference"]) == t.steps_per_generation:
             require_close(seen, self.step_of_ours, self._max_difference)
