@@ -9,7 +9,8 @@ from typing import Any
 from eval.benches import BENCHES
 from eval.core import files
 from eval.core.errors import UserError, one_line
-from eval.engines.load import check_model, loaded_engine, quiet
+from eval.engines.load import loaded_engine, quiet
+from eval.engines.model_folder import check_model
 from eval.pipeline import leakage
 from eval.pipeline.results import model_id, refuse_other
 from eval.settings import EvalSettings
