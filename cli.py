@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from eval.benches import BENCHES, chosen
+from eval.benches import BENCHES, split
 from eval.core.errors import UserError
 from eval.core.terminal import console, plain, say
 from reports.writers.command import report, write_report
@@ -150,7 +150,9 @@ def sweep(
 
 @app.command(name="eval")
 def evaluate(
-    bench: Annotated[str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}.")] = "all",
+    bench: Annotated[
+        str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}; lm-eval's own tasks, e.g. gsm8k.")
+    ] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
@@ -170,7 +172,8 @@ def evaluate(
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
-    changes = [*set, f"eval.benches=[{','.join(chosen(bench.split(',')))}]"]
+    ours, tasks = split(bench.split(","))
+    changes = [*set, *sets({"eval.benches": ours, "eval.tasks": tasks})]
     changes += sets({"eval.data": data or None, "eval.engine": engine or None})
     if run is not None:
         opened = RunDir(run)

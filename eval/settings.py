@@ -57,6 +57,7 @@ class EvalSettings(SettingsSection):
     """Benches, data, engine and sampling. Sampling defaults are [code]: RLSD's own validation, = Qwen3-VL's advice."""
 
     benches: tuple[str, ...] = ("all",)  # names of `eval.benches.BENCHES`, which are checked where they are used
+    tasks: tuple[str, ...] = ()  # of lm-eval's own, by name or as a .yaml: with its settings and metrics
     data: str = "hub"  # hub | mini (quick) | mini-large | a file or folder in the official schema
     allow_outside: bool = False  # whether local rows may name pictures outside their folder
     engine: Literal["transformers", "vllm"] = "transformers"
@@ -79,12 +80,14 @@ class EvalSettings(SettingsSection):
     @field_validator("benches")
     @classmethod
     def _no_bench_twice(cls, benches: tuple[str, ...]) -> tuple[str, ...]:
-        if not benches or len(set(benches)) < len(benches):
-            raise ValueError("name at least one bench, and none twice")
+        if len(set(benches)) < len(benches):
+            raise ValueError("name no bench twice")
         return benches
 
     @model_validator(mode="after")
     def _possible(self) -> "EvalSettings":
+        if not self.benches and not self.tasks:
+            raise ValueError("name at least one bench")
         if self.temperature == 0 and self.samples > 1:
             raise ValueError(f"temperature 0 gives the same reply {self.samples} times; raise it, or set samples to 1")
         if self.engine == "transformers" and self.tensor_parallel > 1:

@@ -16,6 +16,13 @@ _OURS = (MMMU(), MathVista(), MathVision(), ZeroBench(), WeMath())  # in the ord
 BENCHES: dict[str, Bench] = {bench.name: bench for bench in _OURS}  # whatever runs over benches runs over this
 
 
+def split(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of benches, `all` spelt out, and all others, which may be lm-eval's."""
+    asked = [name.strip() for name in names]
+    others = tuple(name for name in asked if name != "all" and name not in BENCHES)
+    return chosen(name for name in asked if name not in others), others
+
+
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
     """The names of benches, `all` alone standing for every one; raises UserError for one that is not there."""
     found = tuple(BENCHES) if (asked := tuple(names)) == ("all",) else asked

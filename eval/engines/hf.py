@@ -1,4 +1,5 @@
-"""lm-eval's `hf-multimodal` with a generation loop in which no reply depends on the others of its batch."""
+"""lm-eval's `hf-multimodal`, and for text models its `hf`, with a generation loop in which no reply depends on the
+others of its batch."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -6,6 +7,7 @@ from typing import Any
 
 import torch
 from lm_eval.models.hf_vlms import HFMultimodalLM
+from lm_eval.models.huggingface import HFLM
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -49,13 +51,20 @@ class Draw(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn_B1, 0.0)
 
 
-class TransformersEngine(HFMultimodalLM):
-    """One loaded model."""
+class Answering:
+    """What both kinds of model have in common, beside lm-eval's class of the kind."""
+
+    processor: Any  # of a text model its tokenizer
+    model: Any
+    tokenizer: Any
+    config: Any
+    device: Any
+    max_length: int
+    _encode: Any
 
     def __init__(self, model: str, settings: EvalSettings) -> None:
         device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        super().__init__(model, dtype="auto", device=device, batch_size=settings.batch_size)
-        self.chat_applied = True  # prompts come rendered
+        super().__init__(model, dtype="auto", device=device, batch_size=settings.batch_size)  # type: ignore[call-arg]
         self.settings = settings
         eos = self.model.generation_config.eos_token_id
         eos = self.tokenizer.eos_token_id if eos is None else eos
@@ -77,7 +86,7 @@ class TransformersEngine(HFMultimodalLM):
             "max_new_tokens": s.max_new_tokens,
             "seed": s.seed,
             "max_pixels": s.max_pixels,
-            "processor": picture_limits(self.processor.image_processor),
+            "processor": picture_limits(getattr(self.processor, "image_processor", None)),
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "context": self.max_length,
@@ -107,14 +116,6 @@ class TransformersEngine(HFMultimodalLM):
             ids_BT = self.model.generate(**inputs, generation_config=config, logits_processor=processors)
         rows = ids_BT[:, padded:].tolist()
         return [self._reply(ids[:limit]) for ids, limit in zip(rows, limits, strict=True)]
-
-    def _encode(self, questions: list[Question]) -> Any:
-        prompts = [question.prompt for question in questions]
-        images = [question.opened(self.settings.max_pixels) for question in questions]
-        if any(images):
-            return self.tok_batch_multimodal_encode(prompts, images)
-        # Qwen's processor fails on lists that are all empty.
-        return self.processor(text=prompts, padding="longest", padding_side="left", return_tensors="pt").to(self.device)
 
     def _sampling(
         self, questions: list[Question], padded: int, max_new_tokens: int
@@ -151,3 +152,44 @@ class TransformersEngine(HFMultimodalLM):
         self._model = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+class TransformersEngine(Answering, HFMultimodalLM):
+    """One loaded model that sees pictures."""
+
+    chat_applied = True  # prompts come rendered
+
+    def _encode(self, questions: list[Question]) -> Any:
+        prompts = [question.prompt for question in questions]
+        images = [question.opened(self.settings.max_pixels) for question in questions]
+        if any(images):
+            return self.tok_batch_multimodal_encode(prompts, images)
+        # Qwen's processor fails on lists that are all empty.
+        return self.processor(text=prompts, padding="longest", padding_side="left", return_tensors="pt").to(self.device)
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Of lm-eval's own tasks; its class for pictures takes no others than such as show some."""
+        shows = any(len(request.args) > 2 for request in requests)
+        kind = HFMultimodalLM if shows else HFLM
+        return kind.generate_until(self, requests, disable_tqdm)  # type: ignore[no-any-return]
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        shows = any(len(request.args) > 2 for request in requests)
+        kind = HFMultimodalLM if shows else HFLM
+        return kind.loglikelihood(self, requests, disable_tqdm)  # type: ignore[no-any-return]
+
+
+class TextEngine(Answering, HFLM):
+    """One loaded model that reads text alone."""
+
+    @property
+    def processor(self) -> Any:  # type: ignore[override]
+        return self.tokenizer
+
+    def _encode(self, questions: list[Question]) -> Any:
+        prompts = [question.prompt for question in questions]
+        # As in training: the chat template has written all special tokens.
+        words = self.tokenizer(
+            prompts, padding="longest", padding_side="left", add_special_tokens=False, return_tensors="pt"
+        )
+        return words.to(self.device)

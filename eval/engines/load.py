@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
+from eval.engines.model_folder import reads_text_alone
 from eval.settings import EvalSettings
 
 TINY_BYTES = 64 << 20
@@ -30,13 +31,17 @@ def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
     """The lm-eval model of the engine asked for. Raises UserError for a model that cannot be read."""
     quiet()
     with loading(model):
+        text = reads_text_alone(model)
+        if text and (max_images or settings.engine == "vllm"):
+            why = "the bench shows pictures: evaluate it on text" if max_images else "it needs --engine transformers"
+            raise UserError(f"{model} reads text alone, and {why}")
         if settings.engine == "vllm":
             from eval.engines.vllm import VllmEngine
 
             return VllmEngine(model, settings, max_images)
-        from eval.engines.hf import TransformersEngine
+        from eval.engines.hf import TextEngine, TransformersEngine
 
-        return TransformersEngine(model, settings)
+        return TextEngine(model, settings) if text else TransformersEngine(model, settings)
 
 
 @contextmanager

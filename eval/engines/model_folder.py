@@ -17,7 +17,8 @@ DECODER, VISION = r"(?:^|\.)(?:language_model|model)\.layers\.(\d+)\.", r"(?:^|\
 
 
 def check_model(model: str) -> None:
-    """A model folder must hold a config, whole weights that it fits, a tokenizer, a processor and a chat template.
+    """A model folder must hold a config, whole weights that it fits, a tokenizer, a chat template and,
+    but for a text model, a processor.
 
     A hub id is not looked at. Raises UserError naming the file.
     """
@@ -28,7 +29,7 @@ def check_model(model: str) -> None:
         return
     for names, what in (
         (("config.json",), "config"),
-        (PROCESSOR_FILES, "processor"),
+        *([(PROCESSOR_FILES, "processor")] if _has_processor(model) else []),
         (TOKENIZER_FILES, "tokenizer"),
     ):
         if not any((folder / name).is_file() for name in names):
@@ -43,6 +44,27 @@ def check_model(model: str) -> None:
     ):
         raise UserError(f"{model}: holds no chat template (chat_template.jinja); save the model's processor again")
     _fits(read_config(folder / "config.json"), _shapes(folder), folder)
+
+
+def _has_processor(model: str) -> bool:
+    """Also where the configuration cannot be read: what is wrong with it is said by whoever loads it."""
+    try:
+        return not reads_text_alone(model)
+    except (OSError, ValueError):
+        return True
+
+
+def reads_text_alone(model: str) -> bool:
+    """Whether a model folder or hub id is a causal language model without pictures, which has no processor.
+
+    Raises OSError or ValueError where its configuration cannot be read.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
+
+    if Path(model).is_dir() and not Path(model, "config.json").is_file():
+        return False
+    return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 
 def read_config(file: Path) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from PIL import Image
 from eval.core.errors import UserError
 from eval.core.images import Picture
 
-VISION_FIELDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+# By which configurations name the tokens that stand for pictures, films and sound, or enclose them.
+_PLACES = (
+    *("image", "video", "audio", "vision", "image_start", "image_end", "video_start", "video_end"),
+    *("vision_start", "vision_end", "boi", "eoi", "boa", "eoa"),
+)
+VISION_FIELDS = frozenset(f"{place}_token_{kind}" for place in _PLACES for kind in ("id", "index"))
 # Of vLLM's CPU build: its seeded sampler cannot go back after a prompt's first chunk, so prompts are not cut in chunks.
 CPU_ARGUMENTS = {"enforce_eager": True, "skip_mm_profiling": True, "enable_chunked_prefill": False}
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
@@ -59,7 +64,12 @@ def vllm_version() -> str:
 def vision_ids(config: Any) -> list[int]:
     """Placeholder ids of the model's config: sampled ones would ask the next forward for pictures that do not exist."""
     fields = config.to_dict()
-    return sorted({int(fields[name]) for name in VISION_FIELDS if fields.get(name) is not None})
+    return sorted({int(fields[name]) for name in VISION_FIELDS & fields.keys() if isinstance(fields[name], int)})
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """A text model's processor is its tokenizer."""
+    return getattr(processor, "tokenizer", processor)
 
 
 def prompt_lengths(questions: Sequence[Question], processor: Any, max_pixels: int | None) -> list[int]:
@@ -67,7 +77,7 @@ def prompt_lengths(questions: Sequence[Question], processor: Any, max_pixels: in
     of_row: dict[int, int] = {}
     for question in questions:
         if question.row not in of_row:
-            text = len(processor.tokenizer(question.prompt)["input_ids"])
+            text = len(tokenizer_of(processor)(question.prompt)["input_ids"])
             shown = [picture_tokens(p.header()[1], max_pixels, processor.image_processor) for p in question.pictures]
             of_row[question.row] = text + sum(shown)
     return [of_row[question.row] for question in questions]

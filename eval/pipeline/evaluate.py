@@ -23,7 +23,10 @@ from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
 # Not what is asked.
-HOW = {"benches", "splits", "allow_outside", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}
+HOW = {
+    *("benches", "tasks", "splits", "allow_outside"),
+    *("batch_size", "device", "tensor_parallel", "data_parallel", "judge"),
+}
 
 
 def evaluate(

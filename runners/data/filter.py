@@ -25,7 +25,7 @@ from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.core.tables import Row
 from eval.engines.load import loaded_engine
-from eval.engines.requests import Question, Reply
+from eval.engines.requests import Question, Reply, tokenizer_of
 from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
@@ -99,7 +99,8 @@ class Filter:
     def _questions(self, engine: Any, first: int, rows: list[Row]) -> list[Question]:
         questions = []
         for i, row in enumerate(rows):
-            turn = messages(student_text(row["question"]), len(row["images"]))
+            plain = tokenizer_of(engine.processor) is engine.processor  # a text model's
+            turn = messages(student_text(row["question"]), len(row["images"]), plain=plain)
             prompt = engine.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
             pictures = [Picture(source) for source in row["images"]]
             questions += [Question(first + i, j, prompt, pictures) for j in range(self.k)]

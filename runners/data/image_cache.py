@@ -9,14 +9,19 @@ from torch import Tensor
 from transformers import BatchFeature
 
 
+def laid_by_grids(processor: Any) -> bool:
+    """Whether the image processor lays patches end to end and says by `image_grid_thw` how many are whose; not so of a
+    tokenizer."""
+    return "image_grid_thw" in getattr(getattr(processor, "image_processor", None), "model_input_names", ())
+
+
 @contextmanager
 def pictures_once(processor: Any) -> Iterator[None]:
     """Inside, `processor` preprocesses each distinct picture once, whatever calls see it; results are the same.
 
-    For PIL pictures and image processors whose patches are laid end to end, `image_grid_thw` saying how many are
-    whose (Qwen-VL). Pictures are known by content: a data set decodes one anew for every rollout. Calls with the same
-    pictures in the same order share their tensors, which must not be changed in place. Nothing is kept beyond the
-    block.
+    For PIL pictures and image processors that are `laid_by_grids` (Qwen-VL). Pictures are known by content: a data set
+    decodes one anew for every rollout. Calls with the same pictures in the same order share their tensors, which must
+    not be changed in place. Nothing is kept beyond the block.
     """
     images = processor.image_processor
     preprocess = images.preprocess

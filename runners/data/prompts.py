@@ -37,10 +37,13 @@ def content(text: str, images: int) -> list[Message]:
     return parts
 
 
-def messages(text: str, images: int, system: str | None = None) -> list[Message]:
-    """One user turn as a multimodal chat template wants it, after what the system says."""
-    return [*system_turn(system), {"role": "user", "content": content(text, images)}]
+def messages(text: str, images: int, system: str | None = None, plain: bool = False) -> list[Message]:
+    """One user turn as a multimodal chat template wants it, after what the system says; `plain`: as that of a text
+    model does."""
+    return [*system_turn(system, plain), {"role": "user", "content": text if plain else content(text, images)}]
 
 
-def system_turn(text: str | None) -> list[Message]:
-    return [] if text is None else [{"role": "system", "content": [{"type": "text", "text": text}]}]
+def system_turn(text: str | None, plain: bool = False) -> list[Message]:
+    if text is None:
+        return []
+    return [{"role": "system", "content": text if plain else [{"type": "text", "text": text}]}]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 PICTURES = ("pixel_values", "image_grid_thw")  # the fields of Rows.pictures
 SAMPLE = 16  # patches of a picture that are looked at first
@@ -23,6 +24,9 @@ class Rows:
     types_BP: Tensor | None = None  # 1 on picture tokens; Qwen-VL's rotary positions need it
     pictures: dict[str, Tensor] = field(default_factory=dict)  # pixel_values, image_grid_thw
     images_B: list[int] = field(default_factory=list)  # pictures of each row
+    # Of families whose patches no grid counts: each row's picture fields, as the processor makes them of it alone.
+    fields_B: list[dict[str, Tensor]] = field(default_factory=list)
+    types_name: str = "mm_token_type_ids"  # as the model calls `types_BP`
 
     def model_inputs(self) -> dict[str, Any]:
         inputs = {
@@ -31,7 +35,9 @@ class Rows:
             **{name: shown.to(self.prompt_BP.device) for name, shown in self.pictures.items()},
         }
         if self.types_BP is not None:
-            inputs["mm_token_type_ids"] = torch.cat([self.types_BP, torch.zeros_like(self.completion_BT)], 1)
+            inputs[self.types_name] = torch.cat([self.types_BP, torch.zeros_like(self.completion_BT)], 1)
+        for name in {name: None for fields in self.fields_B for name in fields}:
+            inputs[name] = end_to_end([f[name] for f in self.fields_B if name in f]).to(self.prompt_BP.device)
         return inputs
 
     def images_of(self) -> list[Image]:
@@ -59,6 +65,8 @@ class Rows:
             None if self.types_BP is None else self.types_BP[index],
             pictures_of(own),
             [self.images_B[row] for row in keep] if self.images_B else [],
+            [self.fields_B[row] for row in keep] if self.fields_B else [],
+            self.types_name,
         )
 
     def split(self, size: int) -> list["Rows"]:
@@ -87,7 +95,20 @@ def together(parts: list[Rows]) -> Rows:
         torch.cat(types) if types else None,
         {name: torch.cat([shown[name] for shown in pictures]) for name in pictures[0]} if pictures else {},
         [count for rows in parts for count in rows.images_B],
+        [fields for rows in parts for fields in rows.fields_B],
+        parts[0].types_name,
     )
+
+
+def end_to_end(parts: list[Tensor]) -> Tensor:
+    """Rows of one picture field in one tensor, each padded with zeros to the largest, as processors pad a batch."""
+    largest = [max(part.shape[d] for part in parts) for d in range(1, parts[0].dim())]
+
+    def padded(part: Tensor) -> Tensor:
+        lacking = [n - m for n, m in zip(largest, part.shape[1:], strict=True)]
+        return pad(part, [x for n in reversed(lacking) for x in (0, n)])
+
+    return torch.cat([padded(part) for part in parts])
 
 
 class Group(NamedTuple):

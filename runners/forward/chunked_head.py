@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from runners.forward.lm_head import Head
+from runners.forward.lm_head import Head, HeadForm
 
 KEEP = 1 << 26  # logits that may wait for the backward pass: 256 MiB in float32; more are computed there again
 CACHED = 1 << 20  # logits that a CPU works on at once: larger tensors leave its caches, and each is paged in anew
@@ -54,9 +54,10 @@ def distil(
     the loss is all there is: it turns the gradients into their multiples in place, and a second one raises.
     """
     dtype = _compute_dtype(hidden_ND)
-    wanted = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden_ND, *head)]
+    leaves = hidden_ND, head.weight_VD, head.bias_V
+    wanted = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in leaves]
     gradient = _Gradient(hidden_ND, head, dtype, wanted)
-    heads = {name: _cast(states.head, dtype) for name, states in teachers.items()}
+    heads = {name: states.head.to(dtype) for name, states in teachers.items()}
 
     def compare(where: slice, student_NV: Tensor, said: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Of some tokens; turns the student's logits into the loss's gradient."""
@@ -81,16 +82,17 @@ def distil(
             logits = {
                 name: heads[name](states.hidden_ND[chunk].to(dtype), temperature) for name, states in teachers.items()
             }
+            slope_NV = gradient.head.slope(student_NV, temperature)
             for where, rows in _blocks(chunk, student_NV):
                 parts.append(compare(where, student_NV[rows], {name: x_NV[rows] for name, x_NV in logits.items()}))
             if any(wanted):
-                gradient.add(chunk, student_NV)
+                gradient.add(chunk, student_NV, slope_NV)
         weighted_N, divergence_N, entropy_N, student_N, *by_teacher = (
             torch.cat(column) for column in zip(*parts, strict=True)
         )
         loss = weighted_N.sum()
     if any(wanted):
-        loss = _KnownGradient.apply(loss, hidden_ND, *head, *gradient.result())
+        loss = _KnownGradient.apply(loss, *leaves, *gradient.result())
     return Divergence(loss, divergence_N, entropy_N, student_N, dict(zip(teachers, by_teacher, strict=True)))
 
 
@@ -99,7 +101,7 @@ def sampled(hidden_ND: Tensor, head: Head, ids_N: Tensor, temperature: float) ->
 
     Logits are kept for the backward pass where they are few (KEEP), and computed there once more where not.
     """
-    logp_N, entropy_N = _Sampled.apply(hidden_ND, *head, ids_N, temperature, head.chunk, torch.is_grad_enabled())
+    logp_N, entropy_N = _Sampled.apply(hidden_ND, *head, ids_N, temperature, torch.is_grad_enabled())
     return logp_N, entropy_N
 
 
@@ -109,7 +111,7 @@ def log_probs(hidden_ND: Tensor, head: Head, ids_N: Tensor, temperature: float) 
     dtype, size = _compute_dtype(hidden_ND), head.chunk
     if hidden_ND.device.type == "cpu":  # fewer at once, while the head is worth reading for them
         size = min(size, max(WORTH, CACHED // len(head.weight_VD)))
-    work_ND, head = hidden_ND.to(dtype), _cast(head, dtype)
+    work_ND, head = hidden_ND.to(dtype), head.to(dtype)
     chunks = _slices(0, len(ids_N), size)
     return torch.cat([_chosen(head(work_ND[chunk], temperature), ids_N[chunk]) for chunk in chunks])
 
@@ -140,22 +142,22 @@ class _Sampled(torch.autograd.Function):
         hidden_ND: Tensor,
         weight_VD: Tensor,
         bias_V: Tensor | None,
+        form: HeadForm,
         ids_N: Tensor,
         temperature: float,
-        size: int,
         grad: bool,
     ) -> tuple[Tensor, Tensor]:
-        dtype, head = _compute_dtype(hidden_ND), Head(weight_VD, bias_V)
+        dtype, head = _compute_dtype(hidden_ND), Head(weight_VD, bias_V, form)
         keep = grad and any(ctx.needs_input_grad) and len(ids_N) * len(weight_VD) <= KEEP
         parts, kept = [], []
-        work_ND, work_head = hidden_ND.to(dtype), _cast(head, dtype)
-        for chunk in _slices(0, len(ids_N), size):
+        work_ND, work_head = hidden_ND.to(dtype), head.to(dtype)
+        for chunk in _slices(0, len(ids_N), head.chunk):
             logits_NV = work_head(work_ND[chunk], temperature)
             parts += [_statistics(logits_NV[rows], ids_N[where]) for where, rows in _blocks(chunk, logits_NV)]
             kept += [logits_NV] if keep else []
         logp_N, entropy_N, normaliser_N = (torch.cat(column) for column in zip(*parts, strict=True))
         ctx.save_for_backward(hidden_ND, weight_VD, bias_V, ids_N, normaliser_N, *kept)
-        ctx.temperature, ctx.size, ctx.dtype = temperature, size, dtype
+        ctx.temperature, ctx.form, ctx.dtype = temperature, form, dtype
         ctx.mark_non_differentiable(entropy_N)
         return logp_N, entropy_N
 
@@ -163,17 +165,19 @@ class _Sampled(torch.autograd.Function):
     def backward(ctx: Any, upstream_N: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         _only_first_derivative()
         hidden_ND, weight_VD, bias_V, ids_N, normaliser_N, *kept = ctx.saved_tensors
-        gradient = _Gradient(hidden_ND, Head(weight_VD, bias_V), ctx.dtype, ctx.needs_input_grad[:3])
+        head = Head(weight_VD, bias_V, ctx.form)
+        gradient = _Gradient(hidden_ND, head, ctx.dtype, ctx.needs_input_grad[:3])
         upstream_N = upstream_N / ctx.temperature
-        for i, chunk in enumerate(_slices(0, len(ids_N), ctx.size)):
+        for i, chunk in enumerate(_slices(0, len(ids_N), head.chunk)):
             logits_NV = kept[i] if kept else gradient.head(gradient.hidden_ND[chunk], ctx.temperature)
+            slope_NV = head.slope(logits_NV, ctx.temperature)
             for where, rows in _blocks(chunk, logits_NV):
                 # d log p_id / d z = 1[id] - p, in the place of the logits
                 dlogits_NV = (_wide(logits_NV[rows]) - normaliser_N[where, None]).exp_()
                 dlogits_NV.mul_(-upstream_N[where, None])
                 dlogits_NV.scatter_add_(1, ids_N[where, None], upstream_N[where, None])
                 logits_NV[rows] = dlogits_NV
-            gradient.add(chunk, logits_NV)
+            gradient.add(chunk, logits_NV, slope_NV)
         return *gradient.result(), None, None, None, None
 
 
@@ -185,13 +189,17 @@ class _Gradient:
     """
 
     def __init__(self, hidden_ND: Tensor, head: Head, dtype: torch.dtype, wanted: Any) -> None:
-        self.hidden_ND, self.head = hidden_ND.to(dtype), _cast(head, dtype)
-        self._dtypes = [x if x is None else x.dtype for x in (hidden_ND, *head)]
+        self.hidden_ND, self.head = hidden_ND.to(dtype), head.to(dtype)
+        leaves = hidden_ND, head.weight_VD, head.bias_V
+        self._dtypes = [x if x is None else x.dtype for x in leaves]
         wide = torch.promote_types(dtype, torch.float32)
-        places = zip((hidden_ND, *head), (dtype, wide, wide), wanted, strict=True)
+        places = zip(leaves, (dtype, wide, wide), wanted, strict=True)
         self._sums = [torch.zeros_like(x, dtype=d) if x is not None and want else None for x, d, want in places]
 
-    def add(self, where: slice, dlogits_NV: Tensor) -> None:
+    def add(self, where: slice, dlogits_NV: Tensor, slope_NV: Tensor | float) -> None:
+        """`slope_NV`: the logits' derivative by hidden @ weight + bias."""
+        if not isinstance(slope_NV, float) or slope_NV != 1:
+            dlogits_NV.mul_(slope_NV)
         dhidden_ND, dweight_VD, dbias_V = self._sums
         if dhidden_ND is not None:
             torch.mm(dlogits_NV, self.head.weight_VD, out=dhidden_ND[where])
@@ -255,10 +263,6 @@ def _blocks(chunk: slice, logits_NV: Tensor) -> Iterator[tuple[slice, slice]]:
 def _compute_dtype(hidden_ND: Tensor) -> torch.dtype:
     device = hidden_ND.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
-
-
-def _cast(head: Head, dtype: torch.dtype) -> Head:
-    return Head(head.weight_VD.to(dtype), None if head.bias_V is None else head.bias_V.to(dtype))
 
 
 def _wide(logits_NV: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """How a batch goes through the model: packed by groups where that gives the same log-probabilities, else row by row."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -67,9 +68,20 @@ class Layouts:
         return (one - other).abs().sum() / max(len(ids_N), 1)
 
 
+def reads_text(model: Any) -> bool:
+    """Whether the model reads text alone, and is told each token's position."""
+    decoder: Any = type(model.base_model)
+    return (
+        not hasattr(model.config, "vision_config") and "position_ids" in inspect.signature(decoder.forward).parameters
+    )
+
+
 def by_row(model: Any, rows: Rows) -> Tensor:
     """(N, D) with every row forwarded by itself, prompt and pictures included: the reference."""
-    out = model.base_model(**rows.model_inputs(), use_cache=False)
+    inputs = rows.model_inputs()
+    if reads_text(model):  # else padding on the left would count, where positions are learned ones
+        inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    out = model.base_model(**inputs, use_cache=False)
     length = rows.completion_BT.shape[1]
     hidden_ND: Tensor = out.last_hidden_state[:, -length - 1 : -1][rows.completion_mask_BT.bool()]
     return hidden_ND

@@ -16,7 +16,7 @@ from methods.functional import importance_ratio
 from runners.forward.batch import Rows, together
 from runners.forward.chunked_head import Distill, States, distil, log_probs, sampled
 from runners.forward.hidden_states import Layouts
-from runners.forward.lm_head import Head
+from runners.forward.lm_head import Head, form_of
 from runners.forward.split_group import SplitGroup
 
 
@@ -24,9 +24,10 @@ def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
     """Let `model(rows=rows, then=f)` return f(hidden states (N, D) that predict the N completion tokens, the head).
 
     A keyword of forward, and not a call of the backbone, so that DDP and FSDP wrappers see the pass and have gathered
-    the head while `f` runs. `group=` says what the rows are the next part of.
+    the head while `f` runs. `group=` says what the rows are the next part of. Raises UserError for a model whose logits
+    are not its head's of these states.
     """
-    forward, layouts = model.forward, Layouts(model, shared_prefix)
+    forward, form, layouts = model.forward, form_of(model), Layouts(model, shared_prefix)
 
     @functools.wraps(type(model).forward)
     def with_hidden(
@@ -39,7 +40,7 @@ def expose_hidden_states(model: nn.Module, shared_prefix: bool = True) -> None:
     ) -> Any:
         if rows is None:
             return forward(*args, **kwargs)
-        return then(layouts.hidden_states(self, rows, group), Head.of(self))
+        return then(layouts.hidden_states(self, rows, group), Head.of(self, form))
 
     model.forward = MethodType(with_hidden, model)  # type: ignore[method-assign]
 

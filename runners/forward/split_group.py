@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from runners.forward.batch import Groups, Rows, groups_of
 from runners.forward.fsdp import is_sharded
-from runners.forward.packing import Packed, forward_packed, pack
+from runners.forward.packing import Packed, decoder_of, forward_packed, pack
 from runners.forward.prefix_attention import KeptKeys
 from runners.forward.segment import Segment
 
@@ -27,12 +27,12 @@ MEND = "where one prompt has several texts or pictures, set train.shared_prefix=
 
 class Prompt(NamedTuple):
     """A forwarded prompt: its last hidden state (1, D), then keys and values of each of `layers`; the same tensors as
-    leaves, cut off; and the first rotary position after it."""
+    leaves, cut off; and its rotary positions (A, P)."""
 
     tensors: tuple[Tensor, ...]
     leaves: tuple[Tensor, ...]
     layers: tuple[int, ...]
-    after: int
+    position_AP: Tensor
 
 
 class SplitGroup:
@@ -83,7 +83,7 @@ def can_split(model: Any) -> bool:
     FSDP2 holds the last norm apart: beside a head that is read by value and never called it takes that norm's forward
     for unfinished, and does not fill its storage again for the prompt, whose backward pass would read freed memory.
     """
-    if not torch.is_grad_enabled() or isinstance(model.model.language_model.norm, FSDPModule):
+    if not torch.is_grad_enabled() or isinstance(decoder_of(model).norm, FSDPModule):
         return False
     return not any(_reentrant(m) for m in model.modules())
 
@@ -110,7 +110,7 @@ def _forward(model: Any, rows: Rows) -> Prompt:
     keys = kept.take()
     tensors = (hidden_PD[-1:], *(x for pair in keys.values() for x in pair))
     leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
-    return Prompt(tensors, leaves, tuple(keys), int(alone.position_3L.max()) + 1)
+    return Prompt(tensors, leaves, tuple(keys), alone.position_AL)
 
 
 def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, ...]) -> Tensor:
@@ -127,7 +127,7 @@ def _completions(model: Any, rows: Rows, prompt: Prompt, tensors: tuple[Tensor, 
     packed = Packed(
         ids_N,
         torch.zeros_like(ids_N),
-        (prompt.after + step_N).expand(3, -1),
+        (prompt.position_AP.max() + 1 + step_N).expand(len(prompt.position_AP), -1),
         (Segment.of(0, 0, lengths, device),),
         torch.where(step_N > 0, torch.arange(len(ids_N), device=device), 0),  # with the prompt's last in front
         Groups([], []),

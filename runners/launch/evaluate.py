@@ -9,7 +9,7 @@ from eval.core.errors import UserError
 from eval.engines.load import loading
 from eval.settings import EvalSettings
 from runners.run import lock
-from runners.run.model import locate
+from runners.run.model import loaders, locate
 from runners.run.run_dir import RunDir
 
 
@@ -27,12 +27,16 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     Raises UserError where another process trains or evaluates the run.
     """
     from eval.pipeline.evaluate import evaluate
+    from eval.pipeline.lm_tasks import evaluate_tasks
 
     with lock.held(run.lock):
         checkpoint = run.last_checkpoint()
         folder = results_of(run, checkpoint)
         with whole(checkpoint, run.info()["model"]) as model:
-            evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+            if settings.benches:
+                evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
+            if settings.tasks:
+                evaluate_tasks(model, settings, folder)
         return folder
 
 
@@ -44,8 +48,12 @@ def model_results(model: str, settings: EvalSettings) -> Path:
 def evaluate_model(model: str, settings: EvalSettings, folder: Path, skip_bad: bool = False) -> Path:
     """Evaluate a checkpoint folder, a hub id or `embedded` into `folder`."""
     from eval.pipeline.evaluate import evaluate
+    from eval.pipeline.lm_tasks import evaluate_tasks
 
-    evaluate(locate(model), settings, folder, skip_bad=skip_bad)
+    if settings.benches:
+        evaluate(locate(model), settings, folder, skip_bad=skip_bad)
+    if settings.tasks:
+        evaluate_tasks(locate(model), settings, folder)
     return folder
 
 
@@ -56,14 +64,14 @@ def whole(checkpoint: Path | None, base: str) -> Iterator[str]:
         yield str(checkpoint) if checkpoint else locate(base)
         return
     from peft import PeftModel
-    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     merged = checkpoint / "merged"
     if not (merged / "config.json").exists():
+        kind, processor = loaders(locate(base))
         with loading(str(checkpoint)):
-            model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+            model = kind.from_pretrained(locate(base), dtype="auto")
             whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
         with files.replaced_folder(merged) as half:
             whole.save_pretrained(half)
-            AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)
+            processor.from_pretrained(locate(base)).save_pretrained(half)
     yield str(merged)

@@ -68,6 +68,8 @@ class Cache(NamedTuple):
 def prompt_patches(settings: Settings, shape: ModelShape) -> int:
     """Patches of a prompt's picture at most: by model.max_pixels, and never more than the prompt's limit holds."""
     by_prompt = settings.train.max_prompt_tokens * shape.merge
+    if not shape.merge:  # a text model's, or of a tower that model_shape does not know
+        return 0
     return min(by_prompt, settings.model.max_pixels // shape.patch**2) if settings.model.max_pixels else by_prompt
 
 

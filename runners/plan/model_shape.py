@@ -15,7 +15,7 @@ SHAPES = Path(__file__).parent / "shapes"  # one configuration per hub id; `sour
 
 
 class ModelShape(NamedTuple):
-    """Sizes of a Qwen3-VL, with the adapters of the run if it has any. Weights are counted in parameters."""
+    """Sizes of a model, with the adapters of the run if it has any. Weights are counted in parameters."""
 
     base: int  # without adapters
     total: int
@@ -39,7 +39,8 @@ class ModelShape(NamedTuple):
     mergers: int  # the last one and those of the deepstack
     patch: int  # side in pixels
     patch_values: int  # numbers per patch
-    merge: int  # patches per picture token
+    merge: int  # patches per picture token; 0, as all of the picture tower, where a plan does not know its patches
+    uncounted: str = ""  # in words, what is not in these numbers
 
     @property
     def kv_values_per_token(self) -> int:
@@ -48,7 +49,7 @@ class ModelShape(NamedTuple):
 
 
 def model_shape(settings: ModelSettings) -> ModelShape:
-    """Raises UserError where no configuration is at hand, or one that is no Qwen3-VL."""
+    """Raises UserError where no configuration is at hand, or one from which no model can be built and counted."""
     return _measured(settings.path, settings.lora)
 
 
@@ -56,56 +57,98 @@ def model_shape(settings: ModelSettings) -> ModelShape:
 def _measured(path: str, lora: LoraSettings | None) -> ModelShape:
     keys = read_config(path)
     import torch
-    from torch import nn
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
 
+    kind = keys["model_type"]
     with loading(path), torch.device("meta"):
-        config = Qwen3VLConfig.from_dict(keys)
-        model: Any = Qwen3VLForConditionalGeneration(config)
+        config = AutoConfig.for_model(**keys)
+        made = AutoModelForImageTextToText if kind in WITH_PICTURES else AutoModelForCausalLM
+        model: Any = made.from_config(config)
         model.tie_weights()
         base = sum(p.numel() for p in model.parameters())
         if lora is not None:
             from peft import get_peft_model
 
             get_peft_model(model, adapters(lora, model))  # puts the adapters into the layers of `model` itself
-
-    def linear(*modules: nn.Module) -> int:
-        return sum(m.weight.numel() for part in modules for m in part.modules() if isinstance(m, nn.Linear | nn.Conv3d))
-
-    def size(module: nn.Module) -> int:
-        return sum(p.numel() for p in module.parameters())
-
-    text, vision = model.model.language_model, model.model.visual
-    mergers = [vision.merger, *vision.deepstack_merger_list]
+    text, t = model.get_decoder(), config.get_text_config()
+    layers = getattr(text, "layers", None)
+    if layers is None:
+        raise UserError(f"a plan cannot count a {kind}: its decoder has no `layers`")
+    seen = _vision(model, config)
     head = model.get_output_embeddings().weight
     tied = head is model.get_input_embeddings().weight
-    t, v = config.text_config, config.vision_config
-    total, layers = size(model), size(text.layers) + size(vision.blocks)
+    total, inside = _size(model), _size(layers) + seen.pop("inside")
+    experts = getattr(t, "num_experts_per_tok", None) or 1
+    head_dim = getattr(t, "head_dim", None) or t.hidden_size // t.num_attention_heads
     return ModelShape(
         base=base,
         total=total,
         trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        decoder_linear=linear(text.layers),
-        vision_linear=linear(vision.blocks, vision.patch_embed),
-        merger_linear=linear(*mergers),
+        decoder_linear=_linear(layers) + _experts(layers, t),
         head=head.numel(),
         head_trained=head.requires_grad,
-        largest_layer=max(size(layer) for layer in text.layers),
-        outside_layers=total - layers - (1 if tied else 2) * head.numel(),
+        largest_layer=max(_size(layer) for layer in layers),
+        outside_layers=total - inside - (1 if tied else 2) * head.numel(),
         layers=t.num_hidden_layers,
         hidden=t.hidden_size,
-        ffn=t.intermediate_size,
-        queries=t.num_attention_heads * t.head_dim,
-        keys=t.num_key_value_heads * t.head_dim,
+        ffn=(getattr(t, "moe_intermediate_size", None) or t.intermediate_size) * experts,
+        queries=t.num_attention_heads * head_dim,
+        keys=(getattr(t, "num_key_value_heads", None) or t.num_attention_heads) * head_dim,
         vocabulary=t.vocab_size,
-        vision_layers=v.depth,
-        vision_hidden=v.hidden_size,
-        vision_ffn=v.intermediate_size,
-        mergers=len(mergers),
-        patch=v.patch_size,
-        patch_values=v.in_channels * v.temporal_patch_size * v.patch_size**2,
-        merge=v.spatial_merge_size**2,
+        uncounted=_uncounted(kind, kind in WITH_PICTURES and not seen["merge"], t),
+        **seen,
     )
+
+
+def _vision(model: Any, config: Any) -> dict[str, int]:
+    """The fields of a picture tower that is built as Qwen3-VL's, and how many parameters are in its layers; all 0 of
+    any other, whose patches a plan does not know."""
+    tower: Any = getattr(model.model, "visual", None)
+    fields = [name for name in ModelShape._fields if name.startswith(("vision_", "merge", "patch"))]
+    if config.model_type not in ("qwen3_vl", "qwen3_vl_moe", "qwen3_5"):
+        return dict.fromkeys([*fields, "inside"], 0)
+    v, mergers = config.vision_config, [tower.merger, *getattr(tower, "deepstack_merger_list", [])]
+    return {
+        "inside": _size(tower.blocks),
+        "vision_linear": _linear(tower.blocks, tower.patch_embed),
+        "merger_linear": _linear(*mergers),
+        "vision_layers": v.depth,
+        "vision_hidden": v.hidden_size,
+        "vision_ffn": v.intermediate_size,
+        "mergers": len(mergers),
+        "patch": v.patch_size,
+        "patch_values": v.in_channels * v.temporal_patch_size * v.patch_size**2,
+        "merge": v.spatial_merge_size**2,
+    }
+
+
+def _uncounted(kind: str, pictures: bool, text: Any) -> str:
+    """In words, what of the model is not in the numbers, or not as it is; empty where all is."""
+    said = [f"the pictures of a {kind}: its weights are counted, its patches and their activations are not"] * pictures
+    if {*(getattr(text, "layer_types", None) or ["full_attention"])} != {"full_attention"}:
+        said.append(f"that not all layers of a {kind} attend to the whole context: keys and values are at most these")
+    return "; ".join(said)
+
+
+def _linear(*modules: Any) -> int:
+    """Weights that multiply each token that goes through."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D  # of GPT-2: a linear layer
+
+    kinds = nn.Linear | nn.Conv3d | Conv1D
+    return sum(m.weight.numel() for part in modules for m in part.modules() if isinstance(m, kinds))
+
+
+def _experts(layers: Any, text: Any) -> int:
+    """Weights of experts, of which a token goes through some: all in one tensor of three axes."""
+    several = sum(p.numel() for p in layers.parameters() if p.dim() == 3)
+    number = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None)
+    return several * text.num_experts_per_tok // number if several and number else 0
+
+
+def _size(module: Any) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -118,7 +161,4 @@ def read_config(path: str) -> dict[str, Any]:
             f"no config.json of model {path!r} at hand: set model.path to a folder that has one, or to one of "
             f"{', '.join(known)}"
         )
-    keys = model_folder.read_config(file)
-    if keys["model_type"] != "qwen3_vl":
-        raise UserError(f"{file} is not the configuration of a Qwen3-VL, the one family that a plan can count")
-    return keys
+    return model_folder.read_config(file)

@@ -137,6 +137,8 @@ def notes(settings: Settings, shape: ModelShape) -> list[str]:
         )
     if shape.total < TINY:
         found.append("so small a model, and any CPU, wait for other things than arithmetic: the seconds are too few")
+    if shape.uncounted:
+        found.append(f"not counted: {shape.uncounted}")
     if t.sharding == "fsdp2" and t.processes == 1:
         found.append("train.sharding=fsdp2 has nothing to divide on one process")
     return found

@@ -52,7 +52,7 @@ def forward_flops(shape: ModelShape, what: Forwarded, patches: int) -> Flops:
     completion's tokens see the prompt and half of their own completion, on average."""
     s, patches_all, tokens = shape, what.pictures * patches, what.tokens
     seen = what.prompts * what.prompt**2 / 2 + what.scored * (what.prompt + what.completion / 2)
-    weights = s.decoder_linear * tokens + (s.vision_linear + s.merger_linear / s.merge) * patches_all
+    weights = s.decoder_linear * tokens + (s.vision_linear + s.merger_linear / max(s.merge, 1)) * patches_all
     attention = s.layers * s.queries * seen + s.vision_layers * s.vision_hidden * patches * patches_all
     text_again = s.decoder_linear - s.layers * s.hidden * s.ffn
     vision_again = s.vision_linear - s.vision_hidden * (s.patch_values + s.vision_layers * s.vision_ffn)

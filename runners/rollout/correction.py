@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,3 +36,11 @@ def sampling_ratio(
         return ratio.clamp(low, high)
     lowest, highest = -math.inf if low is None else low, math.inf if high is None else high
     return torch.where((ratio < lowest) | (ratio > highest), 0.0, ratio)
+
+
+def distances(batch: dict[str, Any], rows: list[int], logp_BT: Tensor) -> Tensor:
+    """How far the policy's log-probabilities of these rows are from the engine's, where it gave them; else 0."""
+    if "sampling_per_token_logps" not in batch:
+        return torch.zeros_like(logp_BT)
+    sampled_BT = batch["sampling_per_token_logps"][rows]
+    return ((logp_BT - sampled_BT) * batch["completion_mask"][rows]).abs().nan_to_num(nan=0.0)

@@ -46,7 +46,7 @@ class ByRow:
 class ByGroup:
     """The same with `cache` holding each of G prompts once, left-padded as in `mask_GP`; `group_B`: each row's prompt.
 
-    For models that packing.can_pack knows, on the CPU. A token attends to its prompt and to its own completion in two
+    For Qwen3-VL on the CPU. A token attends to its prompt and to its own completion in two
     flash calls, merged by their log-sum-exps. Embedding, layers, norm and head are called one after another: the
     forward passes around them would make mask, rotary factors and outputs anew at each token.
     """

@@ -14,13 +14,13 @@ from transformers.cache_utils import DynamicLayer
 
 from runners.forward.batch import PICTURES, Group, Rows, groups_of, pictures_of
 from runners.forward.fsdp import is_sharded
-from runners.forward.packing import can_pack
 from runners.forward.prefix_attention import NAME
 from runners.rollout.decode import decode
 from runners.rollout.decode_step import ByGroup, ByRow
 from runners.rollout.kv_cache import GrowingLayer
 
 PREFILL_ONLY = (*PICTURES, "mm_token_type_ids")
+STEPPED = "qwen3_vl"  # whose decoder layer is decoder_layer.TokenLayer
 UNEVEN = 2  # groups of unequal sizes are forwarded as equal ones; by how much this may add to the rows
 
 
@@ -101,7 +101,7 @@ def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGr
 
 def _has_known_decoder(model: Any, cache: Any) -> bool:
     """Whether decode_step.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
-    if not can_pack(model) or model.device.type != "cpu" or is_sharded(model):
+    if model.config.model_type != STEPPED or model.device.type != "cpu" or is_sharded(model):
         return False
     # In bfloat16 the sum of two partial softmaxes is rounded otherwise than one. accelerate's autocast is around the
     # model's own forward; it leaves this name.

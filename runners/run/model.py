@@ -6,9 +6,14 @@ from typing import Any
 
 from eval.core.errors import UserError
 from eval.engines.load import loading
-from eval.engines.model_folder import check_model
+from eval.engines.model_folder import check_model, reads_text_alone
+from eval.engines.requests import tokenizer_of
 from runners.run.config import LoraSettings, ModelSettings
 
+# By their `model_type`, and why.
+REFUSED = {
+    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say",
+}
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
 
@@ -27,15 +32,15 @@ def locate(name: str) -> str:
 def load(settings: ModelSettings) -> tuple[Any, Any]:
     """Model and processor. Raises UserError where neither a folder nor a hub has them."""
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar per shard would bury the one of the steps
     path = locate(settings.path)
     limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
     with loading(settings.path):
-        processor = AutoProcessor.from_pretrained(path, **limits)
-        model, read = AutoModelForImageTextToText.from_pretrained(
+        kind, processor = loaders(path)
+        words = processor.from_pretrained(path, **limits)
+        model, read = kind.from_pretrained(
             path,
             dtype=getattr(torch, settings.dtype),
             attn_implementation=settings.attention,
@@ -46,12 +51,31 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
             raise UserError(
                 f"{settings.path}: weights and config.json differ ({what}: {wrong[0]}); save the model again"
             )
-    return model, processor
+    _refuse(model.config.model_type, words)
+    return model, words
+
+
+def loaders(path: str) -> tuple[Any, Any]:
+    """transformers' classes for the weights and for what turns prompts into tokens: a processor, or a tokenizer where
+    the model reads text alone."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+    if reads_text_alone(path):
+        return AutoModelForCausalLM, AutoTokenizer
+    return AutoModelForImageTextToText, AutoProcessor
+
+
+def _refuse(kind: str, processor: Any) -> None:
+    """Raises UserError where what a family computes is not what training takes it for."""
+    if kind in REFUSED:
+        raise UserError(f"a {kind} cannot be trained here: {REFUSED[kind]}")
+    if not processor.chat_template:
+        raise UserError(f"the model's {type(processor).__name__} has no chat template: give an instruction-tuned one")
 
 
 def require_options(settings: ModelSettings, processor: Any) -> None:
     """Raises UserError for an option that the model's chat template does not have: it would say nothing about it."""
-    template = str(getattr(processor, "chat_template", None) or processor.tokenizer.chat_template)
+    template = str(getattr(processor, "chat_template", None) or tokenizer_of(processor).chat_template)
     if unknown := [name for name in settings.template_options if name not in template]:
         raise UserError(f"the chat template of {settings.path} has no {unknown[0]}: see model.template and .thinking")
 

@@ -11,16 +11,21 @@ from trl.trainer.utils import pad
 
 from eval.core.errors import UserError
 from methods import Context, Method, Sibling, Task
-from runners.data.prompts import MARKER, content, told_text
+from runners.data.image_cache import content
+from runners.data.prompts import MARKER, messages, told_text
 from runners.forward.batch import PICTURES, Rows
-from runners.train.trl_batch import student_rows
+from runners.train.trl_batch import TYPES, student_rows
+
+# For chat templates of processors: TRL takes the padding of one that pads unasked (Gemma 4's) for prompt.
+UNPADDED = {"processor_kwargs": {"padding": False, "return_tensors": None}}
 
 Contexts = Mapping[str, Context]  # of one rollout, by the context's name
 
 
-def turn(example: dict[str, Any], text: str, pictures: int) -> list[dict[str, Any]]:
-    """The prompt with `text` as its last turn and the places of as many pictures marked in it."""
-    return [*example["prompt"][:-1], {"role": "user", "content": content(text, pictures)}]
+def turn(example: dict[str, Any], text: str, pictures: int, plain: bool = False) -> list[dict[str, Any]]:
+    """The prompt with `text` as its last turn and the places of as many pictures marked in it; `plain`: for the
+    template of a text model, which knows no parts."""
+    return [*example["prompt"][:-1], *messages(text, pictures, plain=plain)]
 
 
 def contexts_of(
@@ -54,26 +59,29 @@ def shown(name: str, example: dict[str, Any], told: Contexts) -> tuple[str, list
     return told_text(text, context), pictures
 
 
-def prompts_of(name: str, examples: Sequence[dict[str, Any]], told: Sequence[Contexts]) -> list[Any]:
+def prompts_of(
+    name: str, examples: Sequence[dict[str, Any]], told: Sequence[Contexts], plain: bool = False
+) -> list[Any]:
     """The prompts of one context; a rollout that it tells nothing keeps its own."""
     prompts = []
     for example, contexts in zip(examples, told, strict=True):
         text, pictures = shown(name, example, contexts)
-        prompts.append(prepare_multimodal_messages(turn(example, text, len(pictures)), pictures))
+        asked = turn(example, text, len(pictures), plain)
+        prompts.append(asked if plain else prepare_multimodal_messages(asked, pictures))
     return prompts
 
 
 def inputs_of(
     name: str,
-    examples: Sequence[dict[str, Any]],
     told: Sequence[Contexts],
-    prompts: Sequence[Any],
-    fields: dict[str, Any],
+    ids: Sequence[Any],
+    types: Mapping[str, Any],
+    fields: Sequence[dict[str, Tensor]] | None,
     fill: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    """One context's part of a batch, from its prompts' tokens and the processor's `fields`: tokens padded on the left
-    with `fill`, their mask and types, whom it tells anything, and of each row the pictures where they are not the
+    """One context's part of a batch, from its prompts' tokens and their `types`: tokens padded on the left with `fill`,
+    their mask and types, whom it tells anything, and of each row its pictures' `fields` where they are not the
     student's.
 
     These as a list of rows, and not a tensor: TRL splits tensors of patches by name, and only its own.
@@ -83,26 +91,40 @@ def inputs_of(
         padded: Tensor = pad([torch.as_tensor(r) for r in rows], padding_value=value, padding_side="left")
         return padded.to(device)
 
-    out: dict[str, Any] = {f"{name}/ids": left(prompts, fill), f"{name}/mask": left([[1] * len(r) for r in prompts], 0)}
+    out: dict[str, Any] = {f"{name}/ids": left(ids, fill), f"{name}/mask": left([[1] * len(r) for r in ids], 0)}
     out[f"{name}/told"] = torch.tensor([name in contexts for contexts in told], device=device)
-    if "mm_token_type_ids" in fields:
-        out[f"{name}/types"] = left(fields["mm_token_type_ids"], 0)
-    if any(name in contexts and contexts[name].pictures is not None for contexts in told):
-        counts = [len(shown(name, e, contexts)[1]) for e, contexts in zip(examples, told, strict=True)]
-        out[f"{name}/pictures"] = _by_row(fields, counts)
+    for field in TYPES:
+        if field in types:
+            out[f"{name}/types"] = left(types[field], 0)
+    if fields is not None:
+        out[f"{name}/pictures"] = fields
     return out
 
 
-def _by_row(fields: dict[str, Any], counts: Sequence[int]) -> list[dict[str, Tensor]]:
-    """The processor's pictures, laid end to end, row by row."""
-    grids: Tensor = fields.get("image_grid_thw", torch.empty(0, 3, dtype=torch.long))
-    patches = fields["pixel_values"].split(grids.prod(-1).tolist()) if len(grids) else []
-    rows, first = [], 0
-    for count in counts:
-        own = slice(first, first + count)
-        first += count
-        shown = {"pixel_values": torch.cat(patches[own]).cpu(), "image_grid_thw": grids[own].cpu()} if count else {}
-        rows.append(shown)
+def shows_others(name: str, told: Sequence[Contexts]) -> bool:
+    """Whether a context shows any rollout other pictures than its own."""
+    return any(name in contexts and contexts[name].pictures is not None for contexts in told)
+
+
+def fields_of(trainer: Any, prompts: Sequence[Any]) -> list[dict[str, Tensor]]:
+    """Of each prompt, the picture fields that TRL's `trainer` has its processor make of it alone, on the host; of equal
+    prompts once.
+
+    TRL has the fields of a whole batch, and rules for some families by which to tell whose is what.
+    """
+    known: dict[str, dict[str, Tensor]] = {}
+    options = {**trainer.chat_template_kwargs, "processor_kwargs": {}}
+    rows = []
+    for prompt in prompts:
+        parts = [part for message in prompt for part in message["content"] if isinstance(part, dict)]
+        pictures = [part["image"] for part in parts if part["type"] == "image"]
+        key = repr([part.get("text", part["type"]) for part in parts]) + repr([hash(content(p)) for p in pictures])
+        if pictures and key not in known:
+            out = trainer.processing_class.apply_chat_template(
+                [prompt], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **options
+            )
+            known[key] = {k: v for k, v in out.items() if k not in ("input_ids", "attention_mask", *TYPES)}
+        rows.append(known.get(key, {}))
     return rows
 
 
@@ -117,6 +139,8 @@ def context_rows(batch: dict[str, Any], name: str) -> Rows:
     own: list[dict[str, Tensor]] | None = batch.get(f"{name}/pictures")
     if own is None:
         return rows
+    if rows.fields_B:
+        return replace(rows, fields_B=own)
     shown = [pictures for pictures in own if pictures]
     joined = {field: torch.cat([pictures[field] for pictures in shown]) for field in PICTURES} if shown else {}
     return replace(rows, pictures=joined, images_B=[len(p["image_grid_thw"]) if p else 0 for p in own])

@@ -10,6 +10,7 @@ from torch import Tensor
 from eval.core import files
 from eval.core.tables import write_parquet
 from eval.core.terminal import plain
+from eval.engines.requests import tokenizer_of
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
 from runners.run.config import Settings
@@ -29,7 +30,8 @@ class Recorder:
         every, options = settings.train.record_every, settings.model.template_options
         self._system = settings.model.system
         self._contexts = list(contexts)
-        self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
+        self._run, self._tokenizer, self._every, self._rows = run, tokenizer_of(processor), every, rows
+        self._plain = self._tokenizer is processor  # a text model's
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True, **options)
         self._ids: list[str] = []
 
@@ -73,13 +75,16 @@ class Recorder:
         if there and (TEACHER in there or not told[i]):
             return
         student = inputs[i]["prompt"][-1]["content"]
-        text = f"# student\n{self._render(messages(student, len(inputs[i]['images']), self._system))}\n"
+        text = f"# student\n{self._shown(student, len(inputs[i]['images']))}\n"
         for name in told[i]:
             asked, pictures = shown(name, inputs[i], told[i])
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
-            text += f"{title}\n{self._render(messages(asked, len(pictures), self._system))}\n"
+            text += f"{title}\n{self._shown(asked, len(pictures))}\n"
         files.write(file, text)
         print(plain(text))
+
+    def _shown(self, text: str, pictures: int) -> str:
+        return str(self._render(messages(text, pictures, self._system, self._plain)))
 
     def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
         """At intervals: token, both log-probabilities, weight and final advantage of the step's first rollouts.

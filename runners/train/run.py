@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
-from transformers import AutoProcessor, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from eval.core import manifest
 from eval.core.errors import UserError, one_line
@@ -19,11 +19,12 @@ from methods.checked import HookError, checked
 from runners.data.source import data_hash
 from runners.data.training import training_rows
 from runners.data.treatment import treated
+from runners.forward.packing import layout_words
 from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, locate, require_options
+from runners.run.model import adapters, load, loaders, locate, require_options
 from runners.run.open import opened
 from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
@@ -143,8 +144,10 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
             settings=settings,
             external=external_teacher(settings.model, processor) if needs_external(method) else None,
         )
+    if rank() == 0:
+        print(layout_words(model, settings.train.shared_prefix))
     trainer.remove_callback(PrinterCallback)
-    own = AutoProcessor.from_pretrained(locate(settings.model.path))
+    own = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
     trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))
     for callback in callbacks:
         trainer.add_callback(callback)

@@ -18,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from eval.core.errors import UserError
+from eval.engines.requests import tokenizer_of
 from methods import Method, Teacher
 from runners.run.config import ModelSettings
 from runners.run.model import load
@@ -35,12 +36,12 @@ def external_teacher(settings: ModelSettings, processor: Any) -> nn.Module:
     if settings.teacher is None:
         raise UserError("this method has an external teacher: --set model.teacher=<folder or hub id>")
     model, own = load(settings.model_copy(update={"path": settings.teacher}))
-    if own.tokenizer.get_vocab() != processor.tokenizer.get_vocab():
+    if tokenizer_of(own).get_vocab() != tokenizer_of(processor).get_vocab():
         raise UserError(
             f"model.teacher {settings.teacher} has other tokens than {settings.path}: give one of its family"
         )
     for name in ("patch_size", "merge_size", "temporal_patch_size"):
-        theirs, ours = (getattr(p.image_processor, name, None) for p in (own, processor))
+        theirs, ours = (getattr(getattr(p, "image_processor", None), name, None) for p in (own, processor))
         if theirs != ours:
             raise UserError(f"model.teacher {settings.teacher} cuts pictures otherwise ({name} {theirs}, not {ours})")
     frozen: nn.Module = model.eval().requires_grad_(False)

@@ -15,26 +15,25 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 
 from eval.leakage.mention import mentions
 from methods import Method, Sibling
-from runners.data.image_cache import pictures_once
+from runners.data.image_cache import laid_by_grids, pictures_once
 from runners.data.prompts import system_turn
-from runners.forward.batch import PICTURES
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
 from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_entropies, token_log_probs
 from runners.forward.packing import can_pack
 from runners.forward.split_group import SplitGroup, parts_of_group
-from runners.rollout.correction import require_close, sampling_ratio
+from runners.rollout.correction import distances, require_close, sampling_ratio
 from runners.rollout.sampler import share_prompts
 from runners.rollout.vllm import read_as_trained
 from runners.run.config import Settings
 from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN, THEIR_DIFFERENCE
-from runners.train.contexts import Contexts, contexts_of, inputs_of, prompts_of, turn
+from runners.train.contexts import UNPADDED, Contexts, contexts_of, fields_of, inputs_of, prompts_of, shows_others, turn
 from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
 from runners.train.teacher import Teachers
-from runners.train.trl_batch import has_gradient, needed_rows, rows_of, student_rows
+from runners.train.trl_batch import has_gradient, needed_rows, pictures_on_host, rows_of, student_rows
 
 
 class Pass(NamedTuple):
@@ -66,12 +65,17 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         keep_float32(self.accelerator.state)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
-        self._system, shared_prefix = system_turn(settings.model.system), settings.train.shared_prefix
+        self._plain = not self._is_vlm  # a text model's template knows no parts
+        self._system, shared_prefix = system_turn(settings.model.system, self._plain), settings.train.shared_prefix
         self._max_difference = settings.train.vllm_max_difference
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         expose_hidden_states(policy, shared_prefix)
-        self._pictures = pictures_once if shared_prefix else nullcontext
+        grids = laid_by_grids(self.processing_class)
+        self._pictures = pictures_once if shared_prefix and grids else nullcontext
+        self._fields: list[dict[str, Tensor]] | None = None  # of each rollout, where no grid says whose is what
+        self._keeps_fields = not (grids or self._plain)
+        self.chat_template_kwargs = {**(self.args.chat_template_kwargs or {}), **({} if self._plain else UNPADDED)}
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
         if shared and not self.use_vllm:
             share_prompts(policy)
@@ -134,10 +138,12 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         inputs = [{**e, "prompt": [*self._system, *e["prompt"]]} for e in inputs]
-        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
+        asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]), self._plain)} for e in inputs]
         # Without the correction TRL does not score what vLLM has sampled.
         self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
         with self._pictures(self.processing_class):
+            if self._keeps_fields:
+                self._fields = fields_of(self, prompts_of("", inputs, [{}] * len(inputs), self._plain))
             try:
                 batch: dict[str, Any] = super()._generate_and_score_completions(asked)
             except FloatingPointError as error:
@@ -147,8 +153,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             told = self._contexts(inputs)
             for name in self.method.teachers:
                 batch |= self._context_inputs(name, inputs, told)
-        # Pictures wait on the host: a pass takes to the device what it shows, once.
-        batch |= {name: batch[name].cpu() for name in PICTURES if name in batch}
+        batch = pictures_on_host(batch, self._fields)
         self.log_value("leakage", self._share([bool(mentions(text)) for text in self._texts]))
         if self.method.teachers:
             self.log_value("told", self._share([bool(contexts) for contexts in told]))
@@ -176,16 +181,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             logp_BT, entropy_BT = token_entropies(self.model, student_rows(batch).select(rows or [0]), self.temperature)
             if rows:
                 sums_B2[rows, 0] = entropy_BT.sum(1).float()
-                sums_B2[rows, 1] = self._apart(batch, rows, logp_BT).sum(1)
+                sums_B2[rows, 1] = distances(batch, rows, logp_BT).sum(1)
         batch |= {"rest/entropy": sums_B2[:, 0], "rest/apart": sums_B2[:, 1]}
-
-    @staticmethod
-    def _apart(batch: dict[str, Any], rows: list[int], logp_BT: Tensor) -> Tensor:
-        """How far the policy's log-probabilities of these rows are from the engine's, where it gave them; else 0."""
-        if "sampling_per_token_logps" not in batch:
-            return torch.zeros_like(logp_BT)
-        sampled_BT = batch["sampling_per_token_logps"][rows]
-        return ((logp_BT - sampled_BT) * batch["completion_mask"][rows]).abs().nan_to_num(nan=0.0)
 
     def _contexts(self, inputs: Any) -> list[Contexts]:
         """What this process's rollouts are told, each beside its whole group."""
@@ -193,8 +190,10 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return contexts_of(self.method, inputs, siblings, self._own(inputs).start, self.num_generations)
 
     def _context_inputs(self, name: str, inputs: Any, told: list[Contexts]) -> dict[str, Any]:
-        ids, _, fields = self._tokenize_prompts(prompts_of(name, inputs, told))
-        return inputs_of(name, inputs, told, ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+        prompts = prompts_of(name, inputs, told, self._plain)
+        ids, _, types = self._tokenize_prompts(prompts)
+        fields = fields_of(self, prompts) if shows_others(name, told) else None
+        return inputs_of(name, told, ids, types, fields, self._tokenizer.pad_token_id, self.accelerator.device)
 
     def _own(self, inputs: Any) -> slice:
         """This process's rollouts among those of all."""
@@ -254,7 +253,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             return *self._student_pass(model, self._pass), None
         if model is not self.model:
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
-        rows = rows_of(*args, **kwargs)
+        rows = rows_of(*args, **kwargs, pictures=self._fields)
         parts = rows.split(max(kwargs.get("batch_size") or len(rows.prompt_BP), self.scored_at_once))
         return torch.cat([token_log_probs(model, part, self.temperature) for part in parts]), None, None
 
@@ -304,7 +303,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         how = t.vllm_importance_sampling_mode, t.vllm_importance_sampling_clip_min, t.vllm_importance_sampling_clip_max
         sampled_BT = inputs["sampling_per_token_logps"]
         inputs["importance_sampling_ratio"] = sampling_ratio(policy_BT, sampled_BT, mask_BT, *how)
-        apart_BT = self._apart(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
+        apart_BT = distances(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
         self._log_of_all("sampling_difference", inputs, apart_BT, "rest/apart")
         if len(seen := self._metrics["train"][OWN + "sampling_difference"]) == t.steps_per_generation:
             require_close(seen, self.step_of_ours, self._max_difference)

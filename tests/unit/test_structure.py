@@ -47,6 +47,7 @@ COVERED_BY = {
     "eval/leakage/mention_zh.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/leakage/patterns.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/pipeline/grade_file.py": "tests/e2e/test_grade.py",
+    "eval/pipeline/lm_tasks.py": "tests/e2e/test_lm_tasks.py",
     "eval/pipeline/regrade.py": "tests/e2e/test_grade.py",
     "eval/settings.py": "tests/e2e/test_eval.py",
     "eval/tasks/config.py": "tests/e2e/test_lm_eval_command.py",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eval.benches import BENCHES, chosen, mathvista, mmmu, wemath, zerobench
+from eval.benches import BENCHES, chosen, mathvista, mmmu, split, wemath, zerobench
 from eval.core.errors import UserError
 from eval.grading.score import standard_error
 from eval.settings import EvalSettings
@@ -287,3 +287,9 @@ def test_standard_error_is_the_usual_one_for_single_rows_and_larger_for_copies()
     doubled = standard_error(values * 2, list("abcde") * 2)
     assert isclose(doubled or 0, usual)  # copies of a row carry no information
     assert standard_error([1.0], ["a"]) is None
+
+
+def test_names_that_are_not_ours_may_be_those_of_lm_eval() -> None:
+    assert split(["wemath", " gsm8k", "mmmu"]) == (("wemath", "mmmu"), ("gsm8k",))
+    assert split(["all", "gsm8k"]) == (tuple(BENCHES), ("gsm8k",))
+    assert split(["gsm8k"]) == ((), ("gsm8k",))

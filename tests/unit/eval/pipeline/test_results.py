@@ -100,6 +100,14 @@ def test_vision_ids_come_from_the_config() -> None:
     assert vision_ids(config) == [6, 7, 8, 9]
 
 
+def test_placeholders_under_their_other_name_are_found_too() -> None:
+    from transformers import Gemma3Config, LlamaConfig, LlavaConfig
+
+    assert vision_ids(LlavaConfig(image_token_index=7)) == [7]
+    assert vision_ids(Gemma3Config(boi_token_index=4, eoi_token_index=5, image_token_index=6)) == [4, 5, 6]
+    assert vision_ids(LlamaConfig()) == []
+
+
 def test_presence_penalty_hits_what_the_reply_holds_and_spares_the_prompt() -> None:
     import torch
 

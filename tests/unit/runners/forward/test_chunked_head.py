@@ -13,7 +13,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy
 from methods.functional import divergence, importance_ratio
 from runners.forward import chunked_head, lm_head
 from runners.forward.chunked_head import distil, log_probs, sampled
-from runners.forward.lm_head import Head
+from runners.forward.lm_head import PLAIN, Head, HeadForm
 from runners.speed.measure import peak
 
 N, V, D, TEMPERATURE = 23, 57, 9, 0.7
@@ -28,23 +28,34 @@ DISTILLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+FORMS = [PLAIN, HeadForm(0.5, 3.0)]
+
+
+def _formed(logits: Tensor, form: HeadForm) -> Tensor:
+    """As transformers' Gemma and Cohere have it."""
+    logits = logits * form.scale
+    return logits if form.cap is None else torch.tanh(logits / form.cap) * form.cap
+
+
 class Case:
     """Random hidden states and heads; the head's and the hidden states' tensors are leaves with a gradient."""
 
-    def __init__(self, dtype: torch.dtype, n: int = N, v: int = V, d: int = D, bias: bool = True) -> None:
+    def __init__(
+        self, dtype: torch.dtype, n: int = N, v: int = V, d: int = D, bias: bool = True, form: HeadForm = PLAIN
+    ) -> None:
         generator = torch.Generator().manual_seed(3)
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
         self.hidden_ND, self.teacher_ND = draw(n, d), draw(n, d)
-        self.head = Head(draw(v, d), draw(v) if bias else None)
-        self.teacher_head = Head(draw(v, d), draw(v) if bias else None)
+        self.head = Head(draw(v, d), draw(v) if bias else None, form)
+        self.teacher_head = Head(draw(v, d), draw(v) if bias else None, form)
         self.ids_N = torch.randint(v, (n,), generator=generator)
         told_N = (torch.arange(n) % 4 != 1).double()
         self.weight_N = (told_N * torch.rand(n, generator=generator, dtype=torch.float64) / n).to(dtype)
         self.old_N = draw(n) - 4
-        self.inputs = [x for x in (self.hidden_ND, *self.head) if x is not None]
+        self.inputs = [x for x in (self.hidden_ND, *self.head[:2]) if x is not None]
         for x in self.inputs:
             x.requires_grad_()
 
@@ -54,9 +65,10 @@ class Case:
         for name in ("hidden_ND", "teacher_ND", "weight_N", "old_N"):
             setattr(wide, name, getattr(self, name).detach().double())
         wide.head, wide.teacher_head = (
-            Head(*(None if x is None else x.detach().double() for x in h)) for h in (self.head, self.teacher_head)
+            Head(*(None if x is None else x.detach().double() for x in h[:2]), h.form)
+            for h in (self.head, self.teacher_head)
         )
-        wide.inputs = [x.requires_grad_() for x in (wide.hidden_ND, *wide.head) if x is not None]
+        wide.inputs = [x.requires_grad_() for x in (wide.hidden_ND, *wide.head[:2]) if x is not None]
         return wide
 
     def coefficient(self, student_N: Tensor, where: slice) -> Tensor:
@@ -72,8 +84,8 @@ class Case:
     def plain(self, distill: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
         """The same by the formula, all logits at once, in the order of `Divergence`."""
         student_NV, teacher_NV = (
-            (h @ w.T + (0 if b is None else b)) / TEMPERATURE
-            for h, (w, b) in ((self.hidden_ND, self.head), (self.teacher_ND, self.teacher_head))
+            _formed(h @ w.T + (0 if b is None else b), form) / TEMPERATURE
+            for h, (w, b, form) in ((self.hidden_ND, self.head), (self.teacher_ND, self.teacher_head))
         )
         s_NV, t_NV = (x.detach().to(self.old_N.dtype).log_softmax(-1) for x in (student_NV, teacher_NV))
         student_N, teacher_N = (x.gather(1, self.ids_N[:, None])[:, 0] for x in (s_NV, t_NV))
@@ -110,11 +122,12 @@ def _chunked(monkeypatch: pytest.MonkeyPatch, tokens: int, vocabulary: int = V, 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("name", DISTILLS)
 @pytest.mark.parametrize("tokens", [1, 5, N])
+@pytest.mark.parametrize("form", FORMS)
 def test_divergence_and_gradients_are_those_of_the_plain_formula(
-    monkeypatch: pytest.MonkeyPatch, name: str, dtype: torch.dtype, tolerance: float, tokens: int
+    monkeypatch: pytest.MonkeyPatch, name: str, dtype: torch.dtype, tolerance: float, tokens: int, form: HeadForm
 ) -> None:
     _chunked(monkeypatch, tokens)
-    case, plain, exact = Case(dtype), Case(dtype), Case(dtype).exact()
+    case, plain, exact = Case(dtype, form=form), Case(dtype, form=form), Case(dtype, form=form).exact()
     got, rounded, expected = case.distil(DISTILLS[name]), plain.plain(DISTILLS[name]), exact.plain(DISTILLS[name])
     found = *got[:4], got.teacher["told"]
     for mine, truth in zip(found, expected, strict=True):
@@ -222,15 +235,16 @@ def test_tied_embeddings_add_the_gradients_of_both_uses(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("tokens", [1, 5, N])
+@pytest.mark.parametrize("form", FORMS)
 def test_log_probabilities_and_entropies_are_those_of_trl(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, tolerance: float, keep: bool, tokens: int
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, tolerance: float, keep: bool, tokens: int, form: HeadForm
 ) -> None:
     _chunked(monkeypatch, tokens)
     monkeypatch.setattr(chunked_head, "KEEP", N * V if keep else N * V - 1)
-    case, plain, exact = Case(dtype), Case(dtype), Case(dtype).exact()
+    case, plain, exact = Case(dtype, form=form), Case(dtype, form=form), Case(dtype, form=form).exact()
 
     def trl(c: Case) -> tuple[Tensor, Tensor]:
-        logits_NV = c.hidden_ND @ c.head.weight_VD.T + c.head.bias_V
+        logits_NV = _formed(c.hidden_ND @ c.head.weight_VD.T + c.head.bias_V, form)
         return selective_log_softmax_and_entropy(logits_NV, c.ids_N, temperature=TEMPERATURE)
 
     logp_N, entropy_N = sampled(case.hidden_ND, case.head, case.ids_N, TEMPERATURE)
