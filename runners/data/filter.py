@@ -141,6 +141,7 @@ def _filtered(asked: Filter, out: Path) -> str:
     noted = out.with_name(f"{out.name}.answers.jsonl")
     if out.exists():
         _refuse_other(out, _made_with(out), {**identity, "keep": asked.keep})
+        noted.unlink(missing_ok=True)  # a kill has left it beside what was made of it
         return f"already filtered, nothing to do: {out}"
     notes = _read_notes(noted, identity)
     # Bad data must not cost a model load, let alone a day of rollouts: it is all read before the first.

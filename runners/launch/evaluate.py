@@ -6,15 +6,16 @@ from pathlib import Path
 
 from eval.core import files
 from eval.core.errors import UserError
+from eval.engines.load import loading
 from eval.settings import EvalSettings
 from runners.run import lock
 from runners.run.model import locate
 from runners.run.run_dir import RunDir
 
 
-def results_of(run: RunDir) -> Path:
+def results_of(run: RunDir, checkpoint: Path | None = None) -> Path:
     """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
-    checkpoint = run.last_checkpoint()
+    checkpoint = checkpoint or run.last_checkpoint()
     if checkpoint is None and run.info()["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
     return run.path / "eval" / (checkpoint.name.split("-")[1] if checkpoint else "0")
@@ -28,8 +29,9 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     from eval.pipeline.evaluate import evaluate
 
     with lock.held(run.lock):
-        folder = results_of(run)
-        with _whole(run.last_checkpoint(), run.info()["model"]) as model:
+        checkpoint = run.last_checkpoint()
+        folder = results_of(run, checkpoint)
+        with _whole(checkpoint, run.info()["model"]) as model:
             evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
         return folder
 
@@ -58,8 +60,9 @@ def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
 
     merged = checkpoint / "merged"
     if not (merged / "config.json").exists():
-        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
-        whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        with loading(str(checkpoint)):
+            model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+            whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
         with files.replaced_folder(merged) as half:
             whole.save_pretrained(half)
             AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)

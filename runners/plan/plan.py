@@ -9,6 +9,7 @@ from typing import NamedTuple
 from eval.core.errors import UserError
 from eval.core.tables import rows_in, training_files
 from methods import Context, Method, Sibling, Task, Teacher
+from methods.checked import HookError, checked
 from runners.plan.memory import GIB, Memory, memory, teacher_copy, trained_bytes
 from runners.plan.model_shape import ModelShape, model_shape
 from runners.plan.work import Work, work
@@ -74,7 +75,10 @@ def epochs(settings: Settings) -> float | None:
 def contexts_tried(method: Method) -> Mapping[str, Context]:
     """What the teachers are told about a failed rollout whose group has a success and whose problem has a solution."""
     group = [Sibling("<wrong>", 0.0), Sibling("<right>", 1.0)]
-    return method.contexts(Task("<answer>", "<solution>"), group, 0)
+    try:
+        return checked(method).contexts(Task("<answer>", "<solution>"), group, 0)
+    except HookError as error:
+        raise UserError(str(error)) from error
 
 
 def told_tokens(settings: Settings, method: Method) -> int:

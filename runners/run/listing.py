@@ -9,21 +9,35 @@ from rich.table import Table
 
 from eval.core import files
 from eval.core.errors import UserError
+from eval.core.terminal import plain
 from runners.run.run_dir import RunDir, find_runs
 
 
 def table(root: Path) -> Table:
-    """One row per run below `root`. Raises UserError where there is none."""
+    """One row per run below `root`, of a damaged one what is wrong with it. Raises UserError where there is none."""
     rows = Table("suite", "method", "seed", "status", "steps", "reward", "leakage", "benches")
     for run in find_runs(root):
-        info, last = run.info(), _last_step(run)
-        figures = [f"{last[key]:.3f}" if key in last else "" for key in ("reward", "leakage")]
-        benches = sorted(file.parent.name for file in _results(run))
-        steps = f"{info['steps_done']}/{info['steps']}"
-        rows.add_row(info["suite"], info["label"], str(info["seed"]), _status(run), steps, *figures, ", ".join(benches))
+        try:
+            cells = _cells(run)
+        except UserError as error:
+            cells = [run.path.parent.parent.name, run.path.parent.name, run.path.name, f"damaged: {error}"]
+        rows.add_row(*(plain(cell) for cell in cells))
     if not rows.rows:
         raise UserError(f"no runs below {root}: start one with `cli.py train --method grpo`")
     return rows
+
+
+def _cells(run: RunDir) -> list[str]:
+    info, last = run.info(), _last_step(run)
+    figures = [last.get(key) for key in ("reward", "leakage")]
+    benches = sorted(file.parent.name for file in _results(run))
+    return [
+        *(str(info.get(key, "?")) for key in ("suite", "label", "seed")),
+        _status(run),
+        f"{info.get('steps_done', '?')}/{info.get('steps', '?')}",
+        *(f"{figure:.3f}" if isinstance(figure, int | float) else "" for figure in figures),
+        ", ".join(benches),
+    ]
 
 
 def show(run: RunDir, console: Console) -> None:
@@ -31,12 +45,17 @@ def show(run: RunDir, console: Console) -> None:
     console.print_json(json.dumps({**run.info(), "status": run.status()}))
     for file in (run.path / "settings.yaml", run.path / "prompts.txt"):
         if file.exists():
-            console.print(file.read_text(), markup=False, highlight=False)
+            _print(console, files.read_text(file))
     if last := _last_step(run):
         console.print_json(json.dumps(last))
     for file in _results(run):
-        result = json.loads(file.read_text())
-        console.print(f"{file.parent.parent.name:>5}  {result['bench']:<11} {result['score']}  (n={result['n']})")
+        result = files.read_object(file) or {}
+        said = f"{result.get('score')}  (n={result.get('n')})" if result else "cannot be read"
+        _print(console, f"{file.parent.parent.name:>5}  {file.parent.name:<11} {said}")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(plain(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _status(run: RunDir) -> str:
