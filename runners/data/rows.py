@@ -119,7 +119,9 @@ def _checked(number: int, raw: Raw, data: DataSettings, places: cells.Places, ma
             raise UserError(f"{where} {fault} in its {name}: {MEND}")
     if cells.broken(key):
         raise UserError(f"{where} holds half a character (a lone surrogate) in its id: {MEND}")
-    cell = next((found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), [])
+    cell: Any = next(
+        (found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), []
+    )
     try:
         pictures = [cells.picture(value, places) for value in (cell if isinstance(cell, list) else [cell])]
         shown = [_shown(picture, max_pixels) for picture in _few_enough(pictures)]

@@ -1,7 +1,6 @@
 """The rows that a run trains on, in the order in which every method sees them."""
 
 from collections.abc import Sequence
-from itertools import count
 from random import Random
 from typing import Any
 
@@ -42,11 +41,11 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
 
 def in_order(rows: Sequence[int], needed: int, seed: int) -> list[int]:
     """`needed` of the rows: once as they stand, then again and again, each time shuffled by the seed."""
-    order: list[int] = []
-    for epoch in count():
-        if len(order) >= needed:
-            return order[:needed]
-        order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows)) if epoch else rows
+    order, epoch = [*rows], 1
+    while len(order) < needed:
+        order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows))
+        epoch += 1
+    return order[:needed]
 
 
 def _say(settings: Settings, parts: list[Part]) -> None:

@@ -47,7 +47,7 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
         try:
             contents = _contents(settings, method, run)
         except UserError:
-            if rank() == 0:
+            if rank() == 0 and not run.info().get("contents"):  # data that are not there leave nothing behind
                 run.discard()
             raise
         _update(run, status="running", reason=None, metrics=declared(method))
