@@ -59,7 +59,20 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
-RESERVED = frozenset({*NAMES.values(), "step", "seconds", "leakage", "told", "gap", "divergence", "importance"})
+RESERVED = frozenset(
+    {
+        *NAMES.values(),
+        TEACHER_TOKENS,
+        "step",
+        "seconds",
+        "entropy",
+        "leakage",
+        "told",
+        "gap",
+        "divergence",
+        "importance",
+    }
+)
 
 
 class Kept(Protocol):
