@@ -50,8 +50,9 @@ class DataSettings(SettingsSection):
 
     source: str
     split: str = "train"
-    columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
+    columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
     skip_bad_rows: bool = False
+    allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 
 
 class TrainSettings(SettingsSection):
