@@ -30,7 +30,8 @@ from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
-from runners.data.rows import DRAWN, check_usable, read_rows
+from runners.data.rows import check_usable, read_rows
+from runners.data.source import DRAWN
 from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate

@@ -51,9 +51,10 @@ class DataSettings(SettingsSection):
 
     source: str
     split: str = "train"
-    columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
+    columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
     skip_bad_rows: bool = False
     rows: Count | None = None  # as many at most, again and again: an epoch that ends
+    allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 
 
 class TrainSettings(SettingsSection):

@@ -9,16 +9,15 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
-from eval.core import files, manifest
+from eval.core import manifest
 from eval.core.errors import UserError, one_line
-from eval.core.tables import data_files
 from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
 from eval.pipeline.results import model_id
 from methods import Method
 from methods.checked import HookError, checked
-from runners.data.fit import fit_prompts
-from runners.data.rows import training_rows
+from runners.data.source import data_hash
+from runners.data.training import training_rows
 from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
@@ -43,7 +42,12 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     with opened(settings, run, suite) as (settings, method, found):
         if found == "done":
             return False
-        contents = _contents(settings, method, run)
+        try:
+            contents = _contents(settings, method, run)
+        except UserError:
+            if rank() == 0:
+                run.discard()
+            raise
         _update(run, status="running", reason=None, metrics=declared(method))
         begun = False
         try:
@@ -66,12 +70,6 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
             raise
         _update(run, status="done", steps_done=settings.train.steps, finished=now())
         return True
-
-
-def data_hash(settings: Settings) -> str:
-    """Of the training data: of a local source its files, else its name."""
-    source = Path(settings.data.source)
-    return files.content_hash(data_files(source)) if source.exists() else settings.data.source
 
 
 def _contents(settings: Settings, method: Method, run: RunDir) -> dict[str, str]:
@@ -129,8 +127,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    limit, processes = settings.train.max_prompt_tokens, settings.train.processes
-    rows = fit_prompts(training_rows(settings), processor, limit, processes)
+    rows = training_rows(settings, processor)
     with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
         trainer = BenchTrainer(
             model=model,

@@ -105,6 +105,12 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[turn]  # type: ignore[no-any-return]
 
+    def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], Any, dict[str, Any]]:
+        """As TRL's, but that a prompt without pictures, beside one with some, has an empty list: no processor reads its
+        None."""
+        ids, images, fields = super()._tokenize_prompts(prompts)
+        return ids, images and [pictures or [] for pictures in images], fields
+
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward
         would find more picture tokens than pictures."""

@@ -26,6 +26,7 @@ OF_THE_WHOLE = {"test_structure", "test_docs"}
 # Modules that no test of their room is named after or imports, and the test that runs them.
 COVERED_BY = {
     "eval/benches/mathvision.py": "tests/unit/eval/benches/test_benches.py",
+    "eval/core/cells.py": "tests/unit/runners/data/test_rows_bad.py",
     "eval/core/terminal.py": "tests/e2e/test_cli.py",
     "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
@@ -57,6 +58,7 @@ COVERED_BY = {
     "reports/sections/warnings.py": "tests/unit/reports/writers/test_contents.py",
     "reports/suite/rows.py": "tests/unit/reports/writers/test_contents.py",
     "reports/writers/command.py": "tests/e2e/test_readme.py",
+    "runners/data/columns.py": "tests/unit/runners/data/test_training.py",
     "runners/data/command.py": "tests/e2e/test_filter.py",
     "runners/data/filter.py": "tests/e2e/test_filter.py",
     "runners/data/image_cache.py": "tests/unit/runners/rollout/test_sampler.py",
