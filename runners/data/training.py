@@ -19,9 +19,10 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
     """One row per prompt of the run, memory-mapped; of prompts over `train.max_prompt_tokens` the next one instead.
 
     Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
-    several), answer, solution (may be None). Data that end are begun again in an order drawn from the seed. Raises
-    UserError where no row is usable or fits, and for several processes where some rows show pictures and some show
-    none: a process without one would not call the picture tower, for whose gradients the others wait.
+    several), answer, solution (may be None). Data that end, or are cut to `data.rows`, are begun again in an order
+    drawn from the seed. Raises UserError where no row is usable or fits, and for several processes where some rows show
+    pictures and some show none: a process without one would not call the picture tower, for whose gradients the others
+    wait.
     """
     needed = settings.train.steps * settings.train.prompts
     distinct = min(needed, settings.data.rows or needed)
