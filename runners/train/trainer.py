@@ -111,9 +111,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         ids, images, fields = super()._tokenize_prompts(prompts)
         return ids, images and [pictures or [] for pictures in images], fields
 
-    def _generate_single_turn(
-        self, prompts: Any, images: Any, *args: Any, **kwargs: Any
-    ) -> tuple[list[list[int]], Any]:
+    def _generate_single_turn(self, prompts: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward
         would find more picture tokens than pictures."""
         if self.use_vllm and images:  # which takes None where a processor takes an empty list
