@@ -115,10 +115,12 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         *most, images, of_tools = super()._generate(*args)
         return *most, images and [pictures or [] for pictures in images], of_tools
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
+    def _generate_single_turn(self, prompts: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward
         would find more picture tokens than pictures."""
-        ids, logps = super()._generate_single_turn(*args, **kwargs)
+        if self.use_vllm and images:  # which takes None where a processor takes an empty list
+            images = [shown or None for shown in images]
+        ids, logps = super()._generate_single_turn(prompts, images, *args, **kwargs)
         kept = [[t for t in range(len(row)) if row[t] not in self._banned] for row in ids]
         dropped = sum(len(row) - len(keep) for row, keep in zip(ids, kept, strict=True))
         if dropped:
