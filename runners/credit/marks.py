@@ -1,41 +1,23 @@
-"""Which characters of a drawn problem's reply are decisive, and which of these are slips.
+"""Which characters of a drawn problem's reply are decisive, and which are slips: where credit should stand."""
 
-Decisive is every number that a step states: nothing else can go wrong. A slip is one that does not follow: a count
-that is not the picture's, or a result that is not that of the two numbers before it. What goes on rightly from a slip
-is none, and nor is the answer in the box.
-"""
-
-import re
 from typing import NamedTuple
 
 from eval.benches.drawn import Problem
+from eval.benches.written import statements
 
-_STEP = re.compile(r"(?:(?P<colour>[a-z]+) [a-z]+|(?P<x>[\d.]+)(?P<op>[-+*])(?P<y>[\d.]+))=(?P<value>\d+(?:\.\d+)?)")
 Span = tuple[int, int]
+BLAMED = ("shape", "count", "operand", "result")  # a wrong letter or box only follows from what was written before it
 
 
 class Marks(NamedTuple):
-    """Spans of characters, in order; `slips` are among `decisive`."""
+    """Spans of characters, in order: `decisive` are all counts and results, right or wrong; `slips` are what is wrong
+    given what came before, shape names and copied numbers too."""
 
     decisive: list[Span]
     slips: list[Span]
 
 
 def marks(problem: Problem, reply: str) -> Marks:
-    counts = {group.colour: group.count for group in problem.groups}
-    decisive, slips = [], []
-    for step in _STEP.finditer(reply):
-        decisive.append(step.span("value"))
-        due = float(counts.get(step["colour"], -1)) if step["colour"] else _result(step)
-        if float(step["value"]) != due:
-            slips.append(step.span("value"))
-    return Marks(decisive, slips)
-
-
-def slips(problem: Problem, reply: str) -> list[Span]:
-    return marks(problem, reply).slips
-
-
-def _result(step: re.Match[str]) -> float:
-    x, y = float(step["x"]), float(step["y"])
-    return max(0.0, x + y if step["op"] == "+" else x - y if step["op"] == "-" else x * y)
+    stated = statements(problem, reply)
+    wrong = [one for one in stated if one.slip and one.part in BLAMED]
+    return Marks([(one.start, one.end) for one in stated if one.decisive], [(one.start, one.end) for one in wrong])

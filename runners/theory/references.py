@@ -4,10 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
-from eval.benches import drawn
-from eval.benches.drawn import KINDS, Problem
+from eval.benches.drawn import COVERED, KINDS, Problem
 from methods import Task
 
 
@@ -25,16 +23,15 @@ def references(problem: Problem) -> list[tuple[float, Task]]:
     return found
 
 
-def _written(problem: Any) -> list[str]:
-    ways = getattr(problem, "ways", None)
-    return [problem.demonstrate(way=way) for way in ways] if ways else [problem.demonstrate()]
+def _written(problem: Problem) -> list[str]:
+    return [problem.demonstrate(way=way) for way in problem.ways]
 
 
 def _filled(problem: Problem) -> Iterator[tuple[float, Problem]]:
-    even, odd = getattr(drawn, "COVERED", (1, 1))  # how often such a count is covered: odd ones have a hidden shape
-    groups: tuple[Any, ...] = problem.groups
+    even, odd = COVERED  # how often such a count is covered: odd ones have a hidden shape
+    groups = problem.groups
     used = len(KINDS[problem.kind].terms.split("n")) - 1
-    covered = [i for i, group in enumerate(groups[:used]) if getattr(group, "covered", False)]
+    covered = [i for i, group in enumerate(groups[:used]) if group.covered]
     for hidden in product((0, 1), repeat=len(covered)):
         there = list(groups)
         for i, more in zip(covered, hidden, strict=True):

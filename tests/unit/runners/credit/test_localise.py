@@ -6,7 +6,7 @@ import pytest
 
 from eval.benches.drawn import drawn_problem
 from runners.credit.localise import auc, localised, touched
-from runners.credit.marks import Marks, marks, slips
+from runners.credit.marks import Marks, marks
 
 
 def reply(tokens: list[str], credit: list[float], reward: float, rollout: int = 0) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def test_a_reply_without_slips_has_none_and_every_slip_of_a_chain_is_marked() ->
     for _ in range(50):
         problem = drawn_problem(rng)
         clean = problem.demonstrate()
-        assert slips(problem, clean) == []
+        assert marks(problem, clean).slips == []
         found = marks(problem, clean)
         assert [clean[start:end].replace(".", "").isdigit() for start, end in found.decisive] == [True] * len(
             found.decisive
@@ -68,7 +68,7 @@ def test_a_reply_without_slips_has_none_and_every_slip_of_a_chain_is_marked() ->
         # A number bent by hand is the only slip: what follows was right for the true one, so it does not follow now.
         start, end = found.decisive[-1]
         bent = f"{clean[:start]}{float(clean[start:end]) + 1:g}{clean[end:]}"
-        assert [span[0] for span in slips(problem, bent)] == [start]
+        assert [span[0] for span in marks(problem, bent).slips] == [start]
 
 
 def test_a_chain_that_goes_on_from_a_slip_is_not_blamed_twice() -> None:
@@ -81,4 +81,4 @@ def test_a_chain_that_goes_on_from_a_slip_is_not_blamed_twice() -> None:
         f"I see {a.colour} {a.shape}s={wrong}, {b.colour} {b.shape}s={b.count}, "
         f"{v}*{wrong}={v * wrong}, {v * wrong}+{b.count}={v * wrong + b.count}, so \\boxed{{{v * wrong + b.count}}}"
     )
-    assert [text[start:end] for start, end in slips(problem, text)] == [str(wrong)]
+    assert [text[start:end] for start, end in marks(problem, text).slips] == [str(wrong)]
