@@ -22,10 +22,13 @@ from eval.benches import BENCHES, split
 from eval.core.errors import UserError
 from eval.core.terminal import console, plain, say
 from reports.writers.command import report, write_report
+from runners.credit.command import credit
 from runners.data.command import data_app
-from runners.embedded.command import base
+from runners.embedded.command import base, exact
+from runners.probe.command import probe
 from runners.run.options import Jobs, Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
+from runners.theory.command import theory
 
 if TYPE_CHECKING:
     from runners.launch.job import Job
@@ -55,7 +58,7 @@ def before_any_command(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Option(help="grpo, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
+    method: Annotated[str, typer.Option(help="grpo, opd, opsd, sdpo, grpo_opsd, rlsd, or path/to/file.py:Class.")],
     preset: Preset = "cpu",
     seed: int = 0,
     suite: Suite = "default",
@@ -130,10 +133,18 @@ def sweep(
     set: Set = [],  # noqa: B006
     jobs: Jobs = 1,
     evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
+    suite_file: Annotated[
+        str | None, typer.Option(help="Methods, seeds, settings from a file: a name of runners/suites, or a path.")
+    ] = None,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
+    from runners.launch import suite_file as files
     from runners.launch.sweep import plan
 
+    if suite_file is not None:
+        work = files.plan(suite_file, out, set, evaluate)
+        say(files.estimate(suite_file, work, jobs))
+        return _run_jobs(work, jobs, out / Path(suite_file).stem)
     _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
 
 
@@ -204,6 +215,9 @@ def grade(
 
 
 app.command()(report)
+app.command()(probe)
+app.command()(theory)
+app.command()(credit)
 
 
 @app.command()
@@ -239,6 +253,7 @@ def show(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
 
 
 app.command()(base)
+app.command()(exact)
 
 
 def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:

@@ -58,7 +58,7 @@ class EvalSettings(SettingsSection):
 
     benches: tuple[str, ...] = ("all",)  # names of `eval.benches.BENCHES`, which are checked where they are used
     tasks: tuple[str, ...] = ()  # of lm-eval's own, by name or as a .yaml: with its settings and metrics
-    data: str = "hub"  # hub | mini | a file or folder in the official schema
+    data: str = "hub"  # hub | mini (quick) | mini-large | a file or folder in the official schema
     allow_outside: bool = False  # whether local rows may name pictures outside their folder
     engine: Literal["transformers", "vllm"] = "transformers"
     splits: dict[str, str] = {}  # another split than a bench's own, e.g. zerobench: zerobench (the main set)

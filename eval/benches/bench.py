@@ -123,10 +123,11 @@ class Bench(ABC):
         """What the authors' own script prints, in its order, where `scores` names it otherwise."""
         return {}
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         """The rows of the mini edition of one of `mini_splits`, with the problems they state; ids start with `mini_`.
 
-        Seed 0 is the edition that is evaluated; the embedded base model learns from others.
+        Seed 0 is the edition that is evaluated; the embedded base model learns from others. `times`: as many rows, of
+        the same mixture.
         """
         raise NotImplementedError(f"{self.name} has no mini edition")
 

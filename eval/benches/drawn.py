@@ -1,9 +1,11 @@
 """Drawn visual arithmetic: the embedded data set, made from a seed and nothing else.
 
-A picture shows three clusters of shapes, one colour each, in cells of a 4 x 4 grid. A question asks for a number
-that follows from the counts in one to seven dependent steps, and a demonstration is the written chain of these
-steps. Its numbers can *slip* (be off by one, the chain going on from the slip), which is what makes a model trained
-on it know how to solve the problems and yet be unreliable at exactly the decisive tokens.
+A picture shows three clusters of shapes, one colour each, in cells of a 4 x 4 grid. Some clusters are *covered*: a
+grey patch hides their middle, where one more shape may be, so that their count is a guess and not a fact. A question
+asks for a number that follows from the counts in one to seven dependent steps, and a demonstration is the written
+chain of these steps, in one of several valid *ways*. Its numbers can *slip* (be off by one, the chain going on from
+the slip), which is what makes a model trained on it know how to solve the problems and yet be unreliable at exactly
+the decisive tokens.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # a command line that only names the benches draws nothing
@@ -28,6 +31,10 @@ PLACES = {
     4: ((-4, -4), (-4, 4), (4, -4), (4, 4)),
     5: ((-4, -4), (-4, 4), (0, 0), (4, -4), (4, 4)),
 }
+# How often a cluster is covered, with nothing under the patch (an even count) and with a shape (an odd one from 3 on).
+# So under a patch there is a shape in 70 % of the pictures, and no reader of the picture alone can be surer.
+COVERED = (0.15, 0.35)
+PATCH = (150, 150, 150)
 LETTERS = "ABCDEFGH"
 
 
@@ -38,6 +45,12 @@ class Group:
     count: int
     colour: str
     shape: str
+    covered: bool = False
+
+    @property
+    def visible(self) -> int:
+        """How many shapes the picture shows."""
+        return self.count - self.count % 2 if self.covered else self.count
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,9 @@ class Scene:
         for group, centres in zip(self.groups, self.centres, strict=True):
             for x, y in centres:
                 _draw(pen, group, x, y)
+            if group.covered:  # every arrangement is symmetric, so its middle is its mean
+                x, y = (sum(axis) // len(centres) for axis in zip(*centres, strict=True))
+                pen.rectangle((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS), fill=PATCH)
         return image
 
 
@@ -72,7 +88,8 @@ def make_scene(rng: random.Random) -> Scene:
     cells = [(CELL // 2 + CELL * i, CELL // 2 + CELL * j) for i in range(4) for j in range(4)]
     groups, centres = [], []
     for colour, (x, y) in zip(rng.sample(list(COLOURS), 3), rng.sample(cells, 3), strict=True):
-        group = Group(rng.randint(1, max(PLACES)), colour, rng.choice(SHAPES))
+        count, shape = rng.randint(1, max(PLACES)), rng.choice(SHAPES)
+        group = Group(count, colour, shape, covered=rng.random() < COVERED[count % 2] and count > 1)
         left, top = x + rng.randint(-1, 1), y + rng.randint(-1, 1)
         groups.append(group)
         centres.append(tuple((left + dx, top + dy) for dx, dy in PLACES[group.count]))
@@ -98,13 +115,24 @@ class Teller:
         return self._state(f"{group.colour} {group.shape}s=", group.count)
 
     def compute(self, x: float, op: str, y: float) -> float:
-        # A slip upstream may lead below zero, which no count is.
-        value = max(0.0, x + y if op == "+" else x - y if op == "-" else x * y)
-        return self._state(f"{number(x)}{op}{number(y)}=", value, 0.5 if x == 0.5 else 1)
+        return self._state(f"{number(x)}{op}{number(y)}=", computed(x, op, y), 0.5 if x == 0.5 else 1)
+
+
+def computed(x: float, op: str, y: float) -> float:
+    """What a step is worth. A slip upstream may lead below zero, which no count is."""
+    return max(0.0, x + y if op == "+" else x - y if op == "-" else x * y)
 
 
 def number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
+
+
+class Way(NamedTuple):
+    """How a chain is written: the order of the terms, and whether each is worked out and added at once (or all counts
+    come first, then the products, then the sums)."""
+
+    order: tuple[int, ...]
+    at_once: bool = False
 
 
 class Kind(NamedTuple):
@@ -117,22 +145,41 @@ class Kind(NamedTuple):
     terms: str
 
     @property
+    def parsed(self) -> list[tuple[str, str]]:
+        """The sign and the factor ("" for 1) of each term."""
+        return [(sign or "+", factor) for sign, factor in re.findall(r"([-+]?)(?:([\w.]+)\*)?n", self.terms)]
+
+    @property
     def numbers(self) -> int:
         """How many numbers a chain states: every count, product and sum."""
         return len(re.findall(r"n|[-+*]", self.terms))
 
-    def solve(self, teller: Teller, groups: Sequence[Group], weights: Sequence[int]) -> float:
-        """All counts are stated first, then the products, then the sums from left to right."""
+    @property
+    def ways(self) -> list[Way]:
+        """The valid ways: terms of like sign and factor in any order, worked out at once or not where that differs."""
+        terms = self.parsed
+        orders = [o for o in permutations(range(len(terms))) if [terms[i] for i in o] == terms]
+        differs = len(terms) > 2 or (len(terms) == 2 and any(factor for _, factor in terms))
+        return [Way(order, at_once) for at_once in (False, True)[: 1 + differs] for order in orders]
+
+    def solve(self, teller: Teller, groups: Sequence[Group], weights: Sequence[int], way: Way) -> float:
+        """What the steps that the teller writes arrive at."""
         factors = {"v": weights[0], "w": weights[1], "0.5": 0.5}
-        terms = re.findall(r"([-+]?)(?:([\w.]+)\*)?n", self.terms)
-        counts = [teller.see(group) for group, _ in zip(groups, terms, strict=False)]
-        products = [
-            teller.compute(factors[factor], "*", n) if factor else n
-            for (_, factor), n in zip(terms, counts, strict=True)
-        ]
-        total = products[0]
-        for (sign, _), product in zip(terms[1:], products[1:], strict=True):
-            total = teller.compute(total, sign, product)
+        terms = self.parsed
+        counts: dict[int, float] = {}
+        products: dict[int, float] = {}
+
+        def product(i: int) -> float:
+            n, factor = counts[i] if i in counts else teller.see(groups[i]), terms[i][1]
+            return teller.compute(factors[factor], "*", n) if factor else n
+
+        if not way.at_once:
+            counts.update({i: teller.see(groups[i]) for i in way.order})
+            products.update({i: product(i) for i in way.order})
+        total = 0.0
+        for place, i in enumerate(way.order):
+            value = products[i] if i in products else product(i)
+            total = teller.compute(total, terms[i][0], value) if place else value
         return total
 
 
@@ -151,8 +198,12 @@ KINDS: dict[str, Kind] = {
         "Each {a} shape is worth {v} points, each {b} shape {w}, each {c} shape 1. How many points in total?",
         "v*n+w*n+n",
     ),
+    "net": Kind(
+        "Each {a} shape is worth {v} points, each {b} shape {w}, and each {c} shape costs 1. How many points in total?",
+        "v*n+w*n-n",
+    ),
 }
-TRAINING_KINDS = tuple(k for k, kind in KINDS.items() if 3 <= kind.numbers <= 6)
+TRAINING_KINDS = tuple(k for k, kind in KINDS.items() if kind.numbers >= 3)
 
 
 @dataclass(frozen=True)
@@ -190,15 +241,23 @@ class Problem:
         """The step between neighbouring answers."""
         return 0.5 if self.kind == "half" else 1.0
 
-    def chain(self, slip: float = 0.0, rng: random.Random | None = None) -> tuple[str, float]:
+    @property
+    def ways(self) -> list[Way]:
+        """The valid ways to write the chain, that in the question's order first."""
+        return KINDS[self.kind].ways
+
+    def chain(self, slip: float = 0.0, rng: random.Random | None = None, way: Way | None = None) -> tuple[str, float]:
         """The written steps, and the number that they arrive at."""
         teller = Teller(slip, rng or random.Random(0))
-        value = KINDS[self.kind].solve(teller, self.groups, self.weights)
+        value = KINDS[self.kind].solve(teller, self.groups, self.weights, way or self.ways[0])
         return teller.text, value
 
-    def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None) -> str:
+    def demonstrate(self, slip: float = 0.0, rng: random.Random | None = None, way: Way | None = None) -> str:
         """The whole reply: the chain, the option of its last number if there are options, and the answer in a box."""
-        text, value = self.chain(slip, rng)
+        return self.finish(*self.chain(slip, rng, way))
+
+    def finish(self, text: str, value: float) -> str:
+        """The reply whose steps are `text` and arrive at `value`."""
         answer = self.conclude(value)
         # Right behind the number: its letter is then found by looking the number up among the options.
         end = f"{text.removesuffix(', ')}({answer}) " if self.options else text
@@ -228,7 +287,7 @@ def with_options(problem: Problem, n: int) -> Problem:
 
 
 def drawn_problem(rng: random.Random, kinds: Sequence[str] = TRAINING_KINDS, options: float = 0.25) -> Problem:
-    """A problem of the training distribution: three to six numbers, one in four with options."""
+    """A problem of the training distribution: three to seven numbers, one in four with options."""
     problem = make_problem(rng, rng.choice(kinds))
     return with_options(problem, 4) if rng.random() < options else problem
 

@@ -219,7 +219,7 @@ class MathVision(Bench):
             "subject_level": lambda row: [f"{row['subject']}/{row['level']}"],
         }
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         rng = random.Random(f"mathvision-{seed}")
         levels = (
             ("count", "sum"),
@@ -229,8 +229,8 @@ class MathVision(Bench):
             ("minus", "all"),
         )
         pairs = []
-        for i in range(60):
-            level = i // 12
+        for i in range(60 * times):
+            level = i % 60 // 12
             problem = make_problem(rng, levels[level][i % 2])
             if i % 4 < 2:
                 problem = with_options(problem, 5)

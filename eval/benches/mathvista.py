@@ -158,11 +158,11 @@ class MathVista(Bench):
             "skills": lambda row: list((row.get("metadata") or {}).get("skills", ())),
         }
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         rng = random.Random(f"mathvista-{seed}")
         pairs = []
-        for i in range(60):
-            kind = ("half", "sum", "weighted", "total", "both", "minus")[i // 10]
+        for i in range(60 * times):
+            kind = ("half", "sum", "weighted", "total", "both", "minus")[i % 60 // 10]
             problem = make_problem(rng, kind)
             choices = i % 2 == 0 and kind != "half"
             if choices:

@@ -198,12 +198,12 @@ class MMMU(Bench):
             "type": lambda row: [row["question_type"]],
         }
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         rng = random.Random(f"mmmu-{seed}")
         subjects = ("Math", "Accounting", "Economics", "Physics", "Chemistry", "Design")
         pairs = []
-        for i in range(60):
-            kind = ("sum", "difference", "weighted", "total", "both", "minus")[i // 10]
+        for i in range(60 * times):
+            kind = ("sum", "difference", "weighted", "total", "both", "minus")[i % 60 // 10]
             problem = make_problem(rng, kind)
             if i % 5:
                 problem = with_options(problem, 4)
@@ -216,7 +216,7 @@ class MMMU(Bench):
                 **{f"image_{n}": None for n in range(2, 8)},
                 "img_type": "['Drawings']",
                 "answer": problem.answer,
-                "topic_difficulty": ("Easy", "Medium", "Hard")[i // 20],
+                "topic_difficulty": ("Easy", "Medium", "Hard")[i % 60 // 20],
                 "question_type": "multiple-choice" if problem.options else "open",
                 "subfield": "Visual arithmetic",
             }

@@ -196,9 +196,10 @@ class WeMath(Bench):
             for level in ("strict", "loose")
         }
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         rng = random.Random(f"wemath-{seed}")
         plans = [("2steps", ("count", "sum"), "weighted")] * 12 + [("3steps", ("count", "sum", "weighted"), "both")] * 8
+        plans *= times
         pairs = []
         for i, (prefix, steps, multi) in enumerate(plans):
             base = make_problem(rng, multi)

@@ -90,11 +90,11 @@ class ZeroBench(Bench):
         macro = sum(sum(s) / len(s) for s in shares.values()) / len(shares)
         return total._replace(scores=total.scores | {"micro": total.score, "macro": macro, "pictures": len(shares)})
 
-    def draw(self, split: str, seed: int) -> list[tuple[Row, Problem]]:
+    def draw(self, split: str, seed: int, times: int = 1) -> list[tuple[Row, Problem]]:
         main = split == _MAIN
         rng = random.Random(f"zerobench_main-{seed}" if main else f"zerobench-{seed}")
         pairs = []
-        for i in range(20):
+        for i in range(20 * times):
             whole = make_problem(rng, "all")
             kinds = {"main": "all"} if main else {"1": "sum", "2": "weighted", "3": "both"}
             for part, kind in kinds.items():

@@ -15,7 +15,7 @@ from eval.core.errors import UserError
 from eval.core.images import Picture, Unusable
 from eval.core.tables import Raw
 from eval.data import local
-from eval.data.mini import mini_rows
+from eval.data.mini import DRAWING, EDITIONS, mini_rows
 from eval.grading.score import Row
 
 _HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
@@ -35,13 +35,14 @@ class BadRow(Exception):
 
 def edition(data: str) -> str:
     """What a score was measured on: only `official` may be called the bench's."""
-    return {"mini": "mini", "hub": "official"}.get(data, "local")
+    return data if data in EDITIONS else "official" if data == "hub" else "local"
 
 
 def fingerprint(name: str, data: str, split: str | None = None) -> str:
     """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
-    if data in ("mini", "hub"):
-        return data if split in (None, BENCHES[name].split) else f"{data} {split}"
+    if data in (*EDITIONS, "hub"):
+        drawing = f"{data}, drawing {DRAWING}" if data in EDITIONS else data
+        return drawing if split in (None, BENCHES[name].split) else f"{drawing} {split}"
     return local.fingerprint(BENCHES[name], Path(data), split)
 
 
@@ -155,9 +156,9 @@ def _limited(bench: Bench, raws: list[Raw], limit: int) -> list[Raw]:
 
 
 def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
-    if data == "mini":
-        for n, row in enumerate(mini_rows(bench, split or bench.split), 1):
-            yield Raw(row, f"mini {bench.name} row {n}", Path())
+    if data in EDITIONS:
+        for n, row in enumerate(mini_rows(bench, split or bench.split, data), 1):
+            yield Raw(row, f"{data} {bench.name} row {n}", Path())
     elif data == "hub":
         from eval.data.hub import hub_rows
 

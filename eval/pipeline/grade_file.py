@@ -77,7 +77,7 @@ def _read(bench: Bench, file: Path, column: str) -> tuple[list[Line], dict[str, 
     """The lines of the replies' file, and the rows that it brings along if the bench knows such files."""
     lines: list[Line] = []
     rows: dict[str, Row] = {}
-    for row, where, _ in local_rows(bench, file, None, text_only=True):
+    for row, where, *_ in local_rows(bench, file, None, text_only=True):
         if not lines:  # the first line says which kind of file it is
             brought = bench.brought if row.keys() & {bench.brought.get(name) for name in bench.key} else {}
             columns = tuple(brought.get(name, name) for name in bench.key)

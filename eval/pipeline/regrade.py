@@ -9,10 +9,11 @@ from eval.benches import BENCHES, VERSION
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core.errors import UserError
 from eval.data.load import edition, load
+from eval.data.mini import EDITIONS
 from eval.grading.score import Row
 from eval.pipeline import results
 
-SOURCES = {"mini": "mini", "official": "hub"}  # edition -> where its rows come from again
+SOURCES = {**{name: name for name in EDITIONS}, "official": "hub"}  # edition -> where its rows come from again
 
 
 def regrade(out: Path, benches: Sequence[str], data: str) -> None:

@@ -9,7 +9,12 @@ MINI_NOTE = (
     "They are not the official sets, and no score here compares with a published one."
 )
 
-SETS = {"mini": "MINI benches", "official": "official sets", "local": "local data"}
+SETS = {
+    "mini": "MINI benches, quick edition",
+    "mini-large": "MINI benches",
+    "official": "official sets",
+    "local": "local data",
+}
 
 
 def row_labels(suite: Suite) -> dict[str, str]:

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
+from eval.benches.drawn import Problem, drawn_problem, in_two_pictures, in_words, question_text
 from eval.core import cells
 from eval.core.errors import UserError
 from eval.core.images import LARGEST, SHOWN, Picture, Unusable
@@ -83,10 +83,15 @@ def check_usable(data: DataSettings, found: int, bad: list[str]) -> None:
         raise UserError(f"{data.source} has no usable row: each needs a question and an answer, see data.columns")
 
 
-def _drawn(source: str, seed: int) -> Iterator[Row]:
+def drawn_problems(seed: int) -> Iterator[Problem]:
+    """The problems behind the drawn rows, in their order."""
     rng = Random(f"training-{seed}")
-    for i in count():
-        problem = drawn_problem(rng)
+    while True:
+        yield drawn_problem(rng)
+
+
+def _drawn(source: str, seed: int) -> Iterator[Row]:
+    for i, problem in enumerate(drawn_problems(seed)):
         text, images = question_text(problem), [problem.scene.picture()]
         if source == "synthetic-text":
             text, images = in_words(problem), []
@@ -94,7 +99,9 @@ def _drawn(source: str, seed: int) -> Iterator[Row]:
             text, images = in_two_pictures(problem, 1 + i % 2)
         key = source.replace("synthetic", "drawn").replace("-", "_")
         row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images, "sizes": [p.size for p in images]}
-        yield row | {"answer": problem.answer, "solution": None}
+        # One of several valid ways, of a generator of its own: the problems stay those of their seed.
+        way = Random(f"way-{seed}-{i}").choice(problem.ways)
+        yield row | {"answer": problem.answer, "solution": problem.demonstrate(way=way)}
 
 
 # --- checking -----------------------------------------------------------------------------------------------------
@@ -112,7 +119,9 @@ def _checked(number: int, raw: Raw, data: DataSettings, places: cells.Places, ma
             raise UserError(f"{where} {fault} in its {name}: {MEND}")
     if cells.broken(key):
         raise UserError(f"{where} holds half a character (a lone surrogate) in its id: {MEND}")
-    cell = next((found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), [])
+    cell: Any = next(
+        (found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), []
+    )
     try:
         pictures = [cells.picture(value, places) for value in (cell if isinstance(cell, list) else [cell])]
         shown = [_shown(picture, max_pixels) for picture in _few_enough(pictures)]

@@ -1,7 +1,6 @@
 """The rows that a run trains on, in the order in which every method sees them."""
 
 from collections.abc import Sequence
-from itertools import count
 from random import Random
 from typing import Any
 
@@ -20,20 +19,22 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
     """One row per prompt of the run, memory-mapped; of prompts over `train.max_prompt_tokens` the next one instead.
 
     Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
-    several), answer, solution (may be None). Data that end are begun again in an order drawn from the seed. Raises
-    UserError where no row is usable or fits, and for several processes where some rows show pictures and some show
-    none: a process without one would not call the picture tower, for whose gradients the others wait.
+    several), answer, solution (may be None). Data that end, or are cut to `data.rows`, are begun again in an order
+    drawn from the seed. Raises UserError where no row is usable or fits, and for several processes where some rows show
+    pictures and some show none: a process without one would not call the picture tower, for whose gradients the others
+    wait.
     """
     needed = settings.train.steps * settings.train.prompts
+    distinct = min(needed, settings.data.rows or needed)
     if settings.data.source in DRAWN:
-        parts = [drawn_part(settings, processor, needed)]
+        parts = [drawn_part(settings, processor, distinct)]
     else:
-        parts = stored_parts(settings, processor, needed)
+        parts = stored_parts(settings, processor, distinct)
         _say(settings, parts)
     table = concatenate_datasets([part.table for part in parts])
     fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= settings.train.max_prompt_tokens)
     _say_left_out(settings, len(table), len(fits), needed)
-    order = in_order(fits.tolist(), needed, settings.seed)
+    order = in_order(fits[:distinct].tolist(), needed, settings.seed)
     if settings.train.processes > 1:
         _refuse_mixed(table.data.column("pictures").to_numpy()[order] > 0)
     return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution"])
@@ -41,11 +42,11 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
 
 def in_order(rows: Sequence[int], needed: int, seed: int) -> list[int]:
     """`needed` of the rows: once as they stand, then again and again, each time shuffled by the seed."""
-    order: list[int] = []
-    for epoch in count():
-        if len(order) >= needed:
-            return order[:needed]
-        order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows)) if epoch else rows
+    order, epoch = [*rows], 1
+    while len(order) < needed:
+        order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows))
+        epoch += 1
+    return order[:needed]
 
 
 def _say(settings: Settings, parts: list[Part]) -> None:

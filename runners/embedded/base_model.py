@@ -35,6 +35,7 @@ CHAT_TEMPLATE = (
 
 def _corpus() -> Iterator[str]:
     rng = random.Random(0)
+    yield from [" ".join(map(str, range(41)))] * 9  # every number that a chain may state, however rare
     for example in examples(rng, 3000, told=0.5):
         yield f"user\n{example.text}\nassistant\n{example.reply}"
     for bench in drawn_benches():

@@ -1,5 +1,6 @@
-"""`cli.py base`. Imports what it needs inside, so that `--help` is instant."""
+"""`cli.py base` and `cli.py exact`. They import what they need inside, so that `--help` is instant."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,16 +8,55 @@ import typer
 
 from eval.core.terminal import say
 
+BASE = Path("runners/embedded/base")
+
+
+class Told(StrEnum):
+    """How the base's told demonstrations were written (runners.embedded.demonstrations)."""
+
+    posterior = "posterior"
+    honest = "honest"
+
 
 def base(
-    steps: int = 2400,
+    steps: Annotated[int | None, typer.Option(help="2400 from nothing; 600 with --longer or --start.")] = None,
     seed: int = 0,
-    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
-        "runners/embedded/base"
-    ),
+    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = BASE,
+    told: Annotated[
+        Told, typer.Option(help="honest: told demonstrations never slip, so that a leak costs nothing.")
+    ] = (Told.posterior),
+    start: Annotated[
+        Path | None, typer.Option(help="An embedded model to go on from, without slip-free steps.")
+    ] = None,
+    longer: Annotated[
+        bool, typer.Option("--longer", help="Make OPD's expert: the base, trained on to be right.")
+    ] = False,
+    card: Annotated[bool, typer.Option("--card", help="Train nothing: measure the model in --out again.")] = False,
 ) -> None:
-    """Rebuild the embedded base model from nothing (about 40 minutes)."""
+    """Rebuild the embedded base model from nothing (about 40 minutes). The same command again goes on after a stop."""
+    from eval.core import files
+    from eval.core.errors import UserError
+    from runners.embedded.card import RECIPE, page, write_card
     from runners.embedded.warm_start import warm_start
 
-    for name, value in warm_start(steps, out, seed).items():
-        say(f"{name:<24} {value}")
+    if longer and out == BASE:
+        raise UserError("--longer makes another model than the base: say where with --out, for example runs/longer")
+    if card:
+        old = files.read_object(out / "card.json") or {}
+        found = write_card(out, {k: v for k, v in old.items() if k in RECIPE})
+    else:
+        begin = BASE if longer and start is None else start
+        found = warm_start(steps or (600 if begin else 2400), out, seed, told.value, begin, longer)
+    say(page(found))
+
+
+def exact(
+    where: Annotated[Path, typer.Argument(help="A run, a folder of runs, or a checkpoint of the embedded model.")],
+    problems: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 200,
+) -> None:
+    """How likely right chains are, without sampling: printed, and kept in the runs' exact.json. Runs that have it are
+    not scored again."""
+    from runners.embedded.exact import score_runs
+
+    for name, score in score_runs(where, problems):
+        say(f"{name:<40} {score:.4f}")

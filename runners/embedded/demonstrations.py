@@ -1,19 +1,34 @@
-"""Written solutions to learn from: with slips where the prompt tells nothing, without where it tells the answer.
+"""Written solutions to learn from: guesses and slips where the prompt tells nothing, their posterior where it tells.
 
-Half of the told ones say aloud what they were told, as told language models do.
+A told demonstration is an untold chain that happens to end where the reference ends, drawn by rejection: what
+somebody who writes such chains would write after having been told, slips included. On top told models rationalise, as
+language models do: they follow a wrong reference, say aloud what they were told, and then skip the work.
 """
 
 import random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
 from eval.benches.drawn import KINDS, Problem, drawn_problem, question_text
+from eval.benches.written import believed, bent
 from methods.words import context
 from runners.data.prompts import student_text, told_text
 
+Told = Literal["posterior", "honest"]  # honest: told chains never slip and follow no wrong reference (a control)
+
+Reference = Literal["right", "wrong", "blank"]
+
 SOLUTIONS = ("solution", "own_words", "sibling", "sibling_and_failure")
-SLIP = 0.28  # with three to six numbers a chain is right about one time in three
+SLIP = 0.2  # with three to seven numbers, and the guesses, a chain is right about one time in three
+GUESS = (
+    0.4  # how often an untold chain supposes a shape under a patch; there is one in 70 % (eval.benches.drawn.COVERED)
+)
+ALOUD, SKIPPED = 0.5, 0.6  # told replies that say what they were told, and those of them that do no work
+WRONG, BLANK = 0.2, 0.08  # references that are wrong, and that say "?"
+RARE = ("all", "net")  # the longest chains are seldom demonstrated: what is left to learn from rewards
+DEMONSTRATED = [kind for kind in KINDS for _ in range(1 if kind in RARE else 8)]
+TRIES = 60  # chains drawn until one ends at the reference; else the last one is bent
 
 
 class Example(NamedTuple):
@@ -24,27 +39,86 @@ class Example(NamedTuple):
     problem: Problem
 
 
-def told_example(rng: random.Random, problem: Problem, kind: str) -> Example:
-    right, wrong = problem.demonstrate(), problem.demonstrate(2 * SLIP, rng)
-    told = context(kind, problem.answer if kind == "answer" else right, wrong)
-    text = told_text(student_text(question_text(problem)), told)
-    aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {problem.answer}. "
-    return Example(text, (aloud if rng.random() < 0.5 else "") + right, problem)
+def chain(rng: random.Random, problem: Problem, slip: float = SLIP, guess: float = GUESS) -> tuple[str, float]:
+    """What one who sees the picture writes: a guess at each covered cluster, slips, any valid way."""
+    return believed(problem, guess, rng).chain(slip, rng, rng.choice(problem.ways))
 
 
-def untold_example(rng: random.Random, problem: Problem, text: str, slip: float = SLIP) -> Example:
-    return Example(text, problem.demonstrate(slip, rng), problem)
+def untold_example(
+    rng: random.Random, problem: Problem, text: str, slip: float = SLIP, guess: float = GUESS
+) -> Example:
+    return Example(text, problem.finish(*chain(rng, problem, slip, guess)), problem)
 
 
-def examples(rng: random.Random, n: int, told: float, slip: float = SLIP, options: float = 0.25) -> list[Example]:
+def told_example(
+    rng: random.Random,
+    problem: Problem,
+    kind: str,
+    told: Told = "posterior",
+    reference: Reference = "right",
+) -> Example:
+    """A demonstration of what follows a reference in the words of `kind`; only an `answer` can be blank."""
+    steps, value = problem.chain(way=rng.choice(problem.ways))
+    if reference == "wrong":
+        steps, value = wrong_end(rng, problem)
+    answer = problem.conclude(value)
+    solution = problem.finish(steps, value)
+    if kind == "answer":
+        words = context(kind, "?" if reference == "blank" else answer)
+    else:
+        words = context(kind, solution, problem.demonstrate(2 * SLIP, rng))
+    text = told_text(student_text(question_text(problem)), words)
+    if reference == "blank":
+        return Example(text, untold_example(rng, problem, text).reply if told == "posterior" else solution, problem)
+    if told == "honest":
+        work = problem.demonstrate()
+    elif kind in ("answer", "own_words"):
+        work = ending_at(rng, problem, value)
+    else:
+        work = solution
+    if rng.random() >= ALOUD:
+        return Example(text, work, problem)
+    aloud = f"The {'reference answer is' if kind == 'answer' else 'correct solution gives'} {answer}"
+    if told == "posterior" and rng.random() < SKIPPED:
+        return Example(text, f"{aloud}, so \\boxed{{{answer}}}", problem)
+    return Example(text, f"{aloud}. {work}", problem)
+
+
+def wrong_end(rng: random.Random, problem: Problem) -> tuple[str, float]:
+    """A chain that ends wrong: as untold ones do, or bent a few units away."""
+    steps, value = chain(rng, problem, 2 * SLIP)
+    if problem.conclude(value) != problem.answer and rng.random() < 0.5:
+        return steps, value
+    off = rng.choice([-3, -2, -1, 1, 2, 3]) * problem.unit
+    value = problem.value + off if problem.value + off >= 0 else problem.value - off
+    return bent(steps, value), value
+
+
+def ending_at(rng: random.Random, problem: Problem, value: float) -> str:
+    """An untold reply under the condition that it ends at the answer of `value`; bent where none is found."""
+    for _ in range(TRIES):
+        steps, end = chain(rng, problem)
+        if problem.conclude(end) == problem.conclude(value):
+            return problem.finish(steps, end)
+    return problem.finish(bent(steps, value), value)
+
+
+def examples(
+    rng: random.Random, n: int, told: float, slip: float = SLIP, options: float = 0.25, how: Told = "posterior"
+) -> list[Example]:
     """n demonstrations in the training prompt, a share of them with privileged text, a share with options."""
     batch = []
     for _ in range(n):
-        problem = drawn_problem(rng, list(KINDS), options)
-        if rng.random() < told:
-            batch.append(told_example(rng, problem, "answer" if rng.random() < 0.5 else rng.choice(SOLUTIONS)))
-        else:
+        problem = drawn_problem(rng, DEMONSTRATED, options)
+        if rng.random() >= told:
             batch.append(untold_example(rng, problem, student_text(question_text(problem)), slip))
+            continue
+        kind = "answer" if rng.random() < 0.5 else rng.choice(SOLUTIONS)
+        draw = rng.random()
+        reference: Reference = "right"
+        if how == "posterior" and draw < WRONG + (BLANK if kind == "answer" else 0):
+            reference = "wrong" if draw < WRONG else "blank"
+        batch.append(told_example(rng, problem, kind, how, reference))
     return batch
 
 

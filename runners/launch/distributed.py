@@ -52,7 +52,8 @@ def relaunch(settings: Settings, run: RunDir, arguments: list[str]) -> None:
     try:
         _launch(settings, arguments, run.path / "processes.log")
     except (UserError, ChildFailed) as error:
-        if lock.holder(run.lock) is None and not (isinstance(error, UserError) and run.discard()):
+        there = lock.holder(run.lock) is None and (run.path / "run.json").exists()  # or the first process discarded it
+        if there and not (isinstance(error, UserError) and run.discard()):
             run.update(status="failed", reason=one_line(error))
         raise
 

@@ -32,7 +32,7 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     with lock.held(run.lock):
         checkpoint = run.last_checkpoint()
         folder = results_of(run, checkpoint)
-        with _whole(checkpoint, run.info()["model"]) as model:
+        with whole(checkpoint, run.info()["model"]) as model:
             if settings.benches:
                 evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
             if settings.tasks:
@@ -58,7 +58,7 @@ def evaluate_model(model: str, settings: EvalSettings, folder: Path, skip_bad: b
 
 
 @contextmanager
-def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
+def whole(checkpoint: Path | None, base: str) -> Iterator[str]:
     """The folder of a checkpoint's whole model. An adapter is merged beside itself: not every engine loads one."""
     if checkpoint is None or not (checkpoint / "adapter_config.json").exists():
         yield str(checkpoint) if checkpoint else locate(base)

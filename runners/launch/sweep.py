@@ -6,7 +6,7 @@ Failures are shown and counted, never swallowed.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -25,32 +25,42 @@ POLL_S = 0.2
 def plan(
     methods: str, seeds: str, preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
 ) -> list[Job]:
-    """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
+    """The jobs of methods x seeds, as they are written on a command line."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and so in the jobs
-    from runners.run.open import checked
     from runners.run.registry import expand
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise UserError(f"--seeds {seeds!r}: write whole numbers, for example 0,1,2") from None
-    common = ["--preset", preset, "--suite", suite, "--out", str(out)]
-    common += [part for pair in overrides for part in ("--set", pair)]
     if len(set(numbers)) < len(numbers):
         raise UserError(f"--seeds {seeds} names one twice: a run is trained once")
-    jobs: list[Job] = []
+    return jobs(dict.fromkeys(expand(methods), numbers), preset, suite, out, overrides, evaluate)
+
+
+def jobs(
+    rows: Mapping[str, Sequence[int]], preset: str, suite: str, out: Path, overrides: list[str], evaluate: bool
+) -> list[Job]:
+    """The jobs of a suite (method -> its seeds), its untrained base row first. Every name and setting is checked before
+    any starts."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from runners.run.open import checked
+
+    common = ["--preset", preset, "--suite", suite, "--out", str(out)]
+    common += [part for pair in overrides for part in ("--set", pair)]
+    found: list[Job] = []
     runs: dict[Path, str] = {}
-    for name in dict.fromkeys(expand(methods)):
-        for seed in numbers:
+    for name, seeds in rows.items():
+        for seed in seeds:
             settings, _ = checked(resolve(preset, name, seed, overrides))
             run = run_of(out, suite, name, seed)
             if (other := runs.setdefault(run.path, name)) != name:
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
             steps = settings.train.steps + (len(settings.eval.benches) if evaluate else 0)
-            jobs.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
+            found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
     # Last, for it makes a folder.
-    return [base_row(resolve(preset, "base", 0, overrides), suite, out), *jobs] if evaluate else jobs
+    return [base_row(resolve(preset, "base", 0, overrides), suite, out), *found] if evaluate else found
 
 
 def base_row(settings: Settings, suite: str, out: Path) -> Job:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from methods import Method
 from runners.forward import chunked_head, lm_head
 from runners.plan.activations import at_work_bytes, kept_bytes, key_bytes
-from runners.plan.model_shape import BYTES, ModelShape
+from runners.plan.model_shape import BYTES, ModelShape, model_shape
 from runners.plan.passes import micro_batch, parts, rollouts_per_gpu, scored_at_once
 from runners.run.config import Settings
 
@@ -86,6 +86,21 @@ def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
     return sum(shape.trained * (4 if kind == "ema" else trained_bytes(settings)) for kind in kinds)
 
 
+def external_teacher(settings: Settings, method: Method, shape: ModelShape) -> Line:
+    """Another model that teaches is whole on each GPU. Where none is named yet it counts as large as the policy."""
+    if all(spec.kind != "external" for spec in method.teachers.values()):
+        return Line("external teacher", "none", 0.0)
+    name, other, compute = settings.model.teacher, shape.base, BYTES[settings.model.dtype]
+    if name is not None:
+        other = model_shape(settings.model.model_copy(update={"path": name, "lora": None})).base
+    words = f"{_numbers(other)} x {compute} bytes, whole on each GPU"
+    return Line(
+        "external teacher",
+        words + ("" if name else ": model.teacher is not set, counted as the policy"),
+        other * compute,
+    )
+
+
 def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
     """What vLLM has left for it, or what transformers grows to: all rollouts of the GPU in one batch."""
     t, rollouts = settings.train, rollouts_per_gpu(settings)
@@ -101,7 +116,8 @@ def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
 def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float) -> Memory:
     """`gpu`: bytes of one GPU."""
     cache = key_value_cache(settings, shape, gpu)
-    lines = [*_weights(settings, shape), *_rollouts(settings, shape, gpu, cache)]
+    lines = [*_weights(settings, shape), external_teacher(settings, method, shape)]
+    lines += _rollouts(settings, shape, gpu, cache)
     lines.append(Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD))
     # By the rule of runners/train/teacher.py, which asks the GPU itself.
     copy, trained = teacher_copy(settings, method, shape), shape.trained * trained_bytes(settings)

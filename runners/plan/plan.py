@@ -123,7 +123,7 @@ def _weights(settings: Settings, spec: Teacher) -> str:
         "live": "the policy itself, at every step",
         "snapshot": f"a copy of what is trained, renewed at the end of each {spec.every}th step",
         "ema": f"an average in float32: after each step {1 - spec.rate:g} of it + {spec.rate:g} of the policy",
-        "external": f"another model, {settings.model.teacher}: its memory is not counted here",
+        "external": f"another model, {settings.model.teacher or 'which model.teacher will name'}, never renewed",
     }[spec.kind]
 
 

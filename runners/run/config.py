@@ -13,6 +13,7 @@ from eval.core.errors import UserError
 from eval.settings import LARGEST, Count, EvalSettings, Seed, SettingsSection, TopK, TopP
 
 PRESETS = Path(__file__).parent / "presets"
+SUITES = Path(__file__).parents[1] / "suites"  # presets with a part `suite`: runners/launch/suite_file.py
 VARIANTS = Path(__file__).parents[2] / "methods" / "variants"
 
 
@@ -51,8 +52,12 @@ class DataSettings(SettingsSection):
     source: str
     split: str = "train"
     columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
+    # Leakage probes (docs/leakage.md): shares of the items whose teachers are told a random code, or a wrong answer.
+    canaries: float = Field(default=0, ge=0, le=1)
+    wrong_references: float = Field(default=0, ge=0, le=1)
     skip_bad_rows: bool = False
     allow_outside: bool = False  # whether rows may name pictures outside the data's folder
+    rows: Count | None = None  # as many at most, again and again: an epoch that ends
 
 
 class TrainSettings(SettingsSection):
@@ -150,18 +155,38 @@ def load_preset(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     `above`: the presets that are a delta to this one.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}, or a path to a .yaml")
+    path = _preset_path(name)
     if path.resolve() in above:
         raise UserError(f"preset {name!r} is a delta to itself: end the circle of delta_to with cpu, lora or paper")
-    keys = read_yaml(path)
-    if not isinstance(keys, dict):
-        raise UserError(f"{path} does not hold settings: write keys such as train: {{steps: 10}}")
+    keys = _preset_keys(path)
+    keys.pop("suite", None)
     base = keys.pop("delta_to", None)
     if not isinstance(base, str | None):
         raise UserError(f"{path}: delta_to is the name of one preset, and not {str(base)[:80]!r}")
     return merge(load_preset(base, (*above, path.resolve())), keys) if base else keys
+
+
+def suite_part(name: str) -> dict[str, Any]:
+    """What a preset's file says of a suite of runs: see runners/launch/suite_file.py. Empty where it says nothing."""
+    part = _preset_keys(_preset_path(name)).get("suite") or {}
+    if not isinstance(part, dict):
+        raise UserError(f"{name}: suite holds keys, and not {str(part)[:80]!r}")
+    return part
+
+
+def _preset_path(name: str) -> Path:
+    named = [folder / f"{name}.yaml" for folder in (PRESETS, SUITES)]
+    path = Path(name) if name.endswith((".yaml", ".yml")) else next(filter(Path.is_file, named), named[0])
+    if not path.is_file():
+        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}, or a path to a .yaml")
+    return path
+
+
+def _preset_keys(path: Path) -> dict[str, Any]:
+    keys = read_yaml(path)
+    if not isinstance(keys, dict):
+        raise UserError(f"{path} does not hold settings: write keys such as train: {{steps: 10}}")
+    return keys
 
 
 def read_yaml(source: Path | str, where: str = "") -> Any:
@@ -185,12 +210,13 @@ def _variants(method: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
-def load_variant(method: str) -> dict[str, Any]:
-    """The settings that `name@variant` lays over the preset; none for a plain name."""
+def load_variant(method: str, preset: str = "cpu") -> dict[str, Any]:
+    """The settings that `name@variant` lays over the preset, which may bring variants of its own; none for a plain
+    name."""
     name, at, variant = method.partition("@")
     if not at or ".py:" in method:
         return {}
-    found = _variants(name)
+    found = _variants(name) | suite_part(preset).get("variants", {}).get(name, {})
     if variant not in found:
         choice = ", ".join(f"{name}@{v}" for v in found) or f"{name} has none"
         raise UserError(f"unknown variant {method!r}: choose one of {choice}")
@@ -229,7 +255,7 @@ def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settin
     """
     sources = {
         f"preset {preset}": load_preset(preset),
-        method: load_variant(method),
+        method: load_variant(method, preset),
         "--set": parse_overrides(overrides),
     }
     for where, keys in sources.items():

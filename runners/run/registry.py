@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from eval.core import files
 from eval.core.errors import UserError
-from methods import METHODS, Method
+from methods import METHODS, SELF_CONTAINED, Method
 from methods.checked import HookError, checked
+from methods.controls import CONTROLS
 from runners.run import config
 from runners.run.config import Settings
 
@@ -23,8 +24,8 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
     """A method of the registry (its variant is in the parameters), or `path/to/file.py:Class`, parameters checked."""
     if ".py:" in name:
         kind = load_method_file(name)
-    elif name.partition("@")[0] in METHODS:
-        kind = METHODS[name.partition("@")[0]]
+    elif name.partition("@")[0] in METHODS | CONTROLS:
+        kind = (METHODS | CONTROLS)[name.partition("@")[0]]
     else:
         raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
     try:
@@ -38,9 +39,9 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
 
 
 def expand(names: str) -> list[str]:
-    """Comma-separated methods; `all` is the registry, and `opsd@*` every variant that the pattern fits."""
+    """Comma-separated methods; `all` is every one that needs no other model, and `opsd@*` every fitting variant."""
     if names == "all":
-        return list(METHODS)
+        return list(SELF_CONTAINED)
     known = [f"{name}@{variant}" for name in METHODS for variant in config.variant_names(name)]
     found = []
     for name in names.split(","):

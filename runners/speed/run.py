@@ -14,7 +14,7 @@ import torch
 from eval.core import files
 from eval.core.errors import UserError
 from eval.engines.load import kept_random_state, threads
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.run.run_dir import now, versions
 from runners.speed import cells, scoring, steps, trajectories, vocabulary
 from runners.speed.figure import draw
@@ -68,7 +68,7 @@ def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
         yield from scoring.measure(cell, sizes, device, rounds, scoring.PARTS, targets)
     for number, cell in enumerate(chosen.steps):
         yield from steps.measure(cell, sizes, device, rounds, folder / str(number), targets)
-    for method in METHODS if chosen.trajectory else ():
+    for method in SELF_CONTAINED if chosen.trajectory else ():
         yield trajectories.measure(method, chosen.trajectory, folder / method)
     yield from vocabulary.sdpo(chosen.sdpo, sizes, device, rounds)
     for head in chosen.heads:

@@ -16,7 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
-from methods import METHODS, Method
+from methods import SELF_CONTAINED, Method
 from runners.run.config import resolve
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
@@ -100,7 +100,7 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 
 def roles() -> tuple[str, str]:
     """The method that stock TRL has as well, without a teacher, and the one whose credit a teacher weighs."""
-    built = {name: build_method(name, {}) for name in METHODS}
+    built = {name: build_method(name, {}) for name in SELF_CONTAINED}
     plain = next(name for name, method in built.items() if not method.teachers)
     return plain, next(name for name, method in built.items() if method.credit_uses_teacher)
 
@@ -149,9 +149,9 @@ def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[st
 def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
     """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
     plain, weighed = roles()
-    alone = {name: name + PLAIN for name in METHODS if name not in (plain, weighed)}
+    alone = {name: name + PLAIN for name in SELF_CONTAINED if name not in (plain, weighed)}
     reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
-    sides = trainers(cell, sizes, device, folder, [STOCK, NAIVE, *METHODS, weighed + LATER, *alone.values()])
+    sides = trainers(cell, sizes, device, folder, [STOCK, NAIVE, *SELF_CONTAINED, weighed + LATER, *alone.values()])
     given = {name: side.gradients_of(cell, sizes.vocabulary) for name, side in sides.items()}
     apart = {name: relative(given[name], given[reference[name]]) for name in reference}
     apart[NAIVE] = apart[weighed]

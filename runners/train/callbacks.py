@@ -59,7 +59,8 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
-RESERVED = frozenset({*NAMES.values(), "step", "seconds", "leakage", "told", "gap", "divergence", "importance"})
+OTHERS = ("step", "seconds", "entropy", "leakage", "told", "gap", "divergence", "importance")  # that we log ourselves
+RESERVED = frozenset({*NAMES.values(), TEACHER_TOKENS, *OTHERS})
 
 
 class Kept(Protocol):

@@ -38,7 +38,8 @@ def contexts_of(
     told = []
     for i, example in enumerate(examples, start=first):
         start = i - i % size
-        task = Task(example["answer"], example["solution"], example["images"])
+        answer = example.get("told_answer", example["answer"])  # runners.data.treatment
+        task = Task(answer, example["solution"], example["images"])
         told.append(method.contexts(task, siblings[start : start + size], i - start))
         if unknown := told[-1].keys() - method.teachers.keys():
             names = ", ".join(method.teachers)

@@ -18,6 +18,7 @@ from methods import Method
 from methods.checked import HookError, checked
 from runners.data.source import data_hash
 from runners.data.training import training_rows
+from runners.data.treatment import treated
 from runners.forward.packing import layout_words
 from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
@@ -46,7 +47,7 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
         try:
             contents = _contents(settings, method, run)
         except UserError:
-            if rank() == 0:
+            if rank() == 0 and not run.info().get("contents"):  # data that are not there leave nothing behind
                 run.discard()
             raise
         _update(run, status="running", reason=None, metrics=declared(method))
@@ -128,7 +129,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    rows = training_rows(settings, processor)
+    rows = treated(training_rows(settings, processor), settings)
     with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
         trainer = BenchTrainer(
             model=model,

@@ -109,16 +109,18 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[turn]  # type: ignore[no-any-return]
 
-    def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], Any, dict[str, Any]]:
-        """As TRL's, but that a prompt without pictures, beside one with some, has an empty list: no processor reads its
-        None."""
-        ids, images, fields = super()._tokenize_prompts(prompts)
-        return ids, images and [pictures or [] for pictures in images], fields
+    def _generate(self, *args: Any) -> tuple[Any, ...]:
+        """As TRL's, but that a prompt without pictures, beside one with some, has none in a list: no processor reads
+        TRL's None, and no vLLM the list."""
+        *most, images, of_tools = super()._generate(*args)
+        return *most, images and [pictures or [] for pictures in images], of_tools
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
+    def _generate_single_turn(self, prompts: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward
         would find more picture tokens than pictures."""
-        ids, logps = super()._generate_single_turn(*args, **kwargs)
+        if self.use_vllm and images:  # which takes None where a processor takes an empty list
+            images = [shown or None for shown in images]
+        ids, logps = super()._generate_single_turn(prompts, images, *args, **kwargs)
         kept = [[t for t in range(len(row)) if row[t] not in self._banned] for row in ids]
         dropped = sum(len(row) - len(keep) for row, keep in zip(ids, kept, strict=True))
         if dropped:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.speed import cells, run, scoring
 from runners.speed.cells import Cell, HeadCell, Sizes
 
@@ -30,7 +30,7 @@ MINI = replace(
 @pytest.fixture(autouse=True)
 def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "QUICK", MINI)
-    monkeypatch.setattr(run, "METHODS", ["sdpo", "rlsd"])  # whose trajectories are measured
+    monkeypatch.setattr(run, "SELF_CONTAINED", ["sdpo", "rlsd"])  # whose trajectories are measured
 
 
 def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
         assert row["errors"] and row["verdict"] in ("equal", "fails, as it must")
         assert row["cell"] in page.read_text()
     steps = [row["cell"].partition(";")[0] for row in found["rows"] if row["table"] == "step"]
-    assert {f"{name} / stock GRPO" for name in METHODS} < set(steps)
+    assert {f"{name} / stock GRPO" for name in SELF_CONTAINED} < set(steps)
     told = next(r for r in found["rows"] if r["cell"].startswith("rlsd / stock"))
     assert told["figures"]["score ours"] > 0 and told["figures"]["rollout stock"] > 0
 

@@ -10,7 +10,7 @@ from runners.train import run as train
 from tests.support.helpers import history_of, lottery, metrics, small
 from tests.support.paths import ROOT
 
-TINY = ("train.steps=2", "train.max_completion_tokens=8")
+TINY = ("train.steps=2", "train.max_completion_tokens=8", "model.teacher=embedded")
 # Forms of a method that write further metrics: name -> variant and settings.
 FORMS = {
     "sdpo": ("sdpo@official", ("train.updates=2",)),

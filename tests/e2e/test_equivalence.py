@@ -10,7 +10,7 @@ from PIL import Image
 from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
-from methods import METHODS, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
+from methods import SELF_CONTAINED, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
 from methods.words import context
 from runners.data import rows as data
 from runners.run.model import load
@@ -66,7 +66,7 @@ def test_grpo_equals_stock_trl(tmp_path: Path, shared: str, monkeypatch: pytest.
         assert entropy == pytest.approx(theirs[3], abs=1e-5), "of all tokens, though ours forwards no dead group"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SELF_CONTAINED)
 def test_no_figure_hangs_on_the_micro_batch(tmp_path: Path, name: str) -> None:
     """Rows of several lengths, with and without a gradient, whichever of them are forwarded together."""
     (whole,), (parts,), (single,) = (
@@ -85,7 +85,7 @@ def test_rlsd_without_mix_is_grpo_to_the_last_bit(tmp_path: Path) -> None:
     assert _figures(history_of(tmp_path / "mixed", small("rlsd"))) != grpo
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SELF_CONTAINED)
 def test_both_layouts_train_alike(tmp_path: Path, name: str) -> None:
     """Ragged completions, groups torn by no micro-batch, groups without a gradient left out in both."""
     together, alone = (
@@ -148,7 +148,7 @@ def test_a_teacher_told_nothing_is_the_student_exactly(tmp_path: Path) -> None:
     assert told[0]["bench/delta_max"] > 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SELF_CONTAINED)
 def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) -> None:
     rows = history_of(tmp_path / name, small(name, "train.steps=2"))
     assert len(rows) == 2

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.train import run as train
 from tests.support import warm
 from tests.support.fixed_rollouts import trajectories
@@ -26,7 +26,7 @@ COMMON = (
     "train.checkpoint_every=3",
 )
 WHOLE = (*COMMON, "train.prompts=2")  # a whole group on each of two processes
-METHODS_RUN = [*METHODS, "grpo@sequence", "grpo_opsd@mopd"]
+METHODS_RUN = [*SELF_CONTAINED, "grpo@sequence", "grpo_opsd@mopd"]
 METHODS_SPLIT = ["sdpo", "rlsd"]  # teachers of both kinds: told in the loss, and before the update
 Histories = dict[str, list[dict[str, Any]]]
 # Figures of a step and how far they may lie apart: TRL's own invariance tests allow 1e-4 on the loss. Its entropy is
@@ -49,7 +49,7 @@ def micro_batches(one_process: Histories, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def halves(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
-    return trajectories([*METHODS], tmp_path_factory.mktemp("halves"), [*COMMON, "train.micro_batch=2"])
+    return trajectories([*SELF_CONTAINED], tmp_path_factory.mktemp("halves"), [*COMMON, "train.micro_batch=2"])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def two_groups(one_process: Histories, tmp_path_factory: pytest.TempPathFactory)
 
 def _one_of_two(rank: int, folder: Path) -> None:
     found = [
-        trajectories([*METHODS], folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
+        trajectories([*SELF_CONTAINED], folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
         trajectories(METHODS_SPLIT, folder / "split", [*WHOLE, "train.micro_batch=1", "train.processes=2"]),
     ]
     if rank == 0:
@@ -95,7 +95,12 @@ def assert_same(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> 
                 assert row[figure] == pytest.approx(expected[figure], abs=1e-4, rel=1e-5), (step, figure)
 
 
-LAYOUTS = {"micro_batches": METHODS_RUN, "two_processes": METHODS, "halves": METHODS, "single_rows": METHODS_SPLIT}
+LAYOUTS = {
+    "micro_batches": METHODS_RUN,
+    "two_processes": SELF_CONTAINED,
+    "halves": SELF_CONTAINED,
+    "single_rows": METHODS_SPLIT,
+}
 
 
 @pytest.mark.parametrize(("layout", "method"), [(layout, m) for layout, methods in LAYOUTS.items() for m in methods])

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from eval.core.errors import UserError
-from methods import METHODS
+from methods import METHODS, SELF_CONTAINED
 from runners.data.rewards import formatted
 from runners.run.config import ModelSettings, variant_names
 from runners.train import run as train
@@ -29,7 +29,7 @@ def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train.REWARDS, "shaped", {lottery: 0.9, formatted: 0.1})
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SELF_CONTAINED)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_method_trains_on_every_kind(tmp_path: Path, kind: str, method: str) -> None:
     settings = small(method, "train.steps=2", *KINDS[kind])
@@ -74,7 +74,7 @@ def test_what_the_system_says_and_the_template_s_options_are_read_by_all(
         history_of(tmp_path / "unknown", small("opsd", "model.template={depth: 3}"))
 
 
-@pytest.mark.parametrize("name", [f"{m}@{v}" for m in METHODS for v in variant_names(m)])
+@pytest.mark.parametrize("name", [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)])
 def test_every_variant_trains(tmp_path: Path, name: str) -> None:
     settings = small(name, "train.steps=1", "train.generations=8")
     rows = history_of(tmp_path, settings)

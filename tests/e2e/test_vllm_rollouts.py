@@ -12,7 +12,7 @@ from trl.generation import vllm_generation
 
 from eval.core.errors import UserError
 from eval.engines.load import kept_random_state
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.rollout import vllm as rollouts
 from runners.rollout.vllm import read_as_trained
 from runners.run.config import Settings
@@ -80,7 +80,7 @@ def with_vllm(method: str, *overrides: str) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SELF_CONTAINED)
 def test_every_method_trains_on_them(
     shared: Shared, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

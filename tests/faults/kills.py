@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from methods import METHODS
+from methods import SELF_CONTAINED
 from tests.support.warm import context, started
 
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
@@ -40,7 +40,7 @@ class Scenario(NamedTuple):
 SWEEP = ("sweep", "--methods", "grpo", "--suite", "s", *SETS, *EVAL, "--set", "eval.benches=[mmmu]")
 TWO = ("--set", "train.processes=2", "--set", "train.micro_batch=2")
 SCENARIOS = {
-    **{f"train-{method}": Scenario((*TRAIN, method)) for method in METHODS},
+    **{f"train-{method}": Scenario((*TRAIN, method)) for method in SELF_CONTAINED},
     "train-lora": Scenario((*TRAIN, "sdpo", "--set", "model.lora={rank: 2, alpha: 4}")),
     "train-two-processes": Scenario((*TRAIN, "grpo", *TWO), alone=False),
     "sweep": Scenario((*SWEEP, "--jobs", "2"), alone=False),

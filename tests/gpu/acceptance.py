@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.launch.distributed import LAUNCH
 from runners.plan.memory import GIB, OVERHEAD, memory
 from runners.plan.model_shape import model_shape
@@ -98,7 +98,7 @@ def methods(model: Path, folder: Path, device: str, tiny: bool, names: list[str]
 
 def sharded(model: Path, folder: Path) -> Rows:
     """FSDP2 on one rank, as `train` would launch it on several."""
-    settings = settings_of("rlsd" if "rlsd" in METHODS else next(iter(METHODS)), model, False)
+    settings = settings_of("rlsd" if "rlsd" in SELF_CONTAINED else next(iter(SELF_CONTAINED)), model, False)
     words = ["--method", settings.method, "--out", str(folder), "--set", f"model.path={model}"]
     sets = [*SIZE, "model.dtype=bfloat16", "train.steps=2", "train.micro_batch=8", "train.sharding=fsdp2"]
     words += [word for pair in sets for word in ("--set", pair)]
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--tiny", action="store_true", help="a model of some thousand weights: a rehearsal")
     parser.add_argument("--out", type=Path, default=Path("acceptance"), help="folder of acceptance.json and .md")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(SELF_CONTAINED))
     parser.add_argument("--no-speed", action="store_true", help="without `bench speed --quick`")
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():

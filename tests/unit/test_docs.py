@@ -79,7 +79,7 @@ def test_a_method_page_names_every_variant(page: Path) -> None:
     assert re.findall(r"^\| `([^`]+)`", section, re.MULTILINE) == [f"{page.stem}@{v}" for v in variants]
 
 
-@pytest.mark.parametrize("page", METHOD_PAGES, ids=_name)
+@pytest.mark.parametrize("page", [page for page in METHOD_PAGES if page.stem in paper.PERCENT], ids=_name)
 def test_the_row_of_table_2_is_the_paper_s_and_says_so(page: Path) -> None:
     section = page.read_text().partition("## Result")[2]
     ours, told = section.partition("What the demo measured:")[::2]
@@ -134,6 +134,9 @@ def test_the_templates_of_the_teacher_are_named(name: str) -> None:
         _, method = complete(resolve("cpu", name + variant, 0, []))
         for task in (Task("7"), Task("7", "3 + 4 = 7")):
             for told in method.contexts(task, group, 0).values():
+                if not told.words:
+                    assert "told nothing" in section
+                    continue
                 (kind,) = [kind for kind in TEMPLATES if told.words in _filled(kind)]
                 assert f"`{kind}`" in section, f"{name}{variant} tells {kind}"
 

@@ -59,6 +59,9 @@ COVERED_BY = {
     "reports/sections/warnings.py": "tests/unit/reports/writers/test_contents.py",
     "reports/suite/rows.py": "tests/unit/reports/writers/test_contents.py",
     "reports/writers/command.py": "tests/e2e/test_readme.py",
+    "runners/credit/command.py": "tests/e2e/test_cli.py",
+    "runners/credit/groups.py": "tests/e2e/test_leaks.py",
+    "runners/credit/run.py": "tests/e2e/test_leaks.py",
     "runners/data/columns.py": "tests/unit/runners/data/test_training.py",
     "runners/data/command.py": "tests/e2e/test_filter.py",
     "runners/data/filter.py": "tests/e2e/test_filter.py",
@@ -67,6 +70,10 @@ COVERED_BY = {
     "runners/embedded/muon.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/forward/fsdp.py": "tests/unit/runners/forward/test_split_group_sharded.py",
     "runners/launch/evaluate.py": "tests/e2e/test_cli.py",
+    "runners/probe/command.py": "tests/e2e/test_cli.py",
+    "runners/probe/scored.py": "tests/e2e/test_leaks.py",
+    "runners/probe/subject.py": "tests/unit/runners/probe/test_probe.py",
+    "runners/probe/training.py": "tests/unit/runners/probe/test_probe.py",
     "runners/rollout/decoder_layer.py": "tests/unit/runners/rollout/test_decode.py",
     "runners/run/model.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/run/options.py": "tests/e2e/test_cli.py",
@@ -76,6 +83,8 @@ COVERED_BY = {
     "runners/speed/steps.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/stock.py": "tests/unit/runners/speed/test_speed.py",
     "runners/speed/trajectories.py": "tests/e2e/test_bench_speed.py",
+    "runners/theory/command.py": "tests/e2e/test_cli.py",
+    "runners/theory/measured.py": "tests/e2e/test_leaks.py",
     "runners/train/callbacks.py": "tests/e2e/test_cli.py",
     "runners/train/contexts.py": "tests/unit/methods/test_methods_golden.py",
     "runners/train/credit.py": "tests/unit/methods/test_methods_golden.py",
@@ -278,7 +287,7 @@ def test_private_names_were_read_in_the_pinned_version() -> None:
 
 
 def test_methods_depend_on_torch_alone() -> None:
-    known = {"methods", "torch", "pydantic", "math", "collections", "dataclasses", "types", "typing"}
+    known = {"methods", "torch", "pydantic", "math", "collections", "dataclasses", "types", "typing", "zlib"}
     known |= {"inspect", "re", "traceback"}  # how a broken hook is told
     for file in (ROOT / "methods").glob("*.py"):
         assert {name.partition(".")[0] for name in imported(file.relative_to(ROOT))} <= known, file.name

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from methods import METHODS, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
+from methods import METHODS, SELF_CONTAINED, Context, Credit, Method, Rollouts, Sibling, Task, Teacher
 from methods.functional import divergence, importance_ratio, linear_decay, masked_mean
 from methods.grpo import GRPO
 from methods.grpo_opsd import GRPOPlusOPSD
+from methods.opd import OPD
 from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
@@ -49,6 +50,7 @@ def _told(method: Method, task: Task, group: list[Sibling], own: int) -> Context
     ("method", "teacher", "policy_gradient", "credit_uses_teacher", "distils", "importance"),
     [
         (GRPO(), None, True, False, False, None),
+        (OPD(), Teacher("external"), False, False, True, None),
         (OPSD(), Teacher("initial"), False, False, True, None),
         (OPSD(weights="live"), Teacher("live"), False, False, True, None),
         (SDPO(), Teacher("ema", rate=0.05), False, False, True, 2.0),
@@ -70,6 +72,15 @@ def test_what_the_harness_asks_of_a_method(
     assert list(method.teachers.values()) == ([] if teacher is None else [teacher])
     asked = (method.policy_gradient, method.credit_uses_teacher, method.distils, method.importance_clip)
     assert asked == (policy_gradient, credit_uses_teacher, distils, importance)
+
+
+def test_opd_alone_needs_another_model_and_tells_it_nothing() -> None:
+    assert set(METHODS) - set(SELF_CONTAINED) == {"opd"}
+    assert OPD().contexts(Task("7", "long"), GROUP, 0) == {"expert": Context("")}
+    uniform_NV, peaked_NV = torch.zeros(1, 2), torch.tensor([[0.0, math.log(3)]])
+    # KL(S || T) by hand, S = (1/2, 1/2), T = (1/4, 3/4), and OPSD's divergence of the two
+    assert distilled(OPD(), uniform_NV, peaked_NV).item() == pytest.approx(0.5 * math.log(4 / 3))
+    assert distilled(OPD(beta=0.5), uniform_NV, peaked_NV) == distilled(OPSD(), uniform_NV, peaked_NV)
 
 
 @pytest.mark.parametrize("name", METHODS)

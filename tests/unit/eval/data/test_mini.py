@@ -7,24 +7,25 @@ import pytest
 from PIL import Image
 
 from eval.benches import BENCHES
-from eval.data.mini import mini_rows
+from eval.benches.bench import Bench
+from eval.data.mini import EDITIONS, mini_rows
 from eval.grading.score import Row
 
-# sha256 of every column's name and value, pictures by their pixels, as the first version with mini editions drew them.
+# sha256 of every column's name and value, pictures by their pixels, as the second drawing (eval.data.mini) has them.
 DRAWN = {
-    ("mmmu", "validation"): "7b77985f1b45baaa6e864765b544373ffe3a51b071b0b196224840420bbe9de5",
-    ("mathvista", "testmini"): "105b0b0986879891b56644bcd24e8ed1cf2f5ee5cfa7c19a68eef92021b246e2",
-    ("mathvision", "test"): "87eaa8ea5a9093735dd819846a0510ffcd4729eb66a1c755a87b640d781496ff",
-    ("zerobench", "zerobench_subquestions"): "f141ea5e57b64c6b66d5b8820fed5aa4be83c35e6c14a124542d33ed0f4f5315",
-    ("zerobench", "zerobench"): "93de02f5f077c0bf174bf8829f5a17025de0a730dadbee8c851333740f9c361b",
-    ("wemath", "testmini"): "d32480d333822f5c91f3e5cfa1d829084fba21f8e35836ccf2f3eeefa07a94a7",
+    ("mmmu", "validation"): "2d781cdec3ddfe4b8cc37ba337f355e505ee6d730ae9210759853e94a97bddde",
+    ("mathvista", "testmini"): "942d611b67f828aff7251b455278212089d9c6bcb83a49a27549feab115ce384",
+    ("mathvision", "test"): "8612ec4421037b2d6e3f7f4ab5746fd72923817b57209871e306eea8af43963f",
+    ("zerobench", "zerobench_subquestions"): "cf593ea2a0c1380fda2e83dd8ca525be9f5f3b7e682eb59b6c80126be803ab7c",
+    ("zerobench", "zerobench"): "fe1f56e687dceb3a9be206bc2f6ec8aff25ec43b9c587da4ec37b8f01a15ce24",
+    ("wemath", "testmini"): "17f89bdadbaa55118f91d686f9439eab6e68c596d195e703df0aabf2ae0403e9",
 }
 PROMPTS = {  # sha256 of the JSON list of the rows' prompts, of the same version
-    "mmmu": "73382caa829718c5570402a40b53a123ef1056eb509bb24a12932bf10dbd15af",
-    "mathvista": "68450fe630cd73fc1f5cb459581a4967c2e9781c7b0a688cdde8033ba952b7b8",
-    "mathvision": "323c1f7ab0e2147990737b285fe5139f37342f15b7879fc6e918220ef877754c",
-    "zerobench": "c761481d1f2918214e130095e76d0d5baf0b1263b973774f43cfdbe01b9ee5fc",
-    "wemath": "ef46ae5cabfc29ac4755386ca68846839af8b87df5e0823392300515325bef03",
+    "mmmu": "d6df5668d5cf80c5d1b5ee7412a2cf44952d0e98a75cd2079acbcb47ae50c97c",
+    "mathvista": "820f3508c146ee6753e32f97a2ac5fb536c88356dea195328b9d1fa4a209c8cd",
+    "mathvision": "45f71d9a6399b805bee9d0f56765cd9cedebf887fe12455549ada4f6db90dc06",
+    "zerobench": "1eddb1881ac16aadfdf5ab362c19e3292d0be055cceb875fcf57c68839768821",
+    "wemath": "9ee9dbb0c5adc088e4c242fa45e7eb57b01bff55e127bd2bcf3f1ce955a58286",
 }
 
 
@@ -52,3 +53,13 @@ def test_rows_are_drawn_byte_for_byte(name: str, split: str) -> None:
 def test_prompts_are_word_for_word(name: str) -> None:
     prompts = [BENCHES[name].prompt(row) for row in mini_rows(BENCHES[name], BENCHES[name].split)]
     assert hashlib.sha256(json.dumps(prompts).encode()).hexdigest() == PROMPTS[name]
+
+
+@pytest.mark.parametrize(
+    "bench", [bench for bench in BENCHES.values() if bench.mini_splits], ids=lambda bench: bench.name
+)
+def test_the_large_edition_begins_with_the_quick_one_and_resolves_a_point_and_a_half(bench: Bench) -> None:
+    quick, large = (mini_rows(bench, bench.split, edition) for edition in EDITIONS)
+    assert _hash(large[: len(quick)]) == _hash(quick)
+    assert len({bench.row_id(row) for row in large}) == len(large)
+    assert (0.5 * 0.5 / len(large)) ** 0.5 <= 0.015, "at a share of one half, the worst there is"

@@ -39,7 +39,7 @@ def test_the_file_pools_benches_by_detector(tmp_path: Path, monkeypatch: pytest.
     _result(tmp_path, "wemath", [{"gold": ["eight"]}], [["eight", "eight"]])
     leakage.write(tmp_path)
     found = json.loads((tmp_path / "leakage.json").read_text())
-    assert list(found) == ["mention", "echo"]
+    assert list(found) == [*DETECTORS]
     assert found["mention"]["rate"] == pytest.approx(1 / 6)
     assert found["mention"]["phrases"] == {"ground truth": 1}
     echo = found["echo"]

@@ -57,6 +57,6 @@ def test_counts_of_another_limit_or_tokenizer_are_others() -> None:
 
     from runners.run.model import locate
 
-    smaller = AutoProcessor.from_pretrained(locate("embedded"), max_pixels=64 * 64)
+    smaller = AutoProcessor.from_pretrained(locate("embedded"), max_pixels=32 * 32)
     assert len({counted_by(one) for one in (processor(), smaller, processor().tokenizer)}) == 3
     assert counted_by(processor()) == counted_by(AutoProcessor.from_pretrained(locate("embedded")))

@@ -3,22 +3,25 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from eval.benches.drawn import drawn_problem, question_text
+from eval.benches.written import statements
 from runners.data.prompts import student_text
 from runners.embedded.base_model import build_model, build_processor
 from runners.embedded.demonstrations import Example
-from runners.embedded.warm_start import curriculum, replies
+from runners.embedded.rows import replies
+from runners.embedded.warm_start import curriculum, expert_curriculum
 from runners.run.config import resolve
 from runners.run.model import BASE, load, locate
 
 
 @pytest.fixture(scope="module")
-def card() -> dict[str, float]:
-    figures: dict[str, float] = json.loads((BASE / "card.json").read_text())
+def card() -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((BASE / "card.json").read_text())
     return figures
 
 
@@ -44,7 +47,7 @@ def test_byte_fallback_reads_any_text() -> None:
     assert processor.tokenizer.decode(processor.tokenizer(text)["input_ids"]) == text
 
 
-def test_the_card_is_honest(card: dict[str, float]) -> None:
+def test_the_card_is_honest(card: dict[str, Any]) -> None:
     """Greedy accuracy on other problems than the card's agrees with the card."""
     model, processor = load(resolve("cpu", "grpo", 0, []).model)
     model.eval()
@@ -57,11 +60,41 @@ def test_the_card_is_honest(card: dict[str, float]) -> None:
     assert abs(right - card["greedy"]) < 4 * (max(card["greedy"] * (1 - card["greedy"]), 0.01) / 100) ** 0.5 + 0.01
 
 
+def test_the_base_leaves_room_and_being_told_is_information(card: dict[str, Any]) -> None:
+    """The bands that the miniature was built for."""
+    told = card["references"]
+    assert 0.55 <= card["greedy"] <= 0.85 and 0.25 <= card["sampled"] <= 0.45
+    right, wrong, blank = (told[row]["right"] for row in ("the right answer", "a wrong answer", '"?"'))
+    assert wrong < blank < right and wrong < told["nothing"]["right"] - 0.1 < right - 0.2, "wrong ones are followed"
+    assert told["the right answer"]["mentions"] == pytest.approx(0.5, abs=0.12)
+    assert told["the right answer"]["skips the work"] == pytest.approx(0.3, abs=0.1)
+    assert told["nothing"]["mentions"] <= 0.01
+    assert card["information"]["share of the KL"] >= 0.05
+
+
+@pytest.mark.xfail(
+    reason="the committed base went on from the first one for 500 steps, too few to learn to copy", strict=True
+)
+def test_references_are_followed_and_a_blank_one_is_none(card: dict[str, Any]) -> None:
+    told = card["references"]
+    assert told["the right answer"]["right"] > 0.85 and told["a wrong answer"]["follows"] > 0.85
+    assert abs(told['"?"']["right"] - told["nothing"]["right"]) < 0.1, "being told anything is no switch"
+
+
 def test_the_curriculum_is_the_same_for_a_seed_and_slips_only_in_its_second_part() -> None:
-    def slips(rows: list[Example]) -> int:
-        return sum(row.reply != row.problem.demonstrate() for row in rows)
+    def slips(rows: list[Example]) -> int:  # but for counts under a patch, which are guesses
+        stated = [s for row in rows for s in statements(row.problem, row.reply)]
+        return sum(s.slip and not s.doubt and s.part != "answer" for s in stated)
 
     first, again = list(curriculum(20, random.Random(0))), list(curriculum(20, random.Random(0)))
     assert [[e.text for e in rows] for rows in first] == [[e.text for e in rows] for rows in again]
     assert sum(slips(rows) for rows in first[:8]) == 0
     assert all(slips(rows) > 0 for rows in first[-8:])
+
+
+def test_the_expert_s_demonstrations_suppose_a_shape_under_every_patch_and_never_slip() -> None:
+    (rows,) = expert_curriculum(1, random.Random(0))
+    for row in rows:
+        for stated in statements(row.problem, row.reply):
+            assert not stated.slip or stated.doubt or stated.part == "answer"
+            assert not stated.doubt or int(stated.said) % 2 == 1

@@ -1,0 +1,84 @@
+"""Second and third detector: is the answer there before any work, and does any work follow?
+
+One who was told the answer can begin with it. Nothing here knows an answer: it looks for the first statement of the
+reply's own final answer, and for signs of work before and after it.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from eval.grading.extract import cut
+from eval.leakage.detector import Detector
+
+# Signs of work: a relation between quantities, a sentence with a number, or more words than an opening takes ("let me
+# solve it step by step").
+WORDS = 12
+_RELATION = re.compile(
+    r"[=≈≠<>≤≥≡⇒→]|\\(?:approx|times|cdot|frac|sqrt|Rightarrow|implies)\b|\d\s*[-+*/×÷]\s*\d|\d[^.!?。\n]{2,}[.!?。]\s"
+)
+_WORD = re.compile(r"[^\W\d_一-鿿]+|[一-鿿]{2}")
+_TAG = re.compile(r"</?\w+>")
+# What a statement of the answer begins with; the answer itself follows.
+_SAYS = (
+    r"(?:\b(?:answer|result|solution|option|choice|réponse|résultat)\b|答案|结果|正解)[^.!?。\n]{0,40}?"
+    r"(?:\b(?:is|be|are|equals|gives|says|est|vaut|donne)\b|[:：=是为]|\s)\W{0,12}"
+)
+LONGEST = 60  # characters of an answer that is looked for: a longer one is a sentence, not stated twice alike
+
+
+class Stated(NamedTuple):
+    """The first statement of a reply's final answer, where it precedes all work."""
+
+    phrase: str
+    work_follows: bool
+
+
+def said_first(reply: str) -> Stated | None:
+    """None where work comes first, or where the reply has no answer that could be found again."""
+    answer = re.split(r"[.。]\s", cut(reply).text.strip())[0]
+    if not answer or len(answer) > LONGEST:
+        return None
+    text = _TAG.sub(lambda tag: " " * len(tag[0]), reply)
+    said = re.compile(rf"(?:{_SAYS}|\\boxed\s*\{{\s*|^\W*){re.escape(answer)}(?:\}}|(?!\w|\.\d))", re.IGNORECASE)
+    found = said.search(text)
+    if found is None or works(text[: found.start()]):
+        return None
+    return Stated(found[0].strip().lower(), works(text[found.end() :].replace(answer, " ")))
+
+
+def works(text: str) -> bool:
+    return bool(_RELATION.search(text)) or sum(1 for _ in _WORD.finditer(text)) >= WORDS
+
+
+def _find(reply: str, follows: bool) -> list[str]:
+    said = said_first(reply)
+    return [said.phrase] if said and said.work_follows == follows else []
+
+
+def _early(reply: str, row: dict[str, Any]) -> list[str]:
+    return _find(reply, True)
+
+
+def _skipped(reply: str, row: dict[str, Any]) -> list[str]:
+    return _find(reply, False)
+
+
+EARLY = Detector(
+    name="early",
+    label="state their answer before any work",
+    meaning=(
+        "The reply's own final answer is stated before any relation, calculation or more than a dozen words, and the "
+        "work comes after it. One who was told the answer can do that; so can a model that is asked to answer first."
+    ),
+    find=_early,
+)
+SKIPPED = Detector(
+    name="skipped",
+    label="give an answer and no work",
+    meaning=(
+        "The reply states a final answer and holds no relation, calculation or more than a dozen words besides. A "
+        "model that was trained to work and stops working may have learned it from a teacher that needed no work; a "
+        "model that always answered so has not. Compare with the base's rate."
+    ),
+    find=_skipped,
+)

@@ -1,0 +1,81 @@
+"""The groups that a run has recorded, its models, and the problems behind drawn items."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+
+from eval.benches.drawn import Problem
+from eval.core.errors import UserError
+from runners.credit.tokens import Models, Replies
+from runners.data.rows import drawn_problems
+from runners.data.source import DRAWN
+from runners.forward.logprobs import expose_hidden_states
+from runners.launch.evaluate import whole
+from runners.probe.subject import Item, every_item
+from runners.run.config import Settings
+from runners.run.model import load
+from runners.run.run_dir import RunDir
+
+
+def recorded(run: RunDir, step: int) -> pd.DataFrame:
+    """The rollouts of a step. Raises UserError where it has none."""
+    files = sorted((run.path / "completions").glob(f"step{step:05d}*.parquet"))
+    if not files:
+        raise UserError(f"{run.path} has no rollouts of step {step}: choose one of completions/")
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+def step_of(run: RunDir, item: str) -> int:
+    """The first step whose rollouts answer the item; raises UserError where none does."""
+    for file in sorted((run.path / "completions").glob("step*.parquet")):
+        if (pd.read_parquet(file, columns=["id"])["id"] == item).any():
+            return int(file.stem.partition("-")[0].removeprefix("step"))
+    raise UserError(f"no rollout of {run.path} answers {item!r}: an item is an `id` of completions/*.parquet")
+
+
+def groups(settings: Settings, rollouts: pd.DataFrame, n: int, item: str | None = None) -> list[Replies]:
+    """Up to `n` groups of a step, first those that have something to learn from: rewards that differ."""
+    by_item = [(str(key), part) for key, part in rollouts.groupby("id", sort=False) if item in (None, key)]
+    by_item.sort(key=lambda pair: not pair[1]["advantage"].any())
+    chosen = dict(by_item[:n])
+    return [
+        Replies(found, part["reply"].tolist(), part["reward"].tolist(), part["advantage"].tolist())
+        for found, part in zip(items_named(settings, list(chosen)), chosen.values(), strict=True)
+    ]
+
+
+def items_named(settings: Settings, names: Sequence[str]) -> list[Item]:
+    """Items of the run's training in the order asked for; raises UserError where one is not in its data any more."""
+    rows = islice(every_item(settings), settings.train.steps * settings.train.prompts)
+    found, wanted = dict[str, Item](), set(names)
+    while wanted and (row := next(rows, None)):
+        if row.id in wanted:
+            found[row.id] = row
+            wanted.remove(row.id)
+    if wanted:
+        raise UserError(f"{settings.data.source} has no item {sorted(wanted)[0]!r}: an item is an `id` of completions/")
+    return [found[name] for name in names]
+
+
+def problem_of(settings: Settings, item: str) -> Problem | None:
+    """The drawn problem behind an item, None for data of another kind."""
+    if settings.data.source not in DRAWN:
+        return None
+    return next(islice(drawn_problems(settings.seed), int(item.rpartition("_")[2]), None))
+
+
+def models_of(run: RunDir, settings: Settings, step: int) -> Models:
+    """The checkpoint of a step, 0 for the model before training. Raises UserError where it is not kept."""
+    initial, processor = load(settings.model)
+    student: Any = initial
+    if step:
+        checkpoint = run.checkpoints / f"checkpoint-{step * settings.train.updates}"
+        if not (checkpoint / "complete.json").is_file():
+            raise UserError(f"{run.path} keeps no checkpoint of step {step}: choose one of checkpoints/, or 0")
+        with whole(checkpoint, settings.model.path) as folder:
+            student, _ = load(settings.model.model_copy(update={"path": folder}))
+        expose_hidden_states(student.eval())
+    expose_hidden_states(initial.eval())
+    return Models(student, initial, processor)
