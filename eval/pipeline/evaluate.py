@@ -14,7 +14,7 @@ from eval.data.load import edition, fingerprint
 from eval.engines.load import check_model, loaded_engine
 from eval.engines.requests import vllm_version
 from eval.grading.score import Verdict
-from eval.pipeline import leakage, replies
+from eval.pipeline import leakage, questions, replies
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
 from eval.pipeline.results import model_id, read_result, refuse_other, samples_of, write_bench
@@ -152,6 +152,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "versions": versions(settings.engine),
         "seconds": round(time.perf_counter() - start, 2),
     }
+    questions.write(work.folder, bench, rows)
     write_bench(work.folder, result, samples)
     replies.main_file(work.folder).unlink()
     print(line(bench, result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ def _joined(runs: Sequence[Run], benches: Iterable[str], columns: list[str], val
     frames = []
     for run in runs:
         for bench in benches:
-            path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
-            samples = _read(path, columns)
+            path = run.samples / bench / "samples.parquet"
+            samples = _read(path, tuple(columns))
             found = None if samples is None else values(run, bench, samples)
             if found is None:
                 return None
@@ -62,9 +63,10 @@ def _joined(runs: Sequence[Run], benches: Iterable[str], columns: list[str], val
     return pd.concat(frames, ignore_index=True)
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+@lru_cache(maxsize=1000)  # several sections ask for the same items; nobody changes a frame in place
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame | None:
     try:
-        return pd.read_parquet(path, columns=columns)
+        return pd.read_parquet(path, columns=list(columns))
     except (OSError, ValueError):  # pyarrow's own errors for a broken file or a missing column are ValueErrors
         return None
 

@@ -51,6 +51,9 @@ class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     scores: dict[str, Any] = {}
     parsed: Number = None
     truncated: Number = None
+    rows: int | None = None
+    tokens: Number = None  # of a reply, on average
+    seconds: Number = None
     rule: str = "None"
     task_version: str = "None"
     grader_version: str = "None"
@@ -73,8 +76,16 @@ class Leakage(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """What was measured of one checkpoint: results by bench, leakage by detector."""
+
+    results: dict[str, Result]
+    leakage: dict[str, Leakage]
+
+
+@dataclass(frozen=True)
 class Run:
-    """One run directory. `results` holds the benches of its last evaluated step, `leakage` its finds by detector."""
+    """One run directory. `evaluated` holds every evaluated step in order; `results` and `leakage` are the last one's."""
 
     folder: Path
     method: str
@@ -85,9 +96,29 @@ class Run:
     steps: int
     record: dict[str, Any]
     settings: dict[str, Any]
-    eval_step: int | None
-    results: dict[str, Result]
-    leakage: dict[str, Leakage]
+    evaluated: dict[int, Evaluated]
+
+    @property
+    def eval_step(self) -> int | None:
+        """One step a run, so that no row mixes checkpoints."""
+        return max(self.evaluated, default=None)
+
+    @property
+    def last(self) -> Evaluated:
+        return self.evaluated[max(self.evaluated)] if self.evaluated else Evaluated({}, {})
+
+    @property
+    def results(self) -> dict[str, Result]:
+        return self.last.results
+
+    @property
+    def leakage(self) -> dict[str, Leakage]:
+        return self.last.leakage
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the last evaluation; samples.parquet lies in `samples / bench`."""
+        return self.folder / "eval" / str(self.eval_step)
 
     @property
     def name(self) -> str:
@@ -177,8 +208,6 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
             problems.append(f"{_shown(folder)} has no run.json and was left out.")
         return None
     method, seed = str(record.get("method") or folder.parent.name), record.get("seed")
-    eval_step, results = _read_results(folder, problems)
-    leakage = _read(folder, f"eval/{eval_step}/leakage.json", dict[str, Leakage], problems)
     return Run(
         folder=folder,
         method=method,
@@ -189,20 +218,20 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         steps=int(record.get("steps") or 0),
         record=record,
         settings=_read(folder, "settings.yaml", Record, problems) or {},
-        eval_step=eval_step,
-        results=results,
-        leakage={detector: part for detector, part in (leakage or {}).items() if part.rate is not None},
+        evaluated=_read_evaluated(folder, problems),
     )
 
 
-def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[str, Result]]:
-    """The last step that has a bench result: one step a run, so that no row mixes checkpoints."""
-    steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
-    for step in reversed(steps):
+def _read_evaluated(folder: Path, problems: list[str]) -> dict[int, Evaluated]:
+    """The steps that have a bench result, in order."""
+    found = {}
+    for step in sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal()):
         read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
         if results := {bench: _standing(bench, result) for bench, result in read.items() if result is not None}:
-            return step, results
-    return None, {}
+            leakage = _read(folder, f"eval/{step}/leakage.json", dict[str, Leakage], problems) or {}
+            known = {detector: part for detector, part in leakage.items() if part.rate is not None}
+            found[step] = Evaluated(results, known)
+    return found
 
 
 def _standing(bench: str, result: Result) -> Result:

@@ -13,10 +13,10 @@ SETS = {"mini": "MINI benches", "official": "official sets", "local": "local dat
 
 
 def row_labels(suite: Suite) -> dict[str, str]:
-    """Method to label in row order: the paper's six rows always, then whatever else was run."""
+    """Method to label of what was run, in row order: the paper's rows in its order, then whatever else."""
     labels = {run.method: run.label for run in suite.runs}
     others = sorted(method for method in labels if method not in paper.LABELS)
-    return {method: labels.get(method, paper.LABELS.get(method, method)) for method in [*paper.LABELS, *others]}
+    return {method: labels[method] for method in [*paper.LABELS, *others] if method in labels}
 
 
 def reported_runs(suite: Suite, method: str) -> list[Run]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.sections import SECTIONS
 from reports.sections.section import Section
-from reports.sections.table import Table
+from reports.findings.table import Table
 from reports.suite.comparable import require_comparable
 from reports.suite.read import load_suite
 

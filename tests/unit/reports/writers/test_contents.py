@@ -14,7 +14,7 @@ from reports.figures.bars import Bars
 from reports.figures.looks import looks
 from reports.sections import SECTIONS
 from reports.sections.section import Section
-from reports.sections.table import Column, Row, Table
+from reports.findings.table import Column, Row, Table
 from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.rows import row_labels
