@@ -20,7 +20,8 @@ from rich.console import Console
 from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
 from eval.core.terminal import console, say
-from reports.writers.command import report, write_report
+from reports.writers.command import compare, replies, report, write_report
+from runners.check.command import doctor, watch
 from runners.data.command import data_app
 from runners.embedded.command import base
 from runners.run.options import Out, Preset, Set, Suite, sets
@@ -60,7 +61,7 @@ def train(
     suite: Suite = "default",
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
-    then_eval: Annotated[bool, typer.Option("--eval", help="Evaluate the trained model as well.")] = False,
+    then_eval: Annotated[bool, typer.Option("--eval/--no-eval", help="Evaluate the trained model as well.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, as `plan` does.")] = False,
 ) -> None:
     """Train one method. The same command again resumes, or does nothing when the run is done."""
@@ -86,7 +87,7 @@ def train(
                 with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
                     train_run(settings, run, suite, [bar])
         if found != "done" and not here:  # the first of the children holds the run; they only train
-            relaunch(settings, run, [a for a in sys.argv[1:] if a != "--eval"])
+            relaunch(settings, run, [a for a in sys.argv[1:] if a not in ("--eval", "--no-eval")])
         if is_launched():
             return
         say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
@@ -128,7 +129,7 @@ def sweep(
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
     jobs: Annotated[int, typer.Option(help="Runs at the same time.", min=1)] = 1,
-    evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
+    evaluate: Annotated[bool, typer.Option("--eval/--no-eval", help="Evaluate each run, and the base.")] = True,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
     from runners.launch.sweep import plan
@@ -140,6 +141,7 @@ def sweep(
 def evaluate(
     bench: Annotated[str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}.")] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
+    at: Annotated[str | None, typer.Option(help="With --run: all kept steps, or 10,20 (see eval.every).")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
     engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
@@ -158,6 +160,8 @@ def evaluate(
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
+    if given := "--out" if run and out else "--at" if model and at else None:
+        raise UserError(f"{given} goes with {'--model' if run else '--run'}: a run's results lie in the run")
     changes = [*set, f"eval.benches=[{','.join(chosen(bench.split(',')))}]"]
     changes += sets({"eval.data": data or None, "eval.engine": engine or None})
     if run is not None:
@@ -173,7 +177,7 @@ def evaluate(
 
         regrade_stored(folder, settings.benches, settings.data)
     elif run is not None:
-        say(f"results: {evaluate_run(opened, settings, skip_bad_rows)}")
+        say(f"results: {evaluate_run(opened, settings, skip_bad_rows, at)}")
     else:
         say(f"results: {evaluate_model(str(model), settings, folder, skip_bad_rows)}")
 
@@ -199,7 +203,8 @@ def grade(
     say(grade_replies(bench, data, replies, rule, out))
 
 
-app.command()(report)
+for command in (report, compare, replies, watch, doctor):
+    app.command()(command)
 
 
 @app.command()

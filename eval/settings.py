@@ -34,6 +34,7 @@ class EvalSettings(BaseModel):
     max_new_tokens: int = Field(default=4096, gt=0)
     batch_size: int = Field(default=8, gt=0)
     limit: int | None = Field(default=None, gt=0)  # rows per bench; We-Math keeps whole problems
+    every: int | None = Field(default=None, gt=0)  # of a run: its weights are kept, and evaluated, at each such step
     seed: int = 0
     max_pixels: int | None = Field(default=None, gt=0)  # per picture; None leaves it to the model's processor
     device: str = "auto"

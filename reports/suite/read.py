@@ -97,6 +97,7 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any]
     evaluated: dict[int, Evaluated]
+    external: bool = False  # an evaluation of a model that no run here trained
 
     @property
     def eval_step(self) -> int | None:
@@ -118,7 +119,7 @@ class Run:
     @property
     def samples(self) -> Path:
         """The folder of the last evaluation; samples.parquet lies in `samples / bench`."""
-        return self.folder / "eval" / str(self.eval_step)
+        return self.folder if self.external else self.folder / "eval" / str(self.eval_step)
 
     @property
     def name(self) -> str:
@@ -161,11 +162,30 @@ def load_suite(folder: Path) -> Suite:
             runs.append(run)
             frames.append(_read_metrics(run, problems))
     if not runs:
+        if suites := sorted({path.parents[2] for path in folder.glob("*/*/seed*/run.json")}):
+            raise UserError(f"{folder} holds suites, not runs: give one of {', '.join(map(str, suites))}")
         raise UserError(f"{folder} holds no run (<method>/seed<k>/run.json); train first: cli.py sweep, or cli.py demo")
     _refuse_twins(runs)
     metrics = pd.concat(frames, ignore_index=True)
     runs.sort(key=_row_order)
     return Suite(folder.resolve().name, tuple(runs), metrics, tuple(problems))
+
+
+def load_run(folder: Path) -> Run:
+    """One run; raises UserError where `folder` holds none."""
+    found = _read_run(folder, []) if (folder / "run.json").exists() else None
+    if found is None:
+        raise UserError(f"{folder} is no run: it has no readable run.json; name one such as runs/<suite>/<method>/seed0")
+    return found
+
+
+def load_evaluation(folder: Path) -> Run:
+    """What `eval --model` wrote, as a run of no steps; raises UserError where `folder` holds no result."""
+    found = _read_step(folder, "", [])
+    if not found.results:
+        raise UserError(f"{folder} holds neither a run nor an evaluation (<bench>/result.json)")
+    record = {"model": folder.name}
+    return Run(folder, folder.name, folder.name, 0, "done", 0, 0, record, {}, {0: found}, external=True)
 
 
 def _row_order(run: Run) -> tuple[int, str, int]:
@@ -224,14 +244,16 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
 
 def _read_evaluated(folder: Path, problems: list[str]) -> dict[int, Evaluated]:
     """The steps that have a bench result, in order."""
-    found = {}
-    for step in sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal()):
-        read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
-        if results := {bench: _standing(bench, result) for bench, result in read.items() if result is not None}:
-            leakage = _read(folder, f"eval/{step}/leakage.json", dict[str, Leakage], problems) or {}
-            known = {detector: part for detector, part in leakage.items() if part.rate is not None}
-            found[step] = Evaluated(results, known)
-    return found
+    steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
+    found = {step: _read_step(folder, f"eval/{step}/", problems) for step in steps}
+    return {step: evaluated for step, evaluated in found.items() if evaluated.results}
+
+
+def _read_step(folder: Path, below: str, problems: list[str]) -> Evaluated:
+    read = {bench: _read(folder, f"{below}{bench}/result.json", Result, problems) for bench in BENCHES}
+    results = {bench: _standing(bench, result) for bench, result in read.items() if result is not None}
+    leakage = (_read(folder, f"{below}leakage.json", dict[str, Leakage], problems) or {}) if results else {}
+    return Evaluated(results, {detector: part for detector, part in leakage.items() if part.rate is not None})
 
 
 def _standing(bench: str, result: Result) -> Result:

@@ -26,7 +26,7 @@ def reported_runs(suite: Suite, method: str) -> list[Run]:
 
 
 def trained_runs(suite: Suite) -> list[Run]:
-    return [run for run in suite.runs if run.method != paper.BASE]
+    return [run for run in suite.runs if run.method != paper.BASE and not run.external]
 
 
 def editions(suite: Suite) -> dict[str, str]:

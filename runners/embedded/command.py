@@ -11,8 +11,8 @@ from eval.core.terminal import say
 def base(
     steps: int = 2400,
     seed: int = 0,
-    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = Path(
-        "runners/embedded/base"
+    out: Annotated[Path, typer.Option(help="Where to save; runners/embedded/base replaces the embedded model.")] = Path(
+        "runs/base"
     ),
 ) -> None:
     """Rebuild the embedded base model from nothing (about 40 minutes)."""

@@ -9,7 +9,7 @@ from eval.core.errors import UserError
 from eval.settings import EvalSettings
 from runners.run import lock
 from runners.run.model import locate
-from runners.run.run_dir import RunDir
+from runners.run.run_dir import RunDir, checkpoint_step
 
 
 def results_of(run: RunDir) -> Path:
@@ -17,21 +17,46 @@ def results_of(run: RunDir) -> Path:
     checkpoint = run.last_checkpoint()
     if checkpoint is None and run.info()["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
-    return run.path / "eval" / (checkpoint.name.split("-")[1] if checkpoint else "0")
+    return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
 
 
-def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
-    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder.
+def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at: str | None = None) -> Path:
+    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns its results' folder.
+
+    `at`: steps with commas, or `all` whose weights are there; without it, `all` where the run kept some to be evaluated.
 
     Raises UserError where another process trains or evaluates the run.
     """
     from eval.pipeline.evaluate import evaluate
 
     with lock.held(run.lock):
-        folder = results_of(run)
-        with _whole(run.last_checkpoint(), run.info()["model"]) as model:
-            evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
-        return folder
+        last = results_of(run)
+        found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
+        steps = asked_steps(run, sorted(found), at or ("all" if settings.every else None), int(last.name))
+        for step in steps:
+            if len(steps) > 1:
+                print(f"step {step}:")
+            with _whole(found[step], run.info()["model"]) as model:
+                evaluate(model, settings, run.path / "eval" / str(step), step=step, skip_bad=skip_bad)
+        return last
+
+
+def asked_steps(run: RunDir, there: list[int], at: str | None, last: int) -> list[int]:
+    """The steps of `at`; the last one alone where it says nothing."""
+    if at is None:
+        return [last]
+    if at == "all":
+        return there
+    try:
+        steps = sorted({int(step) for step in at.split(",")})
+    except ValueError:
+        raise UserError(f"--at {at!r}: write `all`, or steps such as 10,20") from None
+    if lacking := [step for step in steps if step not in there]:
+        kept = ", ".join(map(str, there))
+        raise UserError(
+            f"{run.path} has no weights of step {lacking[0]}, only of {kept}: train with --set eval.every=N to keep more"
+        )
+    return steps
 
 
 def model_results(model: str, settings: EvalSettings) -> Path:

@@ -1,5 +1,6 @@
 """The settings of a run: one frozen model, unknown keys are errors, precedence defaults < preset < --set."""
 
+import difflib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from eval.benches import chosen
+from eval.core.differences import flat
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
@@ -191,20 +193,23 @@ def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settin
 
     Raises UserError with the first offending key.
     """
-    keys = merge(merge(load_preset(preset), load_variant(method)), parse_overrides(overrides))
-    return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}")
+    changes = parse_overrides(overrides)
+    keys = merge(merge(load_preset(preset), load_variant(method)), changes)
+    return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}", changes)
 
 
 def override(settings: Settings, overrides: list[str]) -> Settings:
     """The settings of a run with some keys changed."""
-    return _checked(merge(settings.model_dump(mode="json"), parse_overrides(overrides)), "--set")
+    return _checked(merge(settings.model_dump(mode="json"), parse_overrides(overrides)), "--set", {})
 
 
-def _checked(keys: dict[str, Any], where: str) -> Settings:
+def _checked(keys: dict[str, Any], where: str, changes: dict[str, Any]) -> Settings:
+    """`changes` are what --set said: a complaint about one of them names that."""
     try:
         return Settings.model_validate(keys)
     except ValidationError as error:
-        raise UserError(explain(error, where)) from None
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(explain(error, "--set" if key in flat(changes) else where)) from None
 
 
 def explain(error: ValidationError, where: str) -> str:
@@ -212,7 +217,20 @@ def explain(error: ValidationError, where: str) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-    return f"{where}: unknown key {key!r}" if unknown else f"{where}: {key}: {first['msg']}"
+    if not unknown:
+        return f"{where}: {key}: {first['msg']}"
+    near = difflib.get_close_matches(key, _keys(Settings), n=1)
+    return f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted keys of all sections."""
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        section = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += _keys(kind, f"{prefix}{name}.") if section else [prefix + name]  # type: ignore[arg-type]
+    return found
 
 
 def dump(settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """The run directory: the only interface between training, evaluation and report."""
 
 import importlib.metadata
+import os
+import shutil
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +19,11 @@ Status = Literal["running", "done", "failed", "interrupted"]
 # What a start that was killed may leave before run.json says that there is a run.
 BEGINNING = ("lock.json", "run.json", "settings.yaml", ".run.json.tmp", ".settings.yaml.tmp")
 BASE_RUN = "base"  # the folder of the untrained model's row
+# A model as it is loaded: its weights or its adapter, and what names and reads them.
+WEIGHTS = (
+    *("model*.safetensors", "model.safetensors.index.json", "adapter_*", "config.json", "generation_config.json"),
+    *("tokenizer*", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template*", "*processor_config.json"),
+)
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 
 
@@ -116,11 +123,36 @@ class RunDir:
         complete = [p.parent for p in self.checkpoints.glob("checkpoint-*/complete.json")]
         return max(complete, key=lambda p: int(p.name.split("-")[1]), default=None)
 
+    def evaluable(self) -> dict[int, Path]:
+        """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
+        kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
+        whole = {checkpoint_step(p.parent): p.parent for p in self.checkpoints.glob("checkpoint-*/complete.json")}
+        return dict(sorted((kept | whole).items()))
+
+    def keep(self, checkpoint: Path, step: int) -> None:
+        """Keep a checkpoint's model, without what only a resumption needs, for as long as the run is there.
+
+        Hard links where the disk has them: nothing is stored twice while the checkpoint stands.
+        """
+        with files.replaced_folder(self.path / "weights" / f"step{step}") as half:
+            for pattern in WEIGHTS:
+                for file in checkpoint.glob(pattern):
+                    try:
+                        os.link(file, half / file.name)
+                    except OSError:
+                        shutil.copy2(file, half / file.name)
+
     def truncate_metrics(self, step: int) -> None:
         """Forget the steps after a checkpoint: they are about to be run again."""
         if self.metrics.exists():
             rows = files.read_lines(self.metrics).rows
             files.write(self.metrics, files.lines_text(row for row in rows if row.get("step", step + 1) <= step))
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The step of ours at which a checkpoint was written; the trainer's own count is in its name."""
+    step = (files.read_object(folder / "complete.json") or {}).get("step")
+    return int(folder.name.split("-")[1]) if step is None else int(step)
 
 
 def run_name(method: str) -> str:

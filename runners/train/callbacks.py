@@ -73,12 +73,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     A step of ours is one generation batch: `updates` optimizer steps of the trainer.
     """
 
-    def __init__(self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int) -> None:
-        """`processor`: the model's own, saved with its weights in the place of the one that training used: that one has
+    def __init__(
+        self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int, every: int | None = None
+    ) -> None:
+        """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with its weights in the place of the one that training used: that one has
         `model.max_pixels` in it, and would show an evaluation other pictures than the base's."""
         self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
-        self._since = time.perf_counter()
+        self._since, self._every = time.perf_counter(), every
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.start()
@@ -89,6 +91,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
+        if self._every and state.global_step % (self._every * self._updates) == 0:
+            control.should_save = True
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
@@ -121,3 +125,5 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 files.sync(written)
             files.write_json(folder / "complete.json", {"step": step}, durable=True)
             self._run.update(steps_done=step)
+            if self._every and step % self._every == 0:
+                self._run.keep(folder, step)

@@ -1,6 +1,7 @@
 """The run directory: atomic files, honest status, whole checkpoints only."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,23 @@ def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
     last = run.last_checkpoint()
     assert last is not None
     assert last.name == "checkpoint-10"
+
+
+def test_kept_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    for number, step in ((4, 2), (8, 4)):  # two updates a step
+        folder = run.checkpoints / f"checkpoint-{number}"
+        folder.mkdir(parents=True)
+        for name in ("model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "trainer_state.json"):
+            (folder / name).write_text(f"{name} {step}")
+        (folder / "complete.json").write_text(json.dumps({"step": step}))
+    run.keep(run.checkpoints / "checkpoint-4", 2)
+    shutil.rmtree(run.checkpoints / "checkpoint-4")
+    found = run.evaluable()
+    assert found == {2: run.path / "weights/step2", 4: run.checkpoints / "checkpoint-8"}
+    assert {p.name: p.read_text() for p in found[2].iterdir()} == {
+        name: f"{name} 2" for name in ("model.safetensors", "config.json", "tokenizer.json")
+    }
 
 
 def test_metrics_after_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Path) -> None:
