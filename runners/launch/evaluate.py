@@ -7,6 +7,7 @@ from pathlib import Path
 from eval.core import files
 from eval.core.errors import UserError
 from eval.settings import EvalSettings
+from runners.launch.card import write_card
 from runners.run import lock
 from runners.run.model import locate
 from runners.run.run_dir import RunDir, checkpoint_step
@@ -38,6 +39,8 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
                 print(f"step {step}:")
             with _whole(found[step], run.info()["model"]) as model:
                 evaluate(model, settings, run.path / "eval" / str(step), step=step, skip_bad=skip_bad)
+            if (folder := found[step]) is not None:
+                write_card(run, folder, step)
         return last
 
 

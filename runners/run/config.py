@@ -1,6 +1,7 @@
 """The settings of a run: one frozen model, unknown keys are errors, precedence defaults < preset < --set."""
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -212,14 +213,14 @@ def _checked(keys: dict[str, Any], where: str, changes: dict[str, Any]) -> Setti
         raise UserError(explain(error, "--set" if key in flat(changes) else where)) from None
 
 
-def explain(error: ValidationError, where: str) -> str:
-    """The first complaint of a validation as one line."""
+def explain(error: ValidationError, where: str, known: Collection[str] = ()) -> str:
+    """The first complaint of a validation as one line; an unknown key gets the nearest of the settings', or of `known`."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
     if not unknown:
         return f"{where}: {key}: {first['msg']}"
-    near = difflib.get_close_matches(key, _keys(Settings), n=1)
+    near = difflib.get_close_matches(key, known or _keys(Settings), n=1)
     return f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
 
 

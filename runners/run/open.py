@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Literal
 
 from eval.core.errors import UserError
@@ -42,6 +43,9 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
 def _checked(settings: Settings) -> tuple[Settings, Method]:
     settings, method = complete(settings)
     locate(settings.model.path)
+    for tracker in settings.train.report_to:
+        if find_spec(tracker) is None:
+            raise UserError(f"train.report_to: {tracker} is not installed here: uv run --extra {tracker} cli.py …")
     world = world_size()
     if world not in (None, settings.train.processes):
         raise UserError(

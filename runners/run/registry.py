@@ -26,7 +26,7 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
     try:
         return TypeAdapter(kind).validate_python(params)
     except ValidationError as error:
-        raise UserError(config.explain(error, f"params of {name}")) from None
+        raise UserError(config.explain(error, f"params of {name}", [*kind.__dataclass_fields__])) from None
 
 
 def expand(names: str) -> list[str]:

@@ -23,6 +23,7 @@ BASE_RUN = "base"  # the folder of the untrained model's row
 WEIGHTS = (
     *("model*.safetensors", "model.safetensors.index.json", "adapter_*", "config.json", "generation_config.json"),
     *("tokenizer*", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template*", "*processor_config.json"),
+    "README.md",
 )
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from eval.core import files
 from eval.core.progress import Bar
+from runners.launch.card import write_card
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
@@ -117,6 +118,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 require_finite(step, "update", "weights", values(p))
         if state.is_world_process_zero:
             self._processor.save_pretrained(folder)
+            write_card(self._run, folder, step)
         for kept in self._kept:
             kept.save(folder)
         PartialState().wait_for_everyone()

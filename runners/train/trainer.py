@@ -88,6 +88,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._pass: Pass | None = None
         self._scores: Scores | None = None  # of the last micro-batch
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """TRL's would call every method GRPO; ours stands in each checkpoint (runners/launch/card.py)."""
+
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """As TRL's, but for its shuffling of rows, which would tear the groups apart: one update sees them all anyway,
         and of several updates each sees whole groups, in the order of the data."""
