@@ -21,7 +21,16 @@ from eval.pipeline.results import model_id, read_result, refuse_other, samples_o
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
-HOW = {"every", "benches", "splits", "batch_size", "device", "tensor_parallel", "data_parallel", "judge"}  # not what is asked
+HOW = {
+    "every",
+    "benches",
+    "splits",
+    "batch_size",
+    "device",
+    "tensor_parallel",
+    "data_parallel",
+    "judge",
+}  # not what is asked
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from reports.suite.rows import averaged, editions, reported_runs, row_labels
 
 LEVEL = 0.05
 
+
 @dataclass(frozen=True, eq=False)
 class Differences:
     """Methods by label in row order, the base first where it ran; pairs are the later row minus the earlier.
@@ -129,5 +130,3 @@ def _scores(benches: Mapping[str, Grid], column: str) -> dict[str, float]:
         if seeds := sorted(set.intersection(*(grid.seeds(method) for grid in parts))):
             found[method] = float(np.mean([grid.values_RU[grid.rows(method, seeds)].mean() for grid in parts]))
     return found
-
-

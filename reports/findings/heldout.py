@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.suite import paper
-from reports.suite.read import Evaluated, Run, Suite
+from reports.suite.read import Evaluated, Suite
 
 ACCURACY = "held_out_accuracy"
 Asked = tuple[tuple[str, int, str], ...]  # bench, units and edition
@@ -30,38 +30,24 @@ class HeldOut:
 
 
 def held_out(suite: Suite) -> list[HeldOut]:
-    """Accuracy, then a leakage rate a detector; nothing where no run was evaluated at two steps (the base is step 0)."""
+    """Accuracy, then a leakage rate a detector; nothing where no run was evaluated at two steps, the base being 0."""
     kind = _commonest(suite)
     if kind is None:
         return []
     benches = [bench for bench, _, _ in kind]
     which = f"the average of {len(benches)} benches" if len(benches) > 1 else BENCHES[benches[0]].label
-    found = [
-        _number(
-            suite,
-            kind,
-            ACCURACY,
-            "Held-out accuracy",
-            f"% , {which}".replace(" ,", ","),
-            f"Score on questions that are in no training set ({', '.join(f'{n} of {BENCHES[b].label}' for b, n, _ in kind)}), "
-            "at each evaluated step. Step 0 is the base.",
-            lambda e: fmean(score for bench in benches if (score := e.results[bench].score) is not None),
-        )
-    ]
+    asked = ", ".join(f"{n} of {BENCHES[bench].label}" for bench, n, _ in kind)
+    help = f"Score on questions that are in no training set ({asked}), at each evaluated step. Step 0 is the base."
+
+    def accuracy(evaluated: Evaluated) -> float:
+        return fmean(score for bench in benches if (score := evaluated.results[bench].score) is not None)
+
+    found = [HeldOut(ACCURACY, "Held-out accuracy", f"%, {which}", help, False, _frames(suite, kind, accuracy))]
     labels = {d: leak.label for run in suite.runs for e in run.evaluated.values() for d, leak in e.leakage.items()}
     for detector, label in labels.items():
-        rate = _rate(detector)
-        found.append(
-            _number(
-                suite,
-                kind,
-                f"held_out_leakage_{detector}",
-                f"Held-out leakage: {detector}",
-                "% of replies",
-                f"Benchmark replies that {label}, at each evaluated step.",
-                rate,
-            )
-        )
+        key, title = f"held_out_leakage_{detector}", f"Held-out leakage: {detector}"
+        help = f"Benchmark replies that {label}, at each evaluated step."
+        found.append(HeldOut(key, title, "% of replies", help, True, _frames(suite, kind, _rate(detector))))
     return [number for number in found if any(len(frame) > 1 for frame in number.methods.values())]
 
 
@@ -85,26 +71,18 @@ def _commonest(suite: Suite) -> Asked | None:
     return max(kinds, key=lambda kind: (kinds[kind], len(kind)), default=None)
 
 
-def _number(
-    suite: Suite, kind: Asked, key: str, title: str, unit: str, help: str, read: Callable[[Evaluated], float | None]
-) -> HeldOut:
-    start = {str(run.record.get("model")): run for run in suite.runs if run.method == paper.BASE}
-    methods = dict.fromkeys(run.method for run in suite.runs if run.method != paper.BASE)
-    frames = {}
-    for method in methods:
-        columns = {}
-        for run in (run for run in suite.runs if run.method == method):
-            steps = {0: e for e in _start(start.get(str(run.record.get("model"))))} | run.evaluated
-            values = {step: read(e) for step, e in steps.items() if _asked(e) == kind}
-            if known := {step: value for step, value in values.items() if value is not None}:
-                columns[run.seed] = pd.Series(known)
-        if columns:
-            frames[method] = pd.DataFrame(columns).sort_index()
-    return HeldOut(key, title, unit, help, key != ACCURACY, frames)
-
-
-def _start(base: Run | None) -> list[Evaluated]:
-    return [base.last] if base is not None and base.evaluated else []
+def _frames(suite: Suite, kind: Asked, read: Callable[[Evaluated], float | None]) -> dict[str, pd.DataFrame]:
+    bases = {str(run.record.get("model")): run for run in suite.runs if run.method == paper.BASE and run.evaluated}
+    found: dict[str, dict[int, pd.Series[float]]] = {}
+    for run in suite.runs:
+        if run.method == paper.BASE or run.external:
+            continue
+        base = bases.get(str(run.record.get("model")))
+        steps = ({} if base is None else {0: base.last}) | run.evaluated
+        values = {step: read(e) for step, e in steps.items() if _asked(e) == kind}
+        if known := {step: value for step, value in values.items() if value is not None}:
+            found.setdefault(run.method, {})[run.seed] = pd.Series(known)
+    return {method: pd.DataFrame(columns).sort_index() for method, columns in found.items()}
 
 
 def reached(means: dict[str, pd.Series[float]]) -> tuple[float, dict[str, int | None]] | None:

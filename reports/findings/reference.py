@@ -45,11 +45,7 @@ def reference() -> Reference:
     """Every row against the best one, by the printed average."""
     averages = {paper.LABELS[m]: (fmean(values[:-1]), values[-1]) for m, values in paper.PERCENT.items()}
     first = max(paper.PERCENT, key=lambda m: paper.PERCENT[m][-1])
-    gaps = [
-        _gap(first, m)
-        for m in paper.PERCENT
-        if m != first
-    ]
+    gaps = [_gap(first, m) for m in paper.PERCENT if m != first]
     return Reference(averages, tuple(gaps))
 
 

@@ -56,7 +56,9 @@ def _cost(suite: Suite, method: str, label: str) -> Cost:
         label=label,
         seeds=len(runs),
         steps=_mean(steps),
-        tokens=_mean([float(part["tokens"].max()) for part in seeds if "tokens" in part and part["tokens"].notna().any()]),
+        tokens=_mean(
+            [float(part["tokens"].max()) for part in seeds if "tokens" in part and part["tokens"].notna().any()]
+        ),
         seconds=_mean(seconds),
         seconds_a_step=_mean([s / n for s, n in zip(seconds, steps, strict=True) if s is not None and n]),
         gib=float(rows[memory[0]].max()) if memory else None,
@@ -99,7 +101,13 @@ def _count(value: float | None) -> str:
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "–"
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    return (
+        f"{seconds / 3600:.1f} h"
+        if seconds >= 3600
+        else f"{seconds / 60:.1f} min"
+        if seconds >= 60
+        else f"{seconds:.0f} s"
+    )
 
 
 COST = Section(

@@ -68,7 +68,9 @@ def dynamics(suite: Suite) -> Dynamics:
     look = looks(labels)
     drawn = []
     for number in held_out(suite):
-        panel = Panel(number.key, number.title, number.unit, number.help, smooth=False, from_zero=number.from_zero, marked=True)
+        panel = Panel(
+            number.key, number.title, number.unit, number.help, smooth=False, from_zero=number.from_zero, marked=True
+        )
         frames = {m: frame * panel.scale for m, frame in number.methods.items() if m in labels}
         drawn.append((panel, tuple(Curve(m, labels[m], look[m], f, f.mean(axis=1)) for m, f in frames.items())))
     for panel in panels(suite):
@@ -142,8 +144,8 @@ def _reached(drawn: list[tuple[Panel, tuple[Curve, ...]]], labels: dict[str, str
         )
         every = "of the evaluated steps" if panel.marked else "of the averaged curves"
         sentences.append(
-            f"{panel.title} that {labels[paper.PLAIN]} ends with ({target:.3g} {panel.drawn_unit.split(',')[0]}) is first "
-            f"reached: {when}. {labels[paper.PLAIN]} itself is there at step {steps[paper.PLAIN]} ({every})."
+            f"{panel.title} that {labels[paper.PLAIN]} ends with ({target:.3g} {panel.drawn_unit.split(',')[0]}) is "
+            f"first reached: {when}. {labels[paper.PLAIN]} itself is there at step {steps[paper.PLAIN]} ({every})."
         )
     return sentences
 

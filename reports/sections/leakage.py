@@ -16,12 +16,12 @@ from reports.figures.lines import Lines
 from reports.figures.looks import looks
 from reports.figures.scatter import Point, Scatter
 from reports.findings.leaking import Leaks, leaks
+from reports.findings.table import Column, Row, Table, numbers
+from reports.sections.dynamics import dynamics
 from reports.sections.section import Section, template
 from reports.sections.table2 import tables
-from reports.findings.table import Column, Row, Table, numbers
 from reports.stats.estimate import Estimate, over_seeds
 from reports.stats.grid import pooled
-from reports.sections.dynamics import dynamics
 from reports.suite import paper
 from reports.suite.items import leakage_items
 from reports.suite.read import Run, Suite

@@ -161,7 +161,13 @@ def _said(method: str, label: str, row: Any, longest: int) -> Said:
     read = row.get("extracted")
     finish = row.get("finish", "stop")
     return Said(
-        method, label, text, "" if read is None else str(read), right, bool(row["leaking"]), finish not in ("stop", None)
+        method,
+        label,
+        text,
+        "" if read is None else str(read),
+        right,
+        bool(row["leaking"]),
+        finish not in ("stop", None),
     )
 
 

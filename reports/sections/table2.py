@@ -9,14 +9,14 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.findings.differences import best, differences
-from reports.sections.section import Section, template
+from reports.findings.reference import Reference, reference
 from reports.findings.table import Column, Row, Table, numbers, points
+from reports.sections.section import Section, template
 from reports.stats.estimate import STDERR_MEANING, Estimate, over_benches, over_seeds
 from reports.suite import paper
 from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite
-from reports.findings.reference import Reference, reference
 from reports.suite.rows import MINI_NOTE, SETS, editions, reported_runs, row_labels
 
 BEST_MEANING = (

@@ -112,7 +112,9 @@ def _reply(label: str, right: bool, rows: pd.DataFrame, longest: int) -> Reply:
     low, high = float(size.min()), float(size.max())
     even = high - low < 1e-6 * max(high, 1e-12)
     shares: Iterable[float] = [0.0] * len(rows) if even else (size - low) / (high - low)
-    columns = zip(rows["token"], rows["student"], rows["teacher"], rows["weight"], rows["advantage"], shares, strict=True)
+    columns = zip(
+        rows["token"], rows["student"], rows["teacher"], rows["weight"], rows["advantage"], shares, strict=True
+    )
     tokens = [Token(str(text), s, t - s, w, a, share) for text, s, t, w, a, share in columns]
     return Reply(label, right, tuple(tokens[:longest]), max(0, len(tokens) - longest), even)
 

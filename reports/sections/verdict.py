@@ -9,8 +9,8 @@ from typing import Any
 from eval.benches import BENCHES
 from reports.findings.differences import Differences, differences, differs, turned
 from reports.findings.leaking import Leaking, Leaks, leaks
-from reports.sections.section import Section, template
 from reports.findings.table import Column, chance, interval, points
+from reports.sections.section import Section, template
 from reports.stats.estimate import Estimate
 from reports.stats.power import visible_in
 from reports.suite import paper

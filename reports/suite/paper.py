@@ -32,7 +32,6 @@ PERCENT = {
 }
 
 
-
 def gain(method: str, column: str) -> float | None:
     """What the paper's row has over its base, 0..1; None for a row or column that it does not have."""
     if method not in PERCENT or column not in COLUMNS:

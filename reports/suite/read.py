@@ -85,7 +85,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. `evaluated` holds every evaluated step in order; `results` and `leakage` are the last one's."""
+    """One run directory. `evaluated` holds its evaluated steps in order; `results` and `leakage` are the last one's."""
 
     folder: Path
     method: str
@@ -175,7 +175,9 @@ def load_run(folder: Path) -> Run:
     """One run; raises UserError where `folder` holds none."""
     found = _read_run(folder, []) if (folder / "run.json").exists() else None
     if found is None:
-        raise UserError(f"{folder} is no run: it has no readable run.json; name one such as runs/<suite>/<method>/seed0")
+        raise UserError(
+            f"{folder} is no run: it has no readable run.json; name one such as runs/<suite>/<method>/seed0"
+        )
     return found
 
 

@@ -17,7 +17,8 @@ def report(
         list[str], typer.Option("--filter", help="Only these runs: method=grpo,rlsd, seed=0,1 or variant=official.")
     ] = [],  # noqa: B006
     row: Annotated[
-        list[str], typer.Option("--row", help="One row more: NAME=FOLDER, a run of another suite or an eval --model folder.")
+        list[str],
+        typer.Option("--row", help="One row more: NAME=FOLDER, a run of another suite or an eval --model folder."),
     ] = [],  # noqa: B006
 ) -> None:
     """The verdict, Table 2, leakage, training and replies of a suite, as one HTML page and files."""
@@ -52,11 +53,13 @@ def replies(
     run: Annotated[Path, typer.Argument(help="A run directory; its last evaluation is read.")],
     bench: Annotated[str | None, typer.Option(help="Only one bench.")] = None,
     wrong: Annotated[bool, typer.Option("--wrong", help="Only wrong replies.")] = False,
-    leaking: Annotated[bool, typer.Option("--leaking", help="Only replies in which a detector found something.")] = False,
+    leaking: Annotated[
+        bool, typer.Option("--leaking", help="Only replies in which a detector found something.")
+    ] = False,
 ) -> None:
     """The replies of a run, one after another: in a pager on a terminal, else as plain text."""
-    from reports.writers.browse import browsed
-
     import pydoc
+
+    from reports.writers.browse import browsed
 
     pydoc.pager("".join(browsed(run, bench, wrong, leaking)) or "No reply fits.\n")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.findings.table import Table
 from reports.sections import SECTIONS
 from reports.sections.section import Section
-from reports.findings.table import Table
 from reports.suite.comparable import require_comparable
 from reports.suite.read import Suite, load_suite
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.sections.section import Section
 from reports.findings.table import Row, Table
+from reports.sections.section import Section
 
 
 def markdown(section: Section, tables: Sequence[Table]) -> str:

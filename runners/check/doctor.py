@@ -100,7 +100,9 @@ def _untold(settings: Settings) -> str:
     rows = Rows(found["input_ids"], mask, reply, torch.ones_like(reply), types, pictures, [len(row["images"])])
     student_BT, teacher_BT = (token_log_probs(model, rows, settings.train.temperature) for _ in range(2))
     if (worst := float((teacher_BT - student_BT).abs().max())) != 0:
-        raise UserError(f"told nothing, teacher and student differ by {worst:.2g}: this machine's kernels are not exact")
+        raise UserError(
+            f"told nothing, teacher and student differ by {worst:.2g}: this machine's kernels are not exact"
+        )
     return f"teacher minus student is 0 on {reply.shape[1]} token(s) of an untold prompt"
 
 

@@ -33,8 +33,8 @@ def card(run: RunDir, step: int) -> str:
 {front}---
 # {info["label"]}, seed {info["seed"]}, step {step} of {info["steps"]}
 
-{start[0].upper() + start[1:]}, trained with {info["label"]} (`{info["method"]}`) on `{info["data"]}`, preset `{info["preset"]}`, in
-vlm-posttrain-bench, a comparison of post-training methods at equal terms.
+{start[0].upper() + start[1:]}, trained with {info["label"]} (`{info["method"]}`) on `{info["data"]}`,
+preset `{info["preset"]}`, in vlm-posttrain-bench, a comparison of post-training methods at equal terms.
 
 ```console
 $ {info["command"]}

@@ -24,7 +24,7 @@ def results_of(run: RunDir) -> Path:
 def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at: str | None = None) -> Path:
     """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns its results' folder.
 
-    `at`: steps with commas, or `all` whose weights are there; without it, `all` where the run kept some to be evaluated.
+    `at`: steps with commas, or `all` whose weights are there; without it, `all` where the run kept some for this.
 
     Raises UserError where another process trains or evaluates the run.
     """
@@ -57,7 +57,7 @@ def asked_steps(run: RunDir, there: list[int], at: str | None, last: int) -> lis
     if lacking := [step for step in steps if step not in there]:
         kept = ", ".join(map(str, there))
         raise UserError(
-            f"{run.path} has no weights of step {lacking[0]}, only of {kept}: train with --set eval.every=N to keep more"
+            f"{run.path} has no weights of step {lacking[0]}, only of {kept}: train with --set eval.every=N"
         )
     return steps
 

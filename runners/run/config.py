@@ -214,7 +214,7 @@ def _checked(keys: dict[str, Any], where: str, changes: dict[str, Any]) -> Setti
 
 
 def explain(error: ValidationError, where: str, known: Collection[str] = ()) -> str:
-    """The first complaint of a validation as one line; an unknown key gets the nearest of the settings', or of `known`."""
+    """The first complaint of a validation as one line; an unknown key gets the nearest of `known`."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")

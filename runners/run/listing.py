@@ -17,7 +17,9 @@ from runners.run.run_dir import RunDir, find_runs
 
 def table(root: Path) -> Table:
     """One row per run below `root`, as it stands now. Raises UserError where there is none."""
-    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption="score: mean of the benches evaluated, %")
+    rows = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption="score: mean of the benches evaluated, %"
+    )
     for head in ("suite", "method", "seed", "status", "step", "reward", "leakage", "score"):
         right = head in ("step", "reward", "leakage", "score")
         rows.add_column(head, justify="right" if right else "left", max_width=16 if head == "status" else None)

@@ -77,8 +77,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(
         self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int, every: int | None = None
     ) -> None:
-        """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with its weights in the place of the one that training used: that one has
-        `model.max_pixels` in it, and would show an evaluation other pictures than the base's."""
+        """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with
+        its weights in the place of the one that training used: that one has `model.max_pixels` in it, and would show an
+        evaluation other pictures than the base's."""
         self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
         self._since, self._every = time.perf_counter(), every

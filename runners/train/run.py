@@ -95,7 +95,9 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     )
     trainer.remove_callback(PrinterCallback)
     own = AutoProcessor.from_pretrained(locate(settings.model.path))
-    trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates, settings.eval.every))
+    trainer.add_callback(
+        RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates, settings.eval.every)
+    )
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

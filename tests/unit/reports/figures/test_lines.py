@@ -12,7 +12,7 @@ LOOK = looks(["mine"])["mine"]
 
 
 def lines(*seeds, **changes):
-    frame = pd.DataFrame({i: values for i, values in enumerate(seeds)}, index=range(1, len(seeds[0]) + 1))
+    frame = pd.DataFrame(dict(enumerate(seeds)), index=range(1, len(seeds[0]) + 1))
     curve = Curve("<mine>", "50 % <b>$", LOOK, frame, frame.mean(axis=1))
     return str(Lines("Title <i>", "unit", (curve,), **changes).svg())
 
@@ -34,7 +34,9 @@ def test_seeds_are_a_band_from_lowest_to_highest():
     high = [y for _, y in drawn(svg, "band")]
     low = [y for _, y in drawn(lines([1.0, 1.0], [3.0, 5.0]), "band")][::-1]
     mean = [y for _, y in drawn(svg, "thick")]
-    assert [m - (h + l) / 2 for m, h, l in zip(mean, high[:2], low[:2], strict=True)] == pytest.approx([0, 0], abs=0.1)
+    assert [m - (up + down) / 2 for m, up, down in zip(mean, high[:2], low[:2], strict=True)] == pytest.approx(
+        [0, 0], abs=0.1
+    )
     assert 'class="thin"' in lines([1.0, 2.0], window=3)
     assert 'class="band"' not in lines([1.0, 2.0])
 
@@ -43,7 +45,9 @@ def test_labels_are_text_and_the_picture_can_be_heard():
     svg = lines([0.25, 0.75])
     assert "<b>" not in svg
     assert "<i>" not in svg
-    assert 'role="img" aria-label="Title &lt;i&gt;, unit, over optimizer steps: 50 % &lt;b&gt;$ from 0.25 to 0.75"' in svg
+    assert (
+        'role="img" aria-label="Title &lt;i&gt;, unit, over optimizer steps: 50 % &lt;b&gt;$ from 0.25 to 0.75"' in svg
+    )
 
 
 def test_long_curves_keep_what_pixels_can_show_and_their_end():

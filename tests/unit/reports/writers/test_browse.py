@@ -18,5 +18,5 @@ def test_replies_are_chosen_and_cannot_steer_a_terminal(tmp_path):
     assert "Reference  answer" in first
     with pytest.raises(UserError, match="unknown bench 'mmlu'"):
         list(browsed(run, "mmlu", wrong=False, leaking=False))
-    with pytest.raises(UserError, match="has no evaluation: cli.py eval --run"):
+    with pytest.raises(UserError, match=r"has no evaluation: cli.py eval --run"):
         list(browsed(write_run(tmp_path / "s", "grpo"), None, wrong=False, leaking=False))

@@ -12,9 +12,9 @@ from eval.benches import BENCHES
 from eval.benches.mmmu import MMMU
 from reports.figures.intervals import Intervals, Line
 from reports.figures.looks import looks
+from reports.findings.table import Column, Row, Table
 from reports.sections import SECTIONS
 from reports.sections.section import Section
-from reports.findings.table import Column, Row, Table
 from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.rows import row_labels

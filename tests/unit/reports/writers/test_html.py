@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -65,9 +66,11 @@ def test_landmarks_headings_and_contents(tree):
     assert len(ids) == len(set(ids))
     targets = [attrs["href"] for attrs in tree.of("a")]
     assert {target[1:] for target in targets} <= set(ids)
-    assert [f"#{key}" for key, section in SECTIONS.items() if f"{key}-title" in ids] == targets[1 : targets.index("#runs") + 1]
+    assert [f"#{key}" for key, section in SECTIONS.items() if f"{key}-title" in ids] == targets[
+        1 : targets.index("#runs") + 1
+    ]
     levels = [int(tag[1]) for tag, _, _ in tree.tags if re.fullmatch("h[1-6]", tag)]
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_tables_pictures_and_controls_say_what_they_are(tree):

@@ -15,7 +15,7 @@ def test_a_card_is_true(tmp_path):
     run.open(settings, "RLSD (official code)", "mine", "embedded")
     text = card(run, 5)
     assert "# RLSD (official code), seed 3, step 5 of 7" in text
-    assert "trained with RLSD (official code) (`rlsd@official-code`) on `synthetic`, preset `cpu`" in text
+    assert "trained with RLSD (official code) (`rlsd@official-code`) on `synthetic`,\npreset `cpu`" in text
     assert "This step has not been evaluated." in text
     assert yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]) == settings.model_dump(mode="json")
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "apache-2.0"

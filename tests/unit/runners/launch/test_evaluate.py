@@ -17,7 +17,7 @@ def test_steps_are_those_asked_for(at, steps):
 
 
 def test_what_was_not_kept_is_said_with_its_mend():
-    with pytest.raises(UserError, match="no weights of step 3, only of 2, 4: train with --set eval.every=N"):
+    with pytest.raises(UserError, match=r"no weights of step 3, only of 2, 4: train with --set eval.every=N"):
         asked_steps(RUN, [2, 4], "3", 4)
     with pytest.raises(UserError, match="write `all`, or steps"):
         asked_steps(RUN, [2, 4], "last", 4)
