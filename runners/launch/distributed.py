@@ -1,10 +1,16 @@
-"""Starting a run on several processes: the same command again, under accelerate or torchrun."""
+"""Starting a run on several processes: the same command again, under accelerate, or forked where no GPU is."""
 
 import shlex
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 from eval.core import child
 from eval.core.errors import UserError, one_line
+from runners.launch.local import PRELOADED
 from runners.run import lock
 from runners.run.config import Settings
 from runners.run.run_dir import RunDir
@@ -18,16 +24,10 @@ def launch_file(settings: Settings) -> Path:
     return LAUNCH / ("ddp.yaml" if settings.train.sharding == "none" else "fsdp2.yaml")
 
 
-def launch_command(settings: Settings, gpus: bool, arguments: list[str]) -> list[str]:
-    """The module, and its words, that run `cli.py <arguments>` on the run's processes: accelerate with the file of its
-    sharding, torchrun where no GPU is (accelerate would ask for MPI there)."""
-    count, command = str(settings.train.processes), [str(ROOT / "cli.py"), *arguments]
-    if gpus:
-        file = str(launch_file(settings))
-        words = ["--config_file", file, "--num_processes", count, "--main_process_port", "0"]
-        return ["accelerate.commands.launch", *words, *command]
-    words = ["--nproc_per_node", count, "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    return ["torch.distributed.run", *words, *command]
+def launch_command(settings: Settings, arguments: list[str]) -> list[str]:
+    """The module, and its words, that run `cli.py <arguments>` on the run's GPUs."""
+    words = ["--config_file", str(launch_file(settings)), "--num_processes", str(settings.train.processes)]
+    return ["accelerate.commands.launch", *words, "--main_process_port", "0", str(ROOT / "cli.py"), *arguments]
 
 
 def shown_commands(settings: Settings, preset: str, overrides: list[str]) -> list[str]:
@@ -60,17 +60,36 @@ def relaunch(settings: Settings, run: RunDir, arguments: list[str]) -> None:
 def _launch(settings: Settings, arguments: list[str], log: Path) -> None:
     import torch
 
-    gpus = torch.cuda.is_available()
-    module, *words = launch_command(settings, gpus, arguments)
-    launcher = child.start(module, words, log, {} if gpus else {"ACCELERATE_USE_CPU": "true"}, shown=True)
+    if torch.cuda.is_available():
+        module, *words = launch_command(settings, arguments)
+        children = [child.start(module, words, log, shown=True)]
+    else:
+        children = list(_forked(settings.train.processes, arguments, log))
     try:
-        code = launcher.wait()
+        while any(one.poll() is None for one in children) and not any(one.poll() for one in children):
+            time.sleep(0.05)
     finally:
-        launcher.cancel()
-    if word := child.take_word(log):
-        raise UserError(word)
-    if code:
-        raise ChildFailed(f"a process ended with an error, see {log}")
+        failed = [one for one in children if one.poll()]
+        for one in children:
+            one.cancel()
+    for one in children:
+        if word := child.take_word(one.log):
+            raise UserError(word)
+    if failed:
+        raise ChildFailed(f"a process ended with an error, see {failed[0].log}")
+
+
+def _forked(count: int, arguments: list[str], log: Path) -> Iterator[child.Child]:
+    """The run's processes without a launcher, which would spend ten seconds of imports on each, and ask for MPI."""
+    for name in PRELOADED:
+        import_module(name)
+    with closing(socket.create_server(("localhost", 0))) as free:
+        port = free.getsockname()[1]
+    told = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+    for rank in range(count):
+        own = log if rank == 0 else log.with_stem(f"{log.stem}-{rank}")
+        environment = {key: str(value) for key, value in {**told, "RANK": rank, "LOCAL_RANK": rank}.items()}
+        yield child.start("cli", arguments, own, environment, forked=True, shown=rank == 0)
 
 
 class ChildFailed(RuntimeError):

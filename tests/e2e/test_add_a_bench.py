@@ -1,18 +1,16 @@
 """docs/add-a-bench.md, followed to the letter in a copy of the repository: its files are written, its commands run."""
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.support.paths import ROOT
+from tests.support.warm import cli, python_m
 
 TEXT = (ROOT / "docs" / "add-a-bench.md").read_text()
 PYTHON, YAML = (re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("python", "yaml"))
@@ -49,12 +47,11 @@ def _run(beginning: str, copy: Path, *settings: str) -> str:
     """A command of the page, without uv, which would resolve an environment."""
     (command,) = [c for c in COMMANDS if c.startswith(beginning)]
     words = shlex.split(re.sub(r"^--group \w+ ", "", command))
-    words = words[1:] if words[0] == "python" else words
     more = [word for setting in settings for word in ("--set", setting)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(copy)}
-    done = subprocess.run(
-        [sys.executable, *words, *more], cwd=copy, env=environment, capture_output=True, text=True, check=False
-    )
+    if words[0] == "python":
+        done = cli(copy, *words[2:], *more, main=python_m, root=copy)
+    else:
+        done = cli(copy, *words[1:], *more, root=copy)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 
@@ -95,15 +92,14 @@ def test_a_run_is_evaluated_on_it_and_reported(copy: Path) -> None:
     assert [row for row in rows if row.startswith("ours,grpo,GRPO,tally,mini (3 questions),3,1,")]
 
 
+def _rows_for_lm_eval() -> None:
+    from lm_eval.tasks import TaskManager
+
+    tasks = TaskManager(include_path="eval/tasks", include_defaults=False, metadata={"data": "mini"})
+    print(len(tasks.load("tally")["tasks"]["tally"].eval_docs))
+
+
 @pytest.mark.slow
 def test_lm_evals_own_command_lists_it(copy: Path) -> None:
-    code = (
-        "from lm_eval.tasks import TaskManager;"
-        "m = TaskManager(include_path='eval/tasks', include_defaults=False, metadata={'data': 'mini'});"
-        "print(len(m.load('tally')['tasks']['tally'].eval_docs))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = cli(copy, main=_rows_for_lm_eval, root=copy)
     assert done.stdout.split()[-1:] == ["40"], done.stderr[-2000:]

@@ -3,12 +3,9 @@
 import importlib.util
 import json
 import math
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +17,7 @@ import yaml
 from methods import Rollouts, Sibling, Task
 from methods.words import context
 from tests.support.paths import ROOT
-from tests.support.warm import cli
+from tests.support.warm import cli, python_m
 
 TEXT = (ROOT / "docs" / "add-a-method.md").read_text()
 PYTHON, YAML = (re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("python", "yaml"))
@@ -53,17 +50,12 @@ def _module(folder: Path, name: str = "rlrt") -> ModuleType:
 def _run(command: str, folder: Path, root: Path = ROOT, extra: tuple[str, ...] = ()) -> str:
     """A command of the page, without uv, which would resolve an environment."""
     words = shlex.split(re.sub(r"^uv run (--group \w+ )?", "", command))
-    if words[0] == "cli.py" and root == ROOT:
-        finished = cli(folder / "root", *words[1:], *extra)
-        assert finished.returncode == 0, f"{command}\n{finished.stdout[-2000:]}{finished.stderr[-2000:]}"
-        return finished.stdout
-    words = [*words[1:], *extra] if words[0] == "python" else [str(root / "cli.py"), *words[1:], *extra]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    result = subprocess.run(
-        [sys.executable, *words], cwd=folder / "root", env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
-    return result.stdout
+    if words[0] == "python":
+        done = cli(folder / "root", *words[2:], *extra, main=python_m)
+    else:
+        done = cli(folder / "root", *words[1:], *extra, root=root)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
 
 
 def _command(beginning: str) -> str:

@@ -127,13 +127,14 @@ def test_train_starts_its_processes_itself(tmp_path: Path) -> None:
     assert [len(table) for table in tables] == [4, 4], "each process keeps its own rollouts"
 
 
-def _working_for(folder: Path) -> list[int]:
-    """Processes whose command names the folder."""
-    found = []
+def _running() -> dict[int, int]:
+    """The processes of this machine that have not ended: their parents."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            if str(folder).encode() in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
+            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(process.name)] = int(parent)
     return found
 
 
@@ -147,10 +148,11 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_the_processes_of_a_killed_train_end(tmp_path: Path) -> None:
     words = ["train", "--method", "rlsd", "--out", str(tmp_path / "runs"), "--set", "train.processes=2"]
     process = warm.started(ROOT, tmp_path, *words)
-    _until(lambda: len(_working_for(tmp_path / "runs")) == 2)
+    _until(lambda: list(_running().values()).count(process.pid) == 2)
+    children = {child for child, parent in _running().items() if parent == process.pid}
     process.kill()
     process.join()
-    _until(lambda: not _working_for(tmp_path / "runs"))
+    _until(lambda: not children & _running().keys())
 
 
 def test_a_mistake_found_by_a_launched_process_is_one_line_too(tmp_path: Path) -> None:

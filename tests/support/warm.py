@@ -3,6 +3,7 @@ imports: each would otherwise spend up to fifteen seconds on them."""
 
 import multiprocessing
 import os
+import runpy
 import socket
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runners.launch.local import PRELOADED
+from tests.support.paths import ROOT
 
+OURS = {"cli", "methods", "eval", "runners", "reports", "tests"}
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(PRELOADED)
 
@@ -24,21 +27,27 @@ class Finished(NamedTuple):
     stderr: str
 
 
-def started(folder: Path, said: Path, *words: str, main: Callable[[], None] | None = None) -> Any:
+def started(folder: Path, said: Path, *words: str, main: Callable[[], None] | None = None, root: Path = ROOT) -> Any:
     """The process of `cli.py words` in `folder`, or of another `main` that reads `words`; what it says goes to
-    `said`/stdout and stderr."""
-    process = context.Process(target=_command, args=(folder, words, said, main))
+    `said`/stdout and stderr. `root`: the repository, or a copy, whose program it is."""
+    process = context.Process(target=_command, args=(folder, words, said, main, root))
     process.start()
     return process
 
 
-def cli(folder: Path, *words: str, main: Callable[[], None] | None = None) -> Finished:
+def cli(folder: Path, *words: str, main: Callable[[], None] | None = None, root: Path = ROOT) -> Finished:
     """The same, when it has ended."""
     with tempfile.TemporaryDirectory() as said:
-        process = started(folder, Path(said), *words, main=main)
+        process = started(folder, Path(said), *words, main=main, root=root)
         process.join()
         assert process.exitcode is not None
         return Finished(process.exitcode, *((Path(said) / name).read_text() for name in ("stdout", "stderr")))
+
+
+def python_m() -> None:
+    """A `main`: `python -m` what the words say."""
+    sys.argv.pop(0)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def two(target: Callable[..., None], *args: Any) -> list[int | None]:
@@ -69,11 +78,15 @@ def _one_of_two(rank: int, port: int, folder: Path, target: Callable[..., None],
     target(rank, folder, *args)
 
 
-def _command(folder: Path, words: tuple[str, ...], said: Path, main: Callable[[], None] | None) -> None:
+def _command(folder: Path, words: tuple[str, ...], said: Path, main: Callable[[], None] | None, root: Path) -> None:
     for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
         with (said / name).open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     os.chdir(folder)
+    if root != ROOT:
+        for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+            del sys.modules[name]
+        sys.path.insert(0, str(root))
     sys.argv = ["cli.py", *words]
     if main is None:
         from cli import main

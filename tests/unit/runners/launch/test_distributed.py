@@ -10,13 +10,10 @@ WORDS = ["train", "--method", "rlsd"]
 
 
 @pytest.mark.parametrize(("sharding", "kind"), [("none", "MULTI_GPU"), ("fsdp2", "FSDP")])
-def test_accelerate_with_gpus_and_torchrun_without(sharding: str, kind: str) -> None:
+def test_accelerate_with_gpus(sharding: str, kind: str) -> None:
     settings = resolve("cpu", "rlsd", 0, ["train.processes=2", f"train.sharding={sharding}"])
     assert yaml.safe_load(launch_file(settings).read_text())["distributed_type"] == kind
-    module, *words = launch_command(settings, True, WORDS)
+    module, *words = launch_command(settings, WORDS)
     assert module == "accelerate.commands.launch"
     assert words[:4] == ["--config_file", str(launch_file(settings)), "--num_processes", "2"]
-    assert words[-4:] == [str(ROOT / "cli.py"), *WORDS]
-    module, *words = launch_command(settings, False, WORDS)
-    assert (module, words[:2]) == ("torch.distributed.run", ["--nproc_per_node", "2"])
     assert words[-4:] == [str(ROOT / "cli.py"), *WORDS]
