@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
@@ -56,8 +57,8 @@ class Lines:
 
     def _scales(self) -> tuple[Scale, Scale]:
         steps = [step for curve in self.curves for step in curve.seeds.index]
-        values = pd.concat([curve.seeds.stack() for curve in self.curves])
-        low, high = float(values.min()), float(values.max())
+        values = np.concatenate([curve.seeds.to_numpy(float).ravel() for curve in self.curves])
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
         if self.from_zero and low >= 0:
             low, high = 0.0, high or 1.0
         room = 0.05 * ((high - low) or abs(high) or 1.0)
@@ -72,7 +73,7 @@ class Lines:
             kept = known.iloc[:: max(1, -(-len(known) // POINTS))]
             if len(known):
                 kept = kept if kept.index[-1] == known.index[-1] else pd.concat([kept, known.iloc[-1:]])
-            return [(x(step), y(value)) for step, value in kept.items()]
+            return [(x(step), y(value)) for step, value in zip(kept.index, kept, strict=True)]
 
         parts = []
         if curve.seeds.shape[1] > 1:

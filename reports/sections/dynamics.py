@@ -124,7 +124,10 @@ def _axes(metrics: pd.DataFrame) -> dict[str, dict[str, list[list[float]]]]:
             line = part.droplevel(0)
             kept = line.iloc[:: max(1, len(line) // 40)]
             kept = pd.concat([kept, line.iloc[-1:]]) if kept.index[-1] != line.index[-1] else kept
-            pairs = [[0.0, 0.0], *([float(step), float(f"{value:.5g}")] for step, value in kept.items())]
+            pairs = [
+                [0.0, 0.0],
+                *([float(step), float(f"{value:.5g}")] for step, value in zip(kept.index, kept, strict=True)),
+            ]
             found.setdefault(name, {})[str(method)] = pairs
     return found
 

@@ -49,14 +49,14 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TokenCredit:
     """By step, the question's id with its replies. `without` are labels of methods that record no token tables."""
 
     steps: dict[int, list[tuple[str, list[Reply]]]]
     without: tuple[str, ...]
 
 
-def token_credit(suite: Suite) -> Shown | None:
+def token_credit(suite: Suite) -> TokenCredit | None:
     labels = {m: label for m, label in row_labels(suite).items() if m != paper.BASE}
     runs = {m: next(run for run in suite.runs if run.method == m) for m in labels}
     files = {m: found for m, run in runs.items() if (found := _files(run))}
@@ -70,7 +70,7 @@ def token_credit(suite: Suite) -> Shown | None:
         tables = {m: table for m, found in files.items() if step in found and (table := _read(found[step])) is not None}
         if shown := _step(tables, labels, min(LONGEST, budget)):
             steps[step] = shown
-    return Shown(steps, tuple(labels[m] for m in labels if m not in files)) if steps else None
+    return TokenCredit(steps, tuple(labels[m] for m in labels if m not in files)) if steps else None
 
 
 def _files(run: Run) -> dict[int, Path]:
@@ -119,7 +119,7 @@ def _reply(label: str, right: bool, rows: pd.DataFrame, longest: int) -> Reply:
     return Reply(label, right, tuple(tokens[:longest]), max(0, len(tokens) - longest), even)
 
 
-def _json(data: Shown) -> dict[str, Any]:
+def _json(data: TokenCredit) -> dict[str, Any]:
     return {"token_credit": {"steps": list(data.steps), "without": data.without}}
 
 

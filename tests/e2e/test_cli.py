@@ -23,7 +23,18 @@ from tests.support.warm import cli
         (["eval"], "say what to evaluate"),
         (["eval", "--run", "nowhere"], "nowhere is not a run"),
         (["eval", "--model", "./nowhere"], "./nowhere: no such model folder"),
+        (
+            ["train", "--method", "rlsd", "--set", "train.step=3"],
+            "--set: unknown key 'train.step'; did you mean train.steps?",
+        ),
+        (["eval", "--run", "nowhere", "--out", "x"], "--out goes with --model"),
+        (["eval", "--model", "embedded", "--at", "all"], "--at goes with --run"),
+        (["train", "--method", "grpo", "--set", "train.report_to=[nobody]"], "nobody is not installed here"),
         (["report", "nowhere"], "nowhere"),
+        (["report", "nowhere", "--filter", "rlsd"], "--filter 'rlsd': write it as method=grpo,rlsd"),
+        (["compare", "nowhere", "nowhere"], "nowhere is no run"),
+        (["replies", "nowhere"], "nowhere is no run"),
+        (["watch", "nowhere"], "no runs below nowhere"),
         (["list", "nowhere"], "no runs below nowhere"),
         (["show", "nowhere"], "nowhere is not a run"),
     ],
@@ -69,5 +80,18 @@ def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "cli.py"), "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0
-    for verb in ("train", "sweep", "eval", "report", "demo", "list", "show", "base"):
+    for verb in (
+        "train",
+        "sweep",
+        "eval",
+        "report",
+        "compare",
+        "replies",
+        "watch",
+        "doctor",
+        "demo",
+        "list",
+        "show",
+        "base",
+    ):
         assert f" {verb} " in result.stdout
