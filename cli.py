@@ -135,6 +135,8 @@ def sweep(
     from runners.launch.sweep import plan
 
     _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
+    list_runs(out / suite)
+    say(f"Next: cli.py report {out / suite}" if evaluate else "Next: cli.py eval --run <run>")
 
 
 @app.command(name="eval")
