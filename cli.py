@@ -20,8 +20,8 @@ from rich.console import Console
 from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
 from eval.core.terminal import console, say
-from reports.writers.command import compare, replies, report, write_report
-from runners.check.command import doctor, watch
+from reports.writers.command import compare, paper, replies, report, write_report
+from runners.check.command import doctor, methods, watch
 from runners.data.command import data_app
 from runners.embedded.command import base
 from runners.run.options import Out, Preset, Set, Suite, sets
@@ -205,7 +205,7 @@ def grade(
     say(grade_replies(bench, data, replies, rule, out))
 
 
-for command in (report, compare, replies, watch, doctor):
+for command in (report, compare, replies, paper, methods, watch, doctor):
     app.command()(command)
 
 

@@ -63,3 +63,18 @@ def replies(
     from reports.writers.browse import browsed
 
     pydoc.pager("".join(browsed(run, bench, wrong, leaking)) or "No reply fits.\n")
+
+
+def paper(
+    item: Annotated[str, typer.Argument(help="table2, table3, fig1a, fig1b, fig3a, fig3b, fig3c, fig5a … c or fig6.")],
+    suite: Annotated[Path, typer.Argument(help="Folder of a suite.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files.")] = Path("paper"),
+    filter: Annotated[list[str], typer.Option("--filter", help="As for `report`.")] = [],  # noqa: B006
+) -> None:
+    """One table or figure of the RLSD paper from your runs, as files for a paper. Table 1: `cli.py methods`."""
+    from reports.suite.read import load_suite
+    from reports.suite.select import selected
+    from reports.writers.items import write_item
+
+    for path in write_item(item, selected(filter, [])(load_suite(suite)), out):
+        say(f"written: {path}")

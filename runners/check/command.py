@@ -18,6 +18,13 @@ def watch(
     watch_suite(suite, console, once)
 
 
+def methods() -> None:
+    """Table 1 of the paper from what the methods here declare."""
+    from runners.check.paradigms import table
+
+    console.print(table())
+
+
 def doctor(
     preset: Annotated[str, typer.Option(help="The preset whose model and data are looked for.")] = "cpu",
 ) -> None:
