@@ -102,10 +102,10 @@ def tokens(replies: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> Figure
     axes.set_axis_off()
     axes.set_xlim(0, LINE)
     axes.set_ylim(len(rows), -0.5)
-    for y, (title, shaded) in enumerate(rows):
+    for y, (title, placed) in enumerate(rows):
         if title:
             axes.text(0, y, title, fontweight="bold")
-        for place, text, share in shaded:
+        for place, text, share in placed:
             ground = {"facecolor": (0.84, 0.37, 0.0, 0.75 * share), "edgecolor": "none", "pad": 1.0}
             axes.text(place, y, text, family="monospace", fontsize=7, bbox=ground)
     return figure
