@@ -13,8 +13,8 @@ from reports.suite.read import Suite
 CRITERIA = (
     "Stable: of at least three evaluated steps after the base, the last score lies no further below the highest than "
     "1.96 standard errors of a difference between two scores. Improving: the last score is above the base's, told "
-    "apart after correction. Leak-free: no detector finds measurably more leaking replies than in the base's. A dash: not "
-    "measured."
+    "apart after correction. Leak-free: no detector finds measurably more leaking replies than in the base's. A dash: "
+    "not measured."
 )
 
 

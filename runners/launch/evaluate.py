@@ -39,8 +39,9 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
                 print(f"step {step}:")
             with _whole(found[step], run.info()["model"]) as model:
                 evaluate(model, settings, run.path / "eval" / str(step), step=step, skip_bad=skip_bad)
-            if (folder := found[step]) is not None:
-                write_card(run, folder, step)
+            for folder in {found[step], run.path / "weights" / f"step{step}"}:  # a checkpoint, and what is kept of it
+                if folder is not None and folder.is_dir():
+                    write_card(run, folder, step)
         return last
 
 
