@@ -163,6 +163,11 @@ class Method:
         return False
 
     @property
+    def divergence_weight(self) -> float:
+        """What the divergence is multiplied by in the loss; its metric shows it before."""
+        return 1.0
+
+    @property
     def importance_clip(self) -> float | None:
         """Upper clip of pi / pi_old, by which the divergence of each token is multiplied; None multiplies by nothing.
 

@@ -1,5 +1,7 @@
 """Pure tensor functions shared by the methods."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -95,3 +97,9 @@ def linear_decay(start: float, steps: int, step: int) -> float:
 def masked_mean(value_BT: Tensor, mask_BT: Tensor) -> float:
     mask = mask_BT.bool()
     return value_BT[mask].float().mean().item() if mask.any() else 0.0
+
+
+def masked_quantiles(value_BT: Tensor, mask_BT: Tensor, shares: Sequence[float]) -> list[float]:
+    """The values that lie nearest to these shares of the sorted ones; NaN where the mask leaves none."""
+    sorted_N = value_BT[mask_BT.bool()].float().sort().values
+    return [sorted_N[round(share * (len(sorted_N) - 1))].item() if len(sorted_N) else math.nan for share in shares]

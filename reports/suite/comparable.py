@@ -9,6 +9,7 @@ from eval.core.errors import UserError
 from reports.suite import paper
 from reports.suite.read import Result, Run, Suite
 from reports.suite.rows import trained_runs
+from reports.suite.training import training_notes
 
 # Recorded beside the generation settings, but the same score in expectation: another draw, another machine.
 NO_SETTING = ("seed", "batch_size", "device")
@@ -57,6 +58,7 @@ def warnings(suite: Suite) -> list[str]:
     notes = _missing_rows(suite) + list(suite.problems)
     for run in suite.runs:
         notes += _run_notes(run)
+    notes += training_notes(suite)
     notes += _unequal("The number of training steps", {run.name: run.steps for run in trained})
     notes += _unequal("The evaluated step", {run.name: run.eval_step for run in trained if run.results})
     notes += _other_base(suite)

@@ -37,6 +37,10 @@ def content(text: str, images: int) -> list[Message]:
     return parts
 
 
-def messages(text: str, images: int) -> list[Message]:
-    """One user turn as a multimodal chat template wants it."""
-    return [{"role": "user", "content": content(text, images)}]
+def messages(text: str, images: int, system: str | None = None) -> list[Message]:
+    """One user turn as a multimodal chat template wants it, after what the system says."""
+    return [*system_turn(system), {"role": "user", "content": content(text, images)}]
+
+
+def system_turn(text: str | None) -> list[Message]:
+    return [] if text is None else [{"role": "system", "content": [{"type": "text", "text": text}]}]

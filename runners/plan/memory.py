@@ -22,7 +22,6 @@ from runners.plan.passes import micro_batch, parts, rollouts_per_gpu, scored_at_
 from runners.run.config import Settings
 
 GIB = 1 << 30
-VLLM_SHARE = 0.3  # TRL's vllm_gpu_memory_utilization: what a colocated engine takes of the GPU, and keeps
 VLLM_WORK = 2 * GIB  # assumed: what the engine needs of its share beside weights and cache
 OVERHEAD = 4 * GIB  # assumed: CUDA context, NCCL, fragmentation
 # Float32 copies of a chunk of logits at the peak: of a divergence, counted on the Jensen-Shannon one, and of sampled
@@ -92,8 +91,9 @@ def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
     sequence = (t.max_prompt_tokens + t.max_completion_tokens) * per_token
     if not t.vllm:
         return Cache(per_token, float(rollouts * sequence), rollouts)
-    left = max(VLLM_SHARE * gpu - shape.base * BYTES[settings.model.dtype] - VLLM_WORK, 0.0)
-    return Cache(per_token, left, int(left // sequence))
+    weights = shape.base * BYTES[settings.model.dtype] / t.vllm_tensor_parallel
+    left = max(t.vllm_memory * gpu - weights - VLLM_WORK, 0.0)
+    return Cache(per_token, left, int(left * t.vllm_tensor_parallel // sequence))
 
 
 def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float) -> Memory:
@@ -160,9 +160,11 @@ def _rollouts(settings: Settings, shape: ModelShape, gpu: float, cache: Cache) -
     if not t.vllm:
         words = f"{rollouts:,} rollouts x {tokens} x {cache.per_token:,} bytes"
         return [Line("key-value cache", words, cache.size, "rollouts"), pictures]
-    weights = f"weights {shape.base * BYTES[settings.model.dtype] / GIB:.1f} GiB"
-    held = f"cache {cache.size / GIB:.1f} GiB = {cache.sequences} sequences of {tokens} at once"
-    return [Line("vLLM", f"{VLLM_SHARE:.0%} of the GPU: {weights}, {held}", VLLM_SHARE * gpu), pictures]
+    engines = f" / {t.vllm_tensor_parallel} GPUs" if t.vllm_tensor_parallel > 1 else ""
+    weights = f"weights {shape.base * BYTES[settings.model.dtype] / GIB:.1f} GiB{engines}"
+    held = f"cache {cache.size / GIB:.1f} GiB = {cache.sequences} sequences of {tokens} at once{engines and ' on them'}"
+    phase = "rollouts" if t.vllm_sleep else None
+    return [Line("vLLM", f"{t.vllm_memory:.0%} of the GPU: {weights}, {held}", t.vllm_memory * gpu, phase), pictures]
 
 
 def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:

@@ -1,5 +1,6 @@
 """What a run would do, before anybody rents a GPU for it: memory, work, the teacher."""
 
+import importlib.metadata
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ class Plan(NamedTuple):
     teacher: str
     notes: list[str]
     mend: str | None  # what to change where the memory does not do; None where it does
+    missing: list[str]  # packages that the run needs and that are not here, each with what to do
 
 
 def make_plan(settings: Settings, method: Method, gpu_memory: float, mfu: float) -> Plan:
@@ -42,7 +44,24 @@ def make_plan(settings: Settings, method: Method, gpu_memory: float, mfu: float)
         teacher_words(settings, method, shape, held),
         notes(settings, shape),
         None if held.fits else mend(settings, method, gpu),
+        missing(settings),
     )
+
+
+def missing(settings: Settings) -> list[str]:
+    found = []
+    if settings.train.vllm and not _installed("vllm"):
+        found.append("vLLM for GPUs (run it with `uv run --extra vllm`, or --set train.vllm=false)")
+    if settings.model.attention.startswith("flash_attention") and not _installed("flash-attn"):
+        found.append(f"flash-attn, for model.attention={settings.model.attention} (sdpa ships with torch)")
+    return found
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(distribution))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def epochs(settings: Settings) -> float | None:
@@ -128,7 +147,10 @@ def mend(settings: Settings, method: Method, gpu: float) -> str:
     """
     groups = changes(settings)
     tries = [[change] for group in groups for change in group]
-    for stack in (groups, [group for group in groups if "vllm" not in group[0]]):  # the engine's weights may not fit
+    for stack in (
+        groups,
+        [group for group in groups if "train.vllm=" not in group[0]],
+    ):  # its weights may not fit
         tries += [[group[-1] for group in stack[:n]] for n in range(2, len(stack) + 1)]
     for pairs in tries:
         with suppress(UserError):  # where a batch no longer divides
@@ -147,6 +169,7 @@ def changes(settings: Settings) -> list[list[str]]:
         [] if t.gradient_checkpointing else ["train.gradient_checkpointing=true"],
         [f"train.micro_batch={n}" for n in (16, 8, 4, 2, 1) if n < t.device_batch],
         ["train.sharding=fsdp2"] if t.processes > 1 and t.sharding == "none" else [],
+        ["train.vllm_sleep=true"] if t.vllm and not t.vllm_sleep else [],
         [f"train.vllm={'false' if t.vllm else 'true'}"],
         [f"train={{processes: {n}, sharding: fsdp2}}" for n in (2, 4, 8, 16) if n > t.processes],
         [f"train.prompts={t.prompts // n}" for n in (2, 4, 8, 16) if t.prompts % n == 0],

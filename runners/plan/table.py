@@ -76,6 +76,8 @@ def _memory(plan: Plan) -> Table:
 
 def _verdict(plan: Plan) -> Text:
     needed, there = f"{plan.memory.needed / GIB:.1f} GiB", f"{plan.memory.available / GIB:g} GiB (--gpu-memory)"
+    if plan.mend is None and plan.missing:
+        return Text(f"The memory does: {needed} of {there}. Missing here: {'; '.join(plan.missing)}.\n", style="yellow")
     if plan.mend is None:
         return Text(f"It fits: {needed} of {there}.\n", style="green")
     short = f"{needed}, and a GPU has {there}"

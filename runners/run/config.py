@@ -35,7 +35,14 @@ class ModelSettings(_Section):
     attention: str
     lora: LoraSettings | None = None
     max_pixels: PositiveInt | None = None
+    system: str | None = None  # what stands before every prompt, the teachers' too
+    thinking: bool | None = None  # the chat template's `enable_thinking`; None leaves it to the template
+    template: dict[str, str | int | float | bool] = {}  # further options of the chat template
     teacher: str | None = None  # of methods with an external one: a folder or hub id with the same tokens
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        return {**self.template, **({} if self.thinking is None else {"enable_thinking": self.thinking})}
 
 
 class DataSettings(_Section):
@@ -77,6 +84,10 @@ class TrainSettings(_Section):
     gradient_checkpointing: bool
     shared_prefix: bool = True  # score each prompt and picture once for all its rollouts; false: row by row, as TRL
     vllm: bool
+    vllm_memory: float = Field(0.3, gt=0, le=1)  # share of the GPU that the engine takes
+    vllm_sleep: bool = False  # whether it gives that back while the policy is trained
+    vllm_tensor_parallel: PositiveInt = 1  # processes that share an engine
+    vllm_max_difference: float = Field(0.1, gt=0)  # nats a token: where its log-probabilities are further off, it stops
     checkpoint_every: PositiveInt
     record_every: PositiveInt  # steps between token tables
     report_to: tuple[str, ...] = ()
@@ -94,6 +105,10 @@ class TrainSettings(_Section):
     @model_validator(mode="after")
     def _rollouts_divide(self) -> "TrainSettings":
         rollouts, parts = self.prompts * self.generations, self.processes * self.updates
+        if self.processes % self.vllm_tensor_parallel:
+            raise ValueError(
+                f"vllm_tensor_parallel={self.vllm_tensor_parallel} does not divide {self.processes} process(es)"
+            )
         if rollouts % (parts * self.device_batch or rollouts + 1):
             raise ValueError(
                 f"{self.prompts} prompts x {self.generations} generations do not divide into {self.processes} "

@@ -42,6 +42,13 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
     return model, processor
 
 
+def require_options(settings: ModelSettings, processor: Any) -> None:
+    """Raises UserError for an option that the model's chat template does not have: it would say nothing about it."""
+    template = str(getattr(processor, "chat_template", None) or processor.tokenizer.chat_template)
+    if unknown := [name for name in settings.template_options if name not in template]:
+        raise UserError(f"the chat template of {settings.path} has no {unknown[0]}: see model.template and .thinking")
+
+
 def adapters(lora: LoraSettings) -> Any:
     """The settings as peft's configuration."""
     from peft import LoraConfig

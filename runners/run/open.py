@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from eval.core.errors import UserError
+from eval.engines.requests import vllm_version
 from methods import Method
 from runners.run import lock
 from runners.run.config import Settings
@@ -33,8 +34,8 @@ def opened(settings: Settings, run: RunDir, suite: str) -> Iterator[Opened]:
 def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
     """The complete settings, the method, and what the run's folder held. Creates the run where there was none.
 
-    Raises UserError for an unknown parameter, an incomplete model folder, a wrong number of processes, a foreign
-    folder, or a run with other settings.
+    Raises UserError for an unknown parameter, an incomplete model folder, a missing vLLM, a wrong number of processes,
+    a foreign folder, or a run with other settings.
     """
     settings, method = _checked(settings)
     return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
@@ -46,6 +47,8 @@ def _checked(settings: Settings) -> tuple[Settings, Method]:
     for tracker in settings.train.report_to:
         if find_spec(tracker) is None:
             raise UserError(f"train.report_to: {tracker} is not installed here: uv run --extra {tracker} cli.py …")
+    if settings.train.vllm:
+        vllm_version()
     world = world_size()
     if world not in (None, settings.train.processes):
         raise UserError(

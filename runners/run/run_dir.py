@@ -1,5 +1,6 @@
 """The run directory: the only interface between training, evaluation and report."""
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -33,7 +34,12 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in VERSIONS}}
+    """Of what is installed: training needs no lm-eval."""
+    found = {"python": sys.version.split()[0]}
+    for name in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,15 @@ class RunDir:
         files.write_json(self.path / "run.json", {**self.info(), **fields}, durable=True)
 
     def open(self, settings: Settings, label: str, suite: str, model: str) -> Status | Literal["new"]:
-        """Create the run, or check that the one on disk has the same settings. Returns what was found."""
+        """Create the run, or check that the one on disk has the same settings, or fewer steps: it is then to go on.
+        Returns what was found."""
         if (self.path / "run.json").exists() and not self._only_begun():
-            changed = differences(self.settings().model_dump(mode="json"), settings.model_dump(mode="json"))
-            if changed:
+            there = self.settings()
+            changed = differences(there.model_dump(mode="json"), settings.model_dump(mode="json"))
+            if self._extends(there, settings):
+                files.write(self.path / "settings.yaml", config.dump(settings), durable=True)
+                self.update(status="interrupted", steps=settings.train.steps, finished=None)
+            elif changed:
                 raise UserError(
                     f"{self.path} was made with other settings ({'; '.join(changed[:3])}): "
                     "use another --suite, or delete the run"
@@ -109,6 +120,22 @@ class RunDir:
         }
         files.write_json(self.path / "run.json", info, durable=True)
         return "new"
+
+    def _extends(self, there: Settings, asked: Settings) -> bool:
+        """Whether `asked` is what is there with more steps, and the steps there are those that it would have made: a
+        schedule that ends with the run has gone down already."""
+        more, constant = asked.train.steps > there.train.steps, there.train.schedule == "constant"
+        longer = there.train.model_copy(update={"steps": asked.train.steps})
+        return more and constant and there.model_copy(update={"train": longer}) == asked
+
+    def forget_if_only_begun(self) -> bool:
+        """Whether nothing but a start is there, which is then removed: a mistake leaves no run behind."""
+        names = {p.name for p in self.path.iterdir() if not p.name.startswith(f".{self.lock.name}.")}
+        if not names <= {*BEGINNING}:
+            return False
+        for name in names - {self.lock.name}:
+            (self.path / name).unlink()
+        return True
 
     def _only_begun(self) -> bool:
         """Whether the folder holds nothing but what a start leaves that was killed before run.json was whole."""

@@ -122,7 +122,8 @@ def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[st
         settings = resolve("cpu", method, 0, [
             f"train.prompts={cell.groups}", f"train.generations={cell.group}", f"train.micro_batch={cell.group}",
             f"train.max_completion_tokens={cell.completion}", f"train.max_prompt_tokens={cell.prompt}",
-            f"train.steps={number}", "train.learning_rate=0.0",
+            f"train.steps={number}", "train.learning_rate=0.0", "train.record_every=1000",
+            f"train.shared_prefix={str(not name.endswith(PLAIN)).lower()}",
         ])  # fmt: skip
         run, own = RunDir(folder / name.replace(" ", "_")), twin(model)
         arguments = trl_config(settings, run, vision_ids(own.config))
@@ -138,8 +139,8 @@ def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[st
             trainer = stock.NaiveRLSD(**shared, method=built)
         else:
             trainer = BenchTrainer(
-                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], 1000),
-                banned=vision_ids(own.config), shared_prefix=not name.endswith(PLAIN),
+                **shared, method=built, recorder=Recorder(run, processor, [*built.teachers], settings),
+                banned=vision_ids(own.config), settings=settings,
             )  # fmt: skip
         found[name] = OneStep(trainer, device, number)
     return found

@@ -44,6 +44,8 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
 
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics
+THEIR_DIFFERENCE = "sampling/sampling_logp_difference/mean"  # vLLM's, where TRL forms the correction
+TEACHER_TOKENS = "teacher_tokens"  # logged of each step, kept as a sum: as TRL does with the student's
 # TRL's names -> ours. What is not here, and not marked as our own, is not kept.
 NAMES = {
     "loss": "loss",
@@ -52,11 +54,10 @@ NAMES = {
     "reward": "reward",
     "reward_std": "reward_std",
     "rewards/accuracy/mean": "accuracy",
-    "entropy": "entropy",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "truncated",
     "frac_reward_zero_std": "dead_groups",
-    "sampling/sampling_logp_difference/mean": "sampling_difference",
+    THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
 
@@ -83,9 +84,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
         self._since, self._every = time.perf_counter(), every
+        self._teacher_tokens = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.start()
+        before = files.read_lines(self._run.metrics).rows
+        self._teacher_tokens = before[-1].get(TEACHER_TOKENS, 0.0) if before else 0.0
         checkpoint = self._run.last_checkpoint()
         if state.global_step and checkpoint:
             for kept in self._kept:
@@ -106,6 +110,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         row: dict[str, Any] = {"step": step}
         row |= {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
         row |= {name.removeprefix(OWN): value for name, value in logs.items() if name.startswith(OWN)}
+        if TEACHER_TOKENS in row:
+            row[TEACHER_TOKENS] += self._teacher_tokens
+            self._teacher_tokens = row[TEACHER_TOKENS]
         row["seconds"] = round(time.perf_counter() - self._since, 3)
         self._since = time.perf_counter()
         files.append_lines(self._run.metrics, [row])

@@ -14,9 +14,10 @@ from methods import Credit, Method, Rollouts
 from methods.base import NOTHING
 from runners.forward.batch import Rows
 from runners.forward.logprobs import token_entropies, token_log_probs
+from runners.train.callbacks import TEACHER_TOKENS
 from runners.train.contexts import context_rows, told_by_any
 from runners.train.recorder import Recorder
-from runners.train.trl_batch import student_rows
+from runners.train.trl_batch import has_gradient, student_rows
 
 LOGPS = "log-probabilities of the student"
 STATE = "method.safetensors"  # a method's state, in checkpoints
@@ -50,6 +51,20 @@ class Credits:
             rollouts = self._scored(batch, rollouts, own)
         if "asked" not in batch:  # else each micro-batch's credit is formed from its own policy pass
             self._take(batch, method.credit(rollouts), rollouts, own)
+        if method.teachers:
+            self._count(batch, rollouts.step)
+
+    def _count(self, batch: dict[str, Any], step: int) -> None:
+        """The tokens of the sequences that teachers are shown for this batch, for credit and for the divergence."""
+        trainer, method = self._trainer, self._method
+        passes_B = torch.zeros_like(batch["rewards"])
+        if method.credit_uses_teacher:
+            passes_B += method.asks_teacher(step, batch["group_advantages"])
+        if method.distils:
+            passes_B += has_gradient(batch, method, trainer.kl)
+        completion_B = batch["completion_mask"].sum(1)
+        read = sum((passes_B * (batch[f"{name}/mask"].sum(1) + completion_B)).sum() for name in method.teachers)
+        trainer.log_value(TEACHER_TOKENS, trainer.accelerator.gather(read).sum().item())
 
     def _route(self, batch: dict[str, Any], rollouts: Rollouts, own: slice) -> None:
         """Take rollouts out of the policy gradient or the divergence, as the method wants it."""
@@ -122,7 +137,8 @@ class Credits:
             self._recorder.tokens(batch["completion_ids"], rollouts, credit)
 
     def of_part(self, inputs: dict[str, Any], student_BT: Tensor) -> None:
-        """A micro-batch's credit, from the log-probabilities that its own policy pass has just given."""
+        """A micro-batch's credit, from the log-probabilities that its own policy pass has just given. After the last
+        one, figures of them all."""
         trainer, method, mask_BT = self._trainer, self._method, inputs["completion_mask"]
         asked_BT = inputs["asked"][:, None] * mask_BT
         rollouts = Rollouts(
@@ -141,16 +157,28 @@ class Credits:
             raise UserError(
                 f"{method.name}: credit keeps state, so it does not go by row; leave credit_by_row at False"
             )
-        for name, value in credit.metrics.items():
-            trainer.log_mean(name, value * mask_BT, inputs["num_items_in_batch"])
         for name in method.teachers:
             gap_BT = (inputs[f"{name}/logps"] - student_BT) * asked_BT
             trainer.log_mean(gap_name(method, name), gap_BT, inputs["asked_items"])
         inputs["advantages"] = routed(inputs, credit.advantages)
         self._parts.append((inputs["completion_ids"], rollouts, credit))
         if len(self._parts) == trainer.args.steps_per_generation:
-            self._recorder.tokens(*joined(self._parts))
+            ids_BT, rollouts, credit = joined(self._parts)
+            self._recorder.tokens(ids_BT, rollouts, credit)
             self._parts = []
+            for name, value in method.credit(self._of_all(rollouts)).metrics.items():
+                trainer.log_value(name, value)
+
+    def _of_all(self, rollouts: Rollouts) -> Rollouts:
+        """These and those of the other processes, so that figures do not depend on how many there are."""
+        found: dict[str, Any] = {}
+        for field in fields(Rollouts):
+            value = getattr(rollouts, field.name)
+            if isinstance(value, Mapping):
+                found[field.name] = {name: self._trainer.gathered(one) for name, one in value.items()}
+            elif isinstance(value, Tensor):
+                found[field.name] = self._trainer.gathered(value)
+        return replace(rollouts, **found)
 
     def save(self, folder: Path) -> None:
         if self._state:

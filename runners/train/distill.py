@@ -84,6 +84,7 @@ class Distillation:
         tokens = inputs["num_items_in_batch"].clamp(min=1) / (of_all * trainer.args.steps_per_generation)
         length = trainer.max_completion_length
         weight_BT = token_weights(inputs["completion_mask"], trainer.loss_type, tokens, length) / parts
+        weight_BT = weight_BT * self._method.divergence_weight
         weight_N = (weight_BT * told_by_any(inputs, self._method)[:, None])[keep][mask_BT]
         return weighed(weight_N, None if old_BT is None else old_BT[keep][mask_BT], self._method.importance_clip)
 
@@ -97,8 +98,6 @@ class Distillation:
         log_mean("divergence", scores.divergence_BT * told_BT, items)
         for name, teacher_BT in scores.teacher.items():
             log_mean(gap_name(self._method, name), (teacher_BT - student_BT) * told_BT, items)
-        if not self._method.policy_gradient:  # otherwise TRL logs it
-            log_mean("entropy", scores.entropy_BT * told_BT, items)
         if self._method.importance_clip is not None and old_BT is not None:
             ratio_BT = importance_ratio(student_BT, old_BT[keep], self._method.importance_clip)
             log_mean("importance", ratio_BT * told_BT, items)

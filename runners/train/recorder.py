@@ -11,6 +11,7 @@ from eval.core import files
 from eval.core.tables import write_parquet
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
+from runners.run.config import Settings
 from runners.run.run_dir import RunDir
 from runners.train.contexts import Contexts, shown
 
@@ -20,11 +21,15 @@ TEACHER = "\n# teacher"  # begins the titles in prompts.txt
 class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
-    def __init__(self, run: RunDir, processor: Any, contexts: Sequence[str], every: int, rows: int = 16) -> None:
+    def __init__(
+        self, run: RunDir, processor: Any, contexts: Sequence[str], settings: Settings, rows: int = 16
+    ) -> None:
         """`contexts`: the names of what the method's teachers read."""
+        every, options = settings.train.record_every, settings.model.template_options
+        self._system = settings.model.system
         self._contexts = list(contexts)
         self._run, self._tokenizer, self._every, self._rows = run, processor.tokenizer, every, rows
-        self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True)
+        self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True, **options)
         self._ids: list[str] = []
 
     def rollouts(
@@ -67,11 +72,11 @@ class Recorder:
         if there and (TEACHER in there or not told[i]):
             return
         student = inputs[i]["prompt"][-1]["content"]
-        text = f"# student\n{self._render(messages(student, len(inputs[i]['images'])))}\n"
+        text = f"# student\n{self._render(messages(student, len(inputs[i]['images']), self._system))}\n"
         for name in told[i]:
             asked, pictures = shown(name, inputs[i], told[i])
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
-            text += f"{title}\n{self._render(messages(asked, len(pictures)))}\n"
+            text += f"{title}\n{self._render(messages(asked, len(pictures), self._system))}\n"
         files.write(file, text)
         print(text)
 

@@ -14,10 +14,11 @@ from eval.engines.requests import vision_ids
 from methods import Method
 from runners.data.fit import fit_prompts
 from runners.data.rows import training_rows
+from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, locate
+from runners.run.model import adapters, load, locate, require_options
 from runners.run.open import opened
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
@@ -44,6 +45,8 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
             _ended(run, status="interrupted")
             raise
         except BaseException as error:
+            if isinstance(error, UserError) and rank() == 0 and run.forget_if_only_begun():
+                raise
             _ended(run, status="failed", reason=one_line(error))
             if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
                 raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
@@ -72,27 +75,36 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
     if rank() == 0:
         run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if (made := trainer.state.global_step) < trainer.args.max_steps:
+        raise UserError(
+            f"training ended after {made} of {trainer.args.max_steps} updates, for want of rows: give more, or set "
+            "train.prompts lower"
+        )
+    if trainer.use_vllm:  # or an evaluation in this process would find its memory taken
+        trainer.vllm_generation.llm.llm_engine.engine_core.shutdown()
 
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
     model, processor = load(settings.model)
+    require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
     limit, processes = settings.train.max_prompt_tokens, settings.train.processes
     rows = fit_prompts(training_rows(settings), processor, limit, processes)
-    trainer = BenchTrainer(
-        model=model,
-        processing_class=processor,
-        args=arguments,
-        reward_funcs=list(REWARDS[settings.train.reward]),
-        train_dataset=rows,
-        peft_config=adapters(settings.model.lora) if settings.model.lora else None,
-        method=method,
-        recorder=Recorder(run, processor, [*method.teachers], settings.train.record_every),
-        banned=banned,
-        shared_prefix=settings.train.shared_prefix,
-        external=external_teacher(settings.model, processor) if needs_external(method) else None,
-    )
+    with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
+        trainer = BenchTrainer(
+            model=model,
+            processing_class=processor,
+            args=arguments,
+            reward_funcs=list(REWARDS[settings.train.reward]),
+            train_dataset=rows,
+            peft_config=adapters(settings.model.lora) if settings.model.lora else None,
+            method=method,
+            recorder=Recorder(run, processor, [*method.teachers], settings),
+            banned=banned,
+            settings=settings,
+            external=external_teacher(settings.model, processor) if needs_external(method) else None,
+        )
     trainer.remove_callback(PrinterCallback)
     own = AutoProcessor.from_pretrained(locate(settings.model.path))
     trainer.add_callback(

@@ -16,22 +16,25 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 from eval.leakage.mention import mentions
 from methods import Method, Sibling
 from runners.data.image_cache import pictures_once
+from runners.data.prompts import system_turn
 from runners.forward.batch import PICTURES
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
-from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_log_probs
+from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_entropies, token_log_probs
 from runners.forward.packing import can_pack
 from runners.forward.split_group import SplitGroup, parts_of_group
+from runners.rollout.correction import require_close, sampling_ratio
 from runners.rollout.sampler import share_prompts
-from runners.rollout.vllm import correction, share_requests
+from runners.rollout.vllm import read_as_trained
+from runners.run.config import Settings
 from runners.run.finite import NotFinite, Phase, require_finite
-from runners.train.callbacks import OWN
+from runners.train.callbacks import OWN, THEIR_DIFFERENCE
 from runners.train.contexts import Contexts, contexts_of, inputs_of, prompts_of, turn
 from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
 from runners.train.teacher import Teachers
-from runners.train.trl_batch import needed_rows, rows_of, student_rows
+from runners.train.trl_batch import has_gradient, needed_rows, rows_of, student_rows
 
 
 class Pass(NamedTuple):
@@ -56,13 +59,15 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         method: Method,
         recorder: Recorder,
         banned: list[int],
-        shared_prefix: bool,
+        settings: Settings,
         external: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         keep_float32(self.accelerator.state)
         self.method, self.recorder, self._banned = method, recorder, frozenset(banned)
+        self._system, shared_prefix = system_turn(settings.model.system), settings.train.shared_prefix
+        self._max_difference = settings.train.vllm_max_difference
         policy = self.accelerator.unwrap_model(self.model)
         policy = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         expose_hidden_states(policy, shared_prefix)
@@ -70,8 +75,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         shared, size = shared_prefix and can_pack(policy), self.args.per_device_train_batch_size
         if shared and not self.use_vllm:
             share_prompts(policy)
-        if shared_prefix and self.use_vllm and self.vllm_mode == "colocate":
-            share_requests(self.vllm_generation.llm)
+        if self.use_vllm:
+            read_as_trained(self.vllm_generation.llm, getattr(policy.config, "image_token_id", None), shared_prefix)
         in_parts = parts_of_group(size, self.num_generations, self.args.gradient_accumulation_steps)
         self._parts = in_parts if shared else 1  # micro-batches of each group
         self._group: SplitGroup | None = None
@@ -125,6 +130,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        inputs = [{**e, "prompt": [*self._system, *e["prompt"]]} for e in inputs]
         asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
         # Without the correction TRL does not score what vLLM has sampled.
         self.vllm_importance_sampling_correction = self._correction and not self._corrects_in_update
@@ -150,7 +156,33 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         rollouts = self.credits.rollouts(batch, self._rewards_all, self._accuracy_all)
         self.recorder.rollouts(inputs, self._texts, told, own, rollouts)
         self.credits.assign(batch, rollouts, own)
+        self._score_rest(batch)
+        if self.use_vllm and not self._corrects_in_update:
+            require_close(self._metrics["train"][THEIR_DIFFERENCE], self.step_of_ours, self._max_difference)
         return batch
+
+    def _score_rest(self, batch: dict[str, Any]) -> None:
+        """What metrics of all completion tokens ask of the rollouts that no update will forward: of each, (B,), the sum
+        of its tokens' entropies, and of their distance from vLLM's log-probabilities."""
+        gradient_B = has_gradient(batch, self.method, self.kl)
+        rest, size = (~gradient_B).nonzero()[:, 0].tolist(), self.scored_at_once
+        sums_B2 = torch.zeros(len(gradient_B), 2, device=gradient_B.device)
+        passes = torch.tensor(-(-len(rest) // size), device=gradient_B.device)
+        for start in range(0, int(self.accelerator.gather(passes).max()) * size, size):  # as many in each process
+            rows = rest[start : start + size]
+            logp_BT, entropy_BT = token_entropies(self.model, student_rows(batch).select(rows or [0]), self.temperature)
+            if rows:
+                sums_B2[rows, 0] = entropy_BT.sum(1).float()
+                sums_B2[rows, 1] = self._apart(batch, rows, logp_BT).sum(1)
+        batch |= {"rest/entropy": sums_B2[:, 0], "rest/apart": sums_B2[:, 1]}
+
+    @staticmethod
+    def _apart(batch: dict[str, Any], rows: list[int], logp_BT: Tensor) -> Tensor:
+        """How far the policy's log-probabilities of these rows are from the engine's, where it gave them; else 0."""
+        if "sampling_per_token_logps" not in batch:
+            return torch.zeros_like(logp_BT)
+        sampled_BT = batch["sampling_per_token_logps"][rows]
+        return ((logp_BT - sampled_BT) * batch["completion_mask"][rows]).abs().nan_to_num(nan=0.0)
 
     def _contexts(self, inputs: Any) -> list[Contexts]:
         """What this process's rollouts are told, each beside its whole group."""
@@ -226,7 +258,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     def _student_pass(self, model: Any, this: Pass) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies (B, T) of the micro-batch; forms what of the loss is not TRL's.
 
-        A row without a gradient keeps its old log-probabilities, and shows the mean entropy of the others.
+        A row without a gradient keeps its old log-probabilities, and what TRL makes of its entropy is not kept.
         """
         inputs, keep, distillation = this.inputs, this.keep, self._distillation
         rows = student_rows(inputs).select(keep)
@@ -245,14 +277,34 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         old_BT = inputs.get("old_per_token_logps")
         rest_BT = torch.zeros(mask_BT.shape, device=mask_BT.device) if old_BT is None else old_BT
         logp_BT = rest_BT.index_copy(0, index_K, scores.logp_BT)
-        mean = scores.entropy_BT.sum() / rows.completion_mask_BT.sum().clamp(min=1)
-        entropy_BT = (mean * mask_BT).index_copy(0, index_K, scores.entropy_BT)
+        entropy_BT = torch.zeros(mask_BT.shape, device=mask_BT.device).index_copy(0, index_K, scores.entropy_BT)
+        gradient_B1 = has_gradient(inputs, self.method, self.kl)[
+            :, None
+        ]  # of a micro-batch without any, one row is here
+        self._log_of_all("entropy", inputs, entropy_BT * gradient_B1, "rest/entropy")
         if "asked" in inputs:
             self.credits.of_part(inputs, logp_BT.detach())
         if self._corrects_in_update:
-            inputs["importance_sampling_ratio"], apart = correction(inputs, index_K, logp_BT.detach(), self.args)
-            self.log_value("sampling_difference", self.accelerator.gather(apart).mean().item())
+            self._correct(inputs, index_K, logp_BT.detach(), gradient_B1)
         return logp_BT, entropy_BT
+
+    def _log_of_all(self, name: str, inputs: dict[str, Any], value_BT: Tensor, rest: str) -> None:
+        """The mean over all completion tokens: of the rows that are forwarded here, and of the `rest`."""
+        self.log_mean(name, value_BT.sum() + inputs[rest].sum(), inputs["num_items_in_batch"])
+
+    def _correct(self, inputs: dict[str, Any], index_K: Tensor, policy_BT: Tensor, gradient_B1: Tensor) -> None:
+        """Importance ratios of the rows that are forwarded here; after the last of them, and before the step is taken,
+        raises UserError where vLLM was too far off."""
+        mask_BT = torch.zeros_like(inputs["completion_mask"])
+        mask_BT[index_K] = inputs["completion_mask"][index_K]
+        t = self.args
+        how = t.vllm_importance_sampling_mode, t.vllm_importance_sampling_clip_min, t.vllm_importance_sampling_clip_max
+        sampled_BT = inputs["sampling_per_token_logps"]
+        inputs["importance_sampling_ratio"] = sampling_ratio(policy_BT, sampled_BT, mask_BT, *how)
+        apart_BT = self._apart(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
+        self._log_of_all("sampling_difference", inputs, apart_BT, "rest/apart")
+        if len(seen := self._metrics["train"][OWN + "sampling_difference"]) == t.steps_per_generation:
+            require_close(seen, self.step_of_ours, self._max_difference)
 
     @property
     def _corrects_in_update(self) -> bool:

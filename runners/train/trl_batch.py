@@ -29,12 +29,11 @@ def student_rows(batch: dict[str, Any]) -> Rows:
     return rows_of(ids, mask, batch["completion_ids"].shape[1], **batch)
 
 
-def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
-    """The rows that the loss has a gradient in, and at least one: a process that skipped its forward pass would leave
-    the others waiting."""
+def has_gradient(batch: dict[str, Any], method: Method, kl: bool) -> Tensor:
+    """(B,), bool: the rows that the loss has a gradient in."""
     advantages = batch["advantages"]
     if method.policy_gradient and kl:
-        return list(range(len(advantages)))
+        return torch.ones(len(advantages), dtype=torch.bool, device=advantages.device)
     needed_B = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
     if method.policy_gradient:
         needed_B |= advantages.ne(0) if advantages.dim() == 1 else advantages.ne(0).any(1)
@@ -42,4 +41,9 @@ def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
     if method.distils:
         for name in method.teachers:
             needed_B |= batch[f"{name}/told"]
-    return needed_B.nonzero()[:, 0].tolist() or [0]
+    return needed_B
+
+
+def needed_rows(batch: dict[str, Any], method: Method, kl: bool) -> list[int]:
+    """Those rows, and at least one: a process that skipped its forward pass would leave the others waiting."""
+    return has_gradient(batch, method, kl).nonzero()[:, 0].tolist() or [0]

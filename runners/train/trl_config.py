@@ -15,11 +15,19 @@ Reward = Callable[..., list[float]]
 REWARDS: dict[str, dict[Reward, float]] = {"accuracy": {accuracy: 1.0}, "shaped": {accuracy: 0.9, formatted: 0.1}}
 
 
+TEMPLATE_TOKENS = 128  # of a chat template's own words, at most: they are not counted in a prompt's limit
+
+
+def template_room(settings: Settings) -> int:
+    """Tokens by which a prompt may exceed its limit."""
+    return TEMPLATE_TOKENS + len((settings.model.system or "").encode())
+
+
 def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
     t: TrainSettings = settings.train
     batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
-    banned_for_vllm = {"logit_bias": {str(i): -100.0 for i in banned}}
+    banned_for_vllm = {"logit_bias": dict.fromkeys(banned, -100.0)}
     return GRPOConfig(
         output_dir=str(run.checkpoints),
         per_device_train_batch_size=t.device_batch,
@@ -50,7 +58,12 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         shuffle_dataset=False,
         use_vllm=t.vllm,
         vllm_mode="colocate",
-        vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens,  # or it reserves a cache for 262,144
+        vllm_gpu_memory_utilization=t.vllm_memory,
+        vllm_enable_sleep_mode=t.vllm_sleep,
+        vllm_tensor_parallel_size=t.vllm_tensor_parallel,
+        # Or it reserves a cache for 262,144.
+        vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens + template_room(settings),
+        chat_template_kwargs=settings.model.template_options or None,
         gradient_checkpointing=t.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,

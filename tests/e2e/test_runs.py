@@ -2,15 +2,17 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from eval.core.errors import UserError
 from methods import METHODS
 from runners.data.rewards import formatted
-from runners.run.config import variant_names
+from runners.run.config import ModelSettings, variant_names
 from runners.train import run as train
 from tests.support.helpers import history_of, lottery, small
 
@@ -41,6 +43,35 @@ def test_every_method_trains_on_every_kind(tmp_path: Path, kind: str, method: st
     if METHODS[method]().teachers:
         assert teacher.count("<|image_pad|>") == pictures, "the teacher sees the student's pictures"
         assert len(teacher) > len(student)
+
+
+def test_what_the_system_says_and_the_template_s_options_are_read_by_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, shown = train.load, list[str]()
+
+    def with_options(settings: ModelSettings) -> tuple[Any, Any]:
+        model, processor = load(settings)
+        processor.chat_template += "{% if enable_thinking %}<think>{{ how }}{% endif %}"
+        decode = processor.tokenizer.decode
+        prefill = model.prepare_inputs_for_generation
+
+        def seen(ids: Any, *args: Any, **kwargs: Any) -> Any:
+            shown.extend(decode(row) for row in ids)
+            return prefill(ids, *args, **kwargs)
+
+        model.prepare_inputs_for_generation = seen
+        return model, processor
+
+    monkeypatch.setattr(train, "load", with_options)
+    asked = ("model.system=Be brief.", "model.thinking=true", "model.template={how: hard}", "train.steps=1")
+    (row,) = history_of(tmp_path, small("opsd", *asked, "train.shared_prefix=false"))
+    assert row["grad_norm"] > 0
+    prompts = (tmp_path / "prompts.txt").read_text()
+    assert prompts.count("<|im_start|>system\nBe brief.<|im_end|>") == prompts.count("<think>hard") == 2
+    assert shown and all("system\nBe brief." in text and "<think>hard" in text for text in shown)
+    with pytest.raises(UserError, match="the chat template of embedded has no depth"):
+        history_of(tmp_path / "unknown", small("opsd", "model.template={depth: 3}"))
 
 
 @pytest.mark.parametrize("name", [f"{m}@{v}" for m in METHODS for v in variant_names(m)])

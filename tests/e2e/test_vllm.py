@@ -1,4 +1,4 @@
-"""vLLM's CPU engine: the replies of transformers, and rollouts of one prompt as one request."""
+"""vLLM's CPU engine: the replies of transformers."""
 
 import json
 from collections.abc import Callable
@@ -9,13 +9,9 @@ import pytest
 from PIL import Image
 
 from eval.engines.hf import TransformersEngine
-from eval.engines.load import kept_random_state
 from eval.engines.requests import Question
 from eval.pipeline import evaluate as run
-from runners.rollout.vllm import share_requests
 from tests.e2e.test_eval import BASE, samples, settings
-
-SHOWN = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
 @pytest.mark.slow
@@ -70,49 +66,3 @@ def test_both_engines_give_the_same_greedy_replies(
         run.evaluate(BASE, vllm, tmp_path / name)
         replies.append([(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")])
     assert replies[0] == replies[1]
-
-
-@pytest.mark.slow
-def test_equal_prompts_in_a_row_are_one_request() -> None:
-    from vllm import SamplingParams
-
-    from eval.engines.vllm import VllmEngine
-
-    with kept_random_state():
-        engine = VllmEngine(BASE, settings(engine="vllm"), 1)
-    llm, asked = engine.model, list[tuple[int, int]]()
-    generate = llm.generate
-
-    def seen(prompts: list[Any], sampling_params: Any, **kwargs: Any) -> list[Any]:
-        several = sampling_params if isinstance(sampling_params, list) else [sampling_params] * len(prompts)
-        asked.extend((len(prompt["prompt_token_ids"]), p.n) for prompt, p in zip(prompts, several, strict=True))
-        out: list[Any] = generate(prompts, sampling_params=sampling_params, **kwargs)
-        return out
-
-    llm.generate = seen
-    share_requests(llm)
-
-    def prompt(words: str, color: str | None) -> dict[str, Any]:
-        ids = llm.get_tokenizer()(words)["input_ids"]
-        return {"prompt_token_ids": ids} | (
-            {"multi_modal_data": {"image": Image.new("RGB", (64, 64), color)}} if color else {}
-        )
-
-    rows = [prompt(f"{SHOWN}How many?", "red") for _ in range(3)] + [prompt(f"{SHOWN}How many?", "blue")]
-    rows += [prompt("Count to ten.", None) for _ in range(2)] + [prompt(f"{SHOWN}How many?", "red")]
-    common = {"max_tokens": 12, "logprobs": 0, "ignore_eos": True}
-    outputs = llm.generate(rows, sampling_params=SamplingParams(temperature=1.0, **common), use_tqdm=False)
-    lengths = [len(row["prompt_token_ids"]) for row in rows]
-    assert asked == [(lengths[0], 3), (lengths[3], 1), (lengths[4], 2), (lengths[6], 1)]
-    # Of a picture's sixteen tokens the prompt holds one.
-    expected = [len(row["prompt_token_ids"]) + 15 * ("multi_modal_data" in row) for row in rows]
-    assert [len(o.prompt_token_ids) for o in outputs] == expected
-    assert all(len(o.outputs) == 1 and len(o.outputs[0].token_ids) == 12 for o in outputs)
-    assert all(len(o.outputs[0].logprobs) == 12 for o in outputs)
-    assert len({tuple(o.outputs[0].token_ids) for o in outputs[:3]}) == 3, "rollouts of one prompt differ"
-    asked.clear()
-    greedy = SamplingParams(temperature=0.0, **common)
-    plain = [o.outputs[0].token_ids for o in generate(rows, sampling_params=greedy, use_tqdm=False)]
-    assert [o.outputs[0].token_ids for o in llm.generate(rows, sampling_params=greedy, use_tqdm=False)] == plain
-    assert [n for _, n in asked] == [1] * 7
-    engine.close()

@@ -17,7 +17,8 @@ def nowhere(n: int) -> Tokens:
 
 def distilled(method: Method, student_NV: Tensor, teacher_NV: Tensor) -> Tensor:
     """The divergence (N,) from all of the method's teachers, who say the same."""
-    return method.distill(student_NV, dict.fromkeys(method.teachers, teacher_NV), nowhere(len(student_NV)))
+    teachers = dict.fromkeys(method.teachers, teacher_NV)
+    return method.divergence_weight * method.distill(student_NV, teachers, nowhere(len(student_NV)))
 
 
 def credited(method: Method, rollouts: Rollouts, teacher_BT: Tensor) -> Credit:

@@ -158,6 +158,17 @@ def test_rlsd_says_nothing_on_padding_with_an_untold_teacher_or_after_the_decay(
     assert padded.metrics["clip_rate"] == 1, "of the one token that is no padding"
 
 
+def test_rlsd_s_figures_are_of_the_rollouts_that_have_an_advantage() -> None:
+    """Weights 1/2, 1 and 2 under an advantage; without one the weight is 1 whatever the teacher says."""
+    half = math.log(2)
+    student_BT, teacher_BT = [[-1.0, -1.0, -1.0]] * 2, [[-1 - half, -1.0, -1 + half], [-9.0, -9.0, -9.0]]
+    metrics = _credit(RLSD(), [1.0, 0.0], student_BT, teacher_BT).metrics
+    assert metrics["clip_rate"] == pytest.approx(2 / 3)
+    assert metrics["clip_rate_of_all"] == pytest.approx(2 / 6)
+    assert metrics["weight_mean"] == pytest.approx(3.5 / 3)
+    assert [metrics[f"weight_p{share}"] for share in (10, 50, 90)] == pytest.approx([0.5, 1, 2])
+
+
 def test_hybrid_interpolates_losses() -> None:
     torch.manual_seed(3)
     student_NV, teacher_NV = torch.randn(3, 7), torch.randn(3, 7)

@@ -13,7 +13,7 @@ from trl import GRPOConfig
 
 from eval.core.errors import UserError
 from methods import METHODS
-from runners.plan.memory import GIB, VLLM_SHARE, key_value_cache, teacher_copy
+from runners.plan.memory import GIB, key_value_cache, teacher_copy
 from runners.plan.model_shape import SHAPES, model_shape
 from runners.plan.passes import micro_batch, reading, scored_at_once, whole_step, whole_teacher, whole_update
 from runners.plan.plan import Plan, epochs, make_plan, told_tokens
@@ -64,7 +64,8 @@ def test_every_plan_says_what_the_method_does(preset: str, method: str) -> None:
     assert max(len(row) for row in text.splitlines()) <= 100
     for field in fields(built):
         assert f"{field.name}=" in text
-    assert ("It fits" in text) == plan.memory.fits != ("It does not fit" in text)
+    assert plan.memory.fits != ("It does not fit" in text)
+    assert ("It fits" in text) == (plan.memory.fits and not plan.missing)
 
 
 # --- the model ------------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_batches_are_what_the_trainer_is_told(preset: str, overrides: tuple[str,
     text = shown(plan, settings)
     assert f"= {rollouts:,} rollouts" in text and f"= {rollouts // t.processes:,} rollouts" in text
     assert f"= {told.gradient_accumulation_steps:,} micro-batch" in text
-    assert told.vllm_gpu_memory_utilization == VLLM_SHARE or not told.use_vllm
+    assert told.vllm_gpu_memory_utilization == t.vllm_memory == 0.3 or not told.use_vllm
     assert isinstance(told, GRPOConfig) and not told.vllm_enable_sleep_mode
 
 
@@ -202,6 +203,24 @@ def test_a_plan_that_does_not_fit_names_a_change_that_does(preset: str, gpu: flo
     assert planned(preset, "grpo_opsd", *pairs, gpu=gpu)[0].memory.fits
 
 
+def test_what_is_missing_is_named_and_then_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, settings = planned("paper", "grpo", "model.attention=flash_attention_2")
+    assert [what.partition(" ")[0].rstrip(",") for what in plan.missing] == ["vLLM", "flash-attn"]
+    text = " ".join(shown(plan, settings).split())
+    assert "The memory does" in text and "flash-attn" in text and "It fits" not in text
+    monkeypatch.setattr("runners.plan.plan._installed", lambda _: True)
+    plan, settings = planned("paper", "grpo")
+    assert plan.missing == [] and "It fits" in shown(plan, settings)
+
+
+def test_an_engine_of_two_gpus_that_sleeps_by_hand() -> None:
+    plan, _ = planned("paper", "grpo", "train.vllm_memory=0.5", "train.vllm_sleep=true", "train.vllm_tensor_parallel=2")
+    (engine,) = (found for found in plan.memory.lines if found.what == "vLLM")
+    assert (engine.size, engine.phase) == (70 * GIB, "rollouts")
+    left = 70 * GIB - PUBLISHED["8B"] * 2 / 2 - 2 * GIB
+    assert plan.memory.sequences == int(left / (8192 * 147_456 / 2))
+
+
 def test_an_engine_without_room_for_one_rollout_does_not_fit() -> None:
     plan, _ = planned("paper", "grpo", "train.micro_batch=1", gpu=60)
     assert plan.memory.needed < plan.memory.available and not plan.memory.fits
@@ -289,9 +308,8 @@ def test_groups_that_do_not_divide_are_read_by_both_sides() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_shared_prompts_save_what_they_should(method: str) -> None:
     """Whole groups in a micro-batch, prompts as long as completions: 9 instead of 16 parts of the tokens."""
-    shared, alone = (
-        planned("paper", method, "train.micro_batch=8", *more)[0] for more in ((), ("train.shared_prefix=false",))
-    )
+    alike = ("train.micro_batch=8", "model.attention=flash_attention_2")  # sdpa keeps more of rows that are padded
+    shared, alone = (planned("paper", method, *alike, *more)[0] for more in ((), ("train.shared_prefix=false",)))
     assert 9 / 16 < line(shared, "activations, text") / line(alone, "activations, text") < 10 / 16
     assert line(shared, "activations, vision") * 8 == line(alone, "activations, vision")
     update = [next(part.flops for part in plan.work if part.what == "update") for plan in (shared, alone)]
@@ -307,7 +325,7 @@ def test_plan_and_dry_run_say_the_same_and_leave_nothing(tmp_path: Path) -> None
     plan, dry = cli(tmp_path, "plan", *words), cli(tmp_path, "train", "--dry-run", *words)
     assert plan.returncode == dry.returncode == 0
     assert plan.stdout == dry.stdout
-    for part in ("8,767,123,696", "64 micro-batches", "It fits", "accelerate launch", "PFLOP"):
+    for part in ("8,767,123,696", "64 micro-batches", "The memory does", "accelerate launch", "PFLOP"):
         assert part in plan.stdout
     assert list(tmp_path.rglob("*")) == []
 

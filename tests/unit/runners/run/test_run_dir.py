@@ -35,6 +35,33 @@ def test_reopening_compares_the_settings(tmp_path: Path) -> None:
         run.open(resolve("cpu", "grpo", 0, ["train.prompts=16"]), "GRPO", "s", "embedded")
 
 
+def test_a_run_goes_on_for_more_steps_and_not_for_fewer(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r", "train.steps=6")
+    run.update(status="done", steps_done=6)
+
+    def again(*overrides: str) -> str:
+        return run.open(resolve("cpu", "grpo", 0, list(overrides)), "GRPO", "s", "embedded")
+
+    assert again("train.steps=8") == "interrupted"
+    assert (run.info()["steps"], run.settings().train.steps, run.info()["steps_done"]) == (8, 8, 6)
+    for other in (["train.steps=7"], ["train.steps=9", "train.kl=0.1"]):
+        with pytest.raises(UserError, match=r"train\.steps 8 there"):
+            again(*other)
+    falling = _new(tmp_path / "falling", "train.steps=6", "train.schedule=linear")
+    with pytest.raises(UserError, match=r"train\.steps 6 there"):
+        falling.open(resolve("cpu", "grpo", 0, ["train.schedule=linear"]), "GRPO", "s", "embedded")
+
+
+def test_a_start_alone_is_forgotten(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    (run.path / "metrics.jsonl").write_text("")
+    assert not run.forget_if_only_begun()
+    assert run.info()["status"] == "running"
+    run.metrics.unlink()
+    assert run.forget_if_only_begun()
+    assert find_runs(tmp_path) == [] and list(run.path.iterdir()) == []
+
+
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("left", [[], ["lock.json"], [".settings.yaml.tmp"], ["settings.yaml", ".run.json.tmp"]])
 def test_a_start_that_was_killed_does_not_block_its_folder(tmp_path: Path, left: list[str], whole: bool) -> None:
