@@ -133,7 +133,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             for written in (*folder.rglob("*"), folder, folder.parent, self._run.metrics):
                 files.sync(written)
+            if self._every and step % self._every == 0:
+                self._run.keep(folder, step)  # before the step counts as saved, or a kill would lose it
             files.write_json(folder / "complete.json", {"step": step}, durable=True)
             self._run.update(steps_done=step)
-            if self._every and step % self._every == 0:
-                self._run.keep(folder, step)
