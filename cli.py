@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from eval.benches import BENCHES, chosen
 from eval.core.errors import UserError
-from eval.core.terminal import console, say
+from eval.core.terminal import console, plain, say
 from reports.writers.command import compare, paper, replies, report, write_report
 from runners.check.command import doctor, methods, watch
 from runners.data.command import data_app
 from runners.embedded.command import base
-from runners.run.options import Out, Preset, Set, Suite, sets
+from runners.run.options import Jobs, Out, Preset, Set, Suite, sets
 from runners.speed.command import bench_app
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def sweep(
     suite: Suite = "default",
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
-    jobs: Annotated[int, typer.Option(help="Runs at the same time.", min=1)] = 1,
+    jobs: Jobs = 1,
     evaluate: Annotated[bool, typer.Option("--eval/--no-eval", help="Evaluate each run, and the base.")] = True,
 ) -> None:
     """Train (and evaluate) methods x seeds. Skips what is done, resumes what is half done."""
@@ -214,13 +215,13 @@ def demo(
     out: Out = Path("runs"),
     suite: Suite = "demo",
     set: Set = [],  # noqa: B006
-    jobs: Annotated[int, typer.Option(help="Runs at the same time; default one per core, at most 2.")] = 0,
+    jobs: Jobs = 0,
 ) -> None:
     """All five methods on the embedded model, six rows on the five mini benches, leakage, and the report."""
     from runners.launch.sweep import plan
 
     say("Tiny model, drawn problems, mini benches: this shows the suite at work, not the paper's result.")
-    _run_jobs(plan("all", "0", "cpu", suite, out, set, True), jobs or min(2, os.cpu_count() or 1), out / suite)
+    _run_jobs(plan("all", "0", "cpu", suite, out, set, True), jobs, out / suite)
     write_report(out / suite)
 
 
@@ -248,9 +249,9 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
     from runners.launch.local import Local
     from runners.launch.sweep import run_jobs
 
-    failed = run_jobs(work, parallel, Local(folder / "logs"), console)
+    failed = run_jobs(work, parallel or min(2, os.cpu_count() or 1), Local(folder / "logs"), console)
     for line in failed:
-        console.print(line, style="red", markup=False, soft_wrap=True)
+        console.print(plain(line), style="red", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
@@ -274,7 +275,10 @@ def main() -> None:
     _quiet()
     try:
         with interruptible():
-            app(standalone_mode=True)
+            sys.exit(app(standalone_mode=False))
+    except TyperException as error:  # in one line, and not in a box
+        said = error.format_message()
+        _end(f"error: {said}" if said else "", 2)
     except UserError as error:
         child.leave_word(error)
         _end(f"error: {error}", 2)
@@ -283,7 +287,8 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+    console.print(plain(" ".join(line.split())), style="red")
     sys.exit(code)
 
 

@@ -1,45 +1,80 @@
 """What an evaluation is asked to do. Part of a run's settings; importing it costs nothing but pydantic."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+LARGEST = 2**31 - 1  # of a count: what libraries keep them in
+Count = Annotated[int, Field(gt=0, le=LARGEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy takes it
+TopP = Annotated[float, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(ge=0, le=LARGEST)]  # 0 keeps every token
 
 
-class JudgeSettings(BaseModel):
+class SettingsSection(BaseModel):
+    """Frozen, without unknown keys, numbers that are not finite, and text that no file could be called."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """`true` is no number, whatever Python thinks."""
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError("true and false are no values of it")
+        if isinstance(value, str) and not value.replace("\n", "").replace("\t", "").isprintable():
+            raise ValueError("it holds characters that cannot be printed")
+        return value
+
+
+class JudgeSettings(SettingsSection):
     """An OpenAI-compatible endpoint that judges replies beside the rule. Off unless `url` is set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None  # up to and with /v1
     model: str = "judge"  # the name that the endpoint knows it by
     key_variable: str = "OPENAI_API_KEY"  # the environment variable with the key; the key itself is never stored
-    timeout_s: float = Field(default=60, gt=0)
-    requests_at_once: int = Field(default=8, gt=0)
+    timeout_s: float = Field(default=60, gt=0, le=86_400)  # of a whole answer
+    requests_at_once: int = Field(default=8, gt=0, le=1024)
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret(cls, url: str | None) -> str | None:
+        """Settings are stored and shown."""
+        try:
+            parts = urlsplit(url or "")
+        except ValueError:
+            return url  # refused where it is used
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                "an address is stored with the run: no password, key or query in it; key_variable names one"
+            )
+        return url
 
 
-class EvalSettings(BaseModel):
+class EvalSettings(SettingsSection):
     """Benches, data, engine and sampling. Sampling defaults are [code]: RLSD's own validation, = Qwen3-VL's advice."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     benches: tuple[str, ...] = ("all",)  # names of `eval.benches.BENCHES`, which are checked where they are used
     data: str = "hub"  # hub | mini | a file or folder in the official schema
+    allow_outside: bool = False  # whether local rows may name pictures outside their folder
     engine: Literal["transformers", "vllm"] = "transformers"
     splits: dict[str, str] = {}  # another split than a bench's own, e.g. zerobench: zerobench (the main set)
-    samples: int = Field(default=1, gt=0)  # replies per question
+    samples: Count = 1  # replies per question
     temperature: float = Field(default=0.7, ge=0)  # 0 is greedy
-    top_p: float = Field(default=0.8, gt=0, le=1)
-    top_k: int = Field(default=20, ge=0)  # 0 keeps every token
+    top_p: TopP = 0.8
+    top_k: TopK = 20
     presence_penalty: float = Field(default=1.5, ge=-2, le=2)
-    max_new_tokens: int = Field(default=4096, gt=0)
-    batch_size: int = Field(default=8, gt=0)
-    limit: int | None = Field(default=None, gt=0)  # rows per bench; We-Math keeps whole problems
-    every: int | None = Field(default=None, gt=0)  # of a run: its weights are kept, and evaluated, at each such step
-    seed: int = 0
-    max_pixels: int | None = Field(default=None, gt=0)  # per picture; None leaves it to the model's processor
-    device: str = "auto"
-    tensor_parallel: int = Field(default=1, gt=0)  # GPUs that share one copy of the model (vllm)
-    data_parallel: int = Field(default=1, gt=0)  # copies of the model that share the questions, a process each
+    max_new_tokens: Count = 4096
+    batch_size: Count = 8
+    limit: Count | None = None  # rows per bench; We-Math keeps whole problems
+    every: Count | None = None  # of a run: its weights are kept, and evaluated, at each such step
+    seed: Seed = 0
+    max_pixels: Count | None = None  # per picture; None leaves it to the model's processor
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")
+    tensor_parallel: Count = 1  # GPUs that share one copy of the model (vllm)
+    data_parallel: Count = 1  # copies of the model that share the questions, a process each
     judge: JudgeSettings = JudgeSettings()
 
     @field_validator("benches")

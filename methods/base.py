@@ -6,13 +6,19 @@ Shapes are named by suffix: B rollouts, T completion tokens, V vocabulary, N = a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
+Kind = Literal["initial", "live", "snapshot", "ema", "external"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+# Of parameters.
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,17 @@ class Teacher:
     another model with the same tokens, the setting `model.teacher`.
     """
 
-    kind: Literal["initial", "live", "snapshot", "ema", "external"]
+    kind: Kind
     every: int = 0
     rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"no teacher is {self.kind!r}: choose one of {', '.join(get_args(Kind))}")
+        if self.kind == "snapshot" and self.every < 1:
+            raise ValueError(f"a snapshot is renewed every {self.every} steps: 1 or more")
+        if self.kind == "ema" and not 0 < self.rate <= 1:
+            raise ValueError(f"an average moves by {self.rate} of the policy: more than 0, at most 1")
 
 
 class Context(NamedTuple):
@@ -131,7 +145,7 @@ class Method:
     Fields of a subclass are its parameters; unknown ones are refused.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     label: ClassVar[str]

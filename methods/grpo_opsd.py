@@ -8,7 +8,7 @@ advantage: A_t = sg[log P_T - log P_S] + alpha A, the MOPD of MiMo-V2-Flash (arX
 from dataclasses import dataclass
 from typing import Literal
 
-from methods.base import Credit, Metric, Rollouts
+from methods.base import Credit, Metric, Rollouts, Share
 from methods.functional import masked_mean
 from methods.opsd import OPSD
 
@@ -22,7 +22,7 @@ class GRPOPlusOPSD(OPSD):
     }
 
     form: Literal["loss", "advantage"] = "loss"
-    gamma: float = 0.5  # of the loss form
+    gamma: Share = 0.5  # of the loss form
     alpha: float = 1.0  # of the advantage form
 
     @property

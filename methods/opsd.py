@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Context, Method, Sibling, Task, Teacher, Tokens
+from methods.base import Context, Count, Method, Positive, Share, Sibling, Task, Teacher, Tokens
 from methods.functional import Support, divergence
 from methods.words import context
 
@@ -22,10 +22,10 @@ class OPSD(Method):
     name = "opsd"
     label = "OPSD"
 
-    beta: float = 0.5  # Jensen-Shannon, as in the first release and the reading of the RLSD paper; 0 is KL(T || S)
-    clip: float | None = None  # of each vocabulary entry
+    beta: Share = 0.5  # Jensen-Shannon, as in the first release and the reading of the RLSD paper; 0 is KL(T || S)
+    clip: Positive | None = None  # of each vocabulary entry
     support: Support = "full"
-    topk: int = 100  # with support student or teacher
+    topk: Count = 100  # with support student or teacher
     tail: bool = True
     weights: Literal["initial", "live"] = "initial"
     told: Literal["solution", "own_words", "answer"] = "solution"  # the answer where the data has no worked solution

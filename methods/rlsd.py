@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Context, Credit, Method, Metric, Rollouts, Sibling, Task, Teacher
+from methods.base import Context, Count, Credit, Method, Metric, Positive, Rollouts, Share, Sibling, Task, Teacher
 from methods.functional import linear_decay, masked_mean, masked_quantiles
 from methods.words import context
 
@@ -36,10 +36,10 @@ class RLSD(Method):
         ),
     }
 
-    mix: float = 0.5  # lambda before the first step
-    decay: int = 50  # lambda is 0 from this step on
-    clip: float = 0.2  # epsilon_w
-    sync: int = 10  # steps between copies of the policy into the teacher
+    mix: Share = 0.5  # lambda before the first step
+    decay: Count = 50  # lambda is 0 from this step on
+    clip: Positive = 0.2  # epsilon_w
+    sync: Count = 10  # steps between copies of the policy into the teacher
 
     @property
     def teachers(self) -> Mapping[str, Teacher]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Context, Method, Sibling, Task, Teacher, Tokens
+from methods.base import Context, Count, Method, Positive, Share, Sibling, Task, Teacher, Tokens
 from methods.functional import divergence
 from methods.words import context
 
@@ -19,10 +19,10 @@ class SDPO(Method):
     name = "sdpo"
     label = "SDPO"
 
-    alpha: float = 0.5
-    topk: int = 100  # of the student's distribution; the rest is one tail bucket
-    rate: float | None = 0.05  # EMA of the teacher, per optimizer step; None: the teacher is the policy itself
-    importance: float | None = 2.0  # clip of pi / pi_old
+    alpha: Share = 0.5
+    topk: Count = 100  # of the student's distribution; the rest is one tail bucket
+    rate: Share | None = 0.05  # EMA of the teacher, per optimizer step; None: the teacher is the policy itself
+    importance: Positive | None = 2.0  # clip of pi / pi_old
     success: float = 1.0  # accuracy from which a rollout is a demonstration
     # first: the first successful sibling, never the rollout itself (official). shortest: the group's shortest
     # successful and shortest failed rollout, the former possibly missing (the RLSD authors' code).

@@ -1,8 +1,11 @@
 """One thread per process, which a tiny model needs and two test workers share; and no network."""
 
+import atexit
 import gc
 import os
+import shutil
 import sys
+import tempfile
 
 # Compiled once, by whichever process imports it first: without bytecode each one compiles 7,600 modules, 20 s of CPU.
 sys.dont_write_bytecode = False
@@ -10,6 +13,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")
+atexit.register(shutil.rmtree, os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 

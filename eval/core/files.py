@@ -179,6 +179,14 @@ def _mended(stream: BinaryIO) -> bytes:
     return b""
 
 
+def read_text(path: Path) -> str:
+    """Of a file that is there, whatever is in it. Raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its rights, or remove it") from None
+
+
 def read_object(path: Path) -> Object | None:
     """The object in a JSON file; None where there is none: no file, torn, unreadable, or something else."""
     try:
@@ -211,10 +219,10 @@ def content_hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def folder_hash(folder: Path, suffixes: tuple[str, ...]) -> str:
-    """Of the files with these suffixes: names and sizes, small ones whole, of large ones 64 spread chunks."""
+def files_hash(files: Iterable[Path]) -> str:
+    """Of files in any order: names and sizes, small ones whole, of large ones 64 spread chunks."""
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in suffixes):
+    for file in sorted(files):
         size = file.stat().st_size
         digest.update(f"{file.name} {size}".encode())
         with file.open("rb") as stream:

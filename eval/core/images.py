@@ -3,15 +3,23 @@
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-LARGEST = 2 * 89_478_485  # pixels that are opened when nothing shrinks them: where PIL itself suspects a bomb
-LARGEST_SHRUNK = 1_000_000_000  # pixels that are opened to be shrunk: one to four bytes of memory each
-_pil_limit = Lock()
+LARGEST = 2 * 89_478_485  # pixels as stored: above it PIL itself suspects a bomb
+SHOWN = 1 << 25  # pixels that a model is shown at most: above any processor's own limit and any picture of the benches
+TOO_LARGE = f"over {LARGEST // 1_000_000} million pixels; make it smaller"
+ASPECT = 200  # long side over short one, above which Qwen's processors refuse a picture
+# Of others PIL would read some by starting a program (EPS), or without an end (MPEG).
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+
+
+class Unusable(ValueError):
+    """Why a picture cannot be shown to a model, in a few words."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,47 +33,63 @@ class Picture:
         return f"Picture({hashlib.sha256(self.content()).hexdigest()[:16]})"
 
     def open(self, max_pixels: int | None = None) -> Image.Image:
-        """The first frame, upright, RGB on white, at most `max_pixels` large.
+        """The first frame, upright, RGB on white, at most `max_pixels` large, and never more than SHOWN.
 
-        Raises ValueError for more than LARGEST pixels without `max_pixels` (with it LARGEST_SHRUNK); on a corrupt
-        picture whatever its decoder raises.
+        Hence bounded time and memory, whatever the picture. Raises Unusable for more pixels than LARGEST, for a shape
+        beyond ASPECT, another format than FORMATS, and whatever a decoder stumbles over.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd pictures are read, or fail below
-            image = self._decode(max_pixels)
-            if image.mode in ("1", "L") and not image.has_transparency_data:
-                # The same picture as below, but a huge scan is coloured when it is small.
-                return flatten(_shrunk(image.convert("L"), max_pixels))
-            return _shrunk(flatten(image), max_pixels)
+        with self._told():
+            return _shrunk(flatten(self._decode(max_pixels)), max_pixels)
 
-    def fault(self, max_pixels: int | None = None) -> str | None:
+    def fault(self) -> str | None:
         """Why `open` would fail, None where it does not: tried once, before a model loads."""
         try:
-            self.open(max_pixels)
-        except UnidentifiedImageError:  # its own message is the address of a buffer
-            return "no picture in a known format" if self.content() else "empty"
-        except Exception as error:  # decoders raise whatever they stumble over in a damaged file
-            return " ".join(str(error).split())[:80] or type(error).__name__
+            self.open()
+        except Unusable as error:
+            return str(error)
         return None
 
     def header(self) -> tuple[str, int]:
-        """PIL's mode and the number of pixels as stored, without decoding one."""
-        if isinstance(self.source, Image.Image):
-            return self.source.mode, self.source.width * self.source.height
-        with warnings.catch_warnings(), _opened(self.source) as image:
-            warnings.simplefilter("ignore")
+        """PIL's mode and the number of pixels as stored, without decoding one. Raises Unusable."""
+        with self._told():
+            image = self._stored()
             return image.mode, image.width * image.height
 
-    def _decode(self, max_pixels: int | None) -> Image.Image:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What decoders raise as Unusable; odd pictures are read without a warning."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except Unusable:
+            raise
+        except UnidentifiedImageError:  # its own message is the address of a buffer
+            raise Unusable("no picture in a known format" if self.content() else "empty") from None
+        except Image.DecompressionBombError:
+            raise Unusable(TOO_LARGE) from None
+        except Exception as error:  # decoders raise whatever they stumble over in a damaged file
+            raise Unusable(" ".join(str(error).split())[:80] or type(error).__name__) from None
+
+    def _stored(self) -> Image.Image:
+        """Undecoded. The content decides what it is: benches hold JPEG bytes in files named .png."""
         if isinstance(self.source, Image.Image):
             return self.source
-        # The content decides, not the name: benches hold JPEG bytes in files called .png.
-        with _opened(self.source) as image:
-            pixels = image.width * image.height
-            if pixels > LARGEST:
-                if not max_pixels or pixels > LARGEST_SHRUNK:
-                    raise ValueError(f"{pixels} pixels; with eval.max_pixels set up to {LARGEST_SHRUNK} are shrunk")
-                image.draft(None, _size(image, max_pixels))  # a JPEG is decoded at a fraction: less memory
+        source = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+        return Image.open(source, formats=FORMATS)
+
+    def _decode(self, max_pixels: int | None) -> Image.Image:
+        image = self._stored()
+        if image.width * image.height > LARGEST:
+            raise Unusable(TOO_LARGE)
+        long, short = max(image.size), min(image.size)
+        if long > ASPECT * short:
+            raise Unusable(f"{image.width} x {image.height} pixels: over {ASPECT} times as long as wide")
+        if isinstance(self.source, Image.Image):
+            return image
+        with image:
+            if image.width * image.height > SHOWN:
+                return _reduced(image, min(max_pixels or SHOWN, SHOWN))
             ImageOps.exif_transpose(image, in_place=True)  # loads it, too
             return image
 
@@ -76,14 +100,15 @@ class Picture:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def _opened(source: bytes | Path) -> Image.Image:
-    """`Image.open` reads the header only; without PIL's limit, which is the program's and not a picture's."""
-    with _pil_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+def _reduced(image: Image.Image, pixels: int) -> Image.Image:
+    """A huge picture at most `pixels` large and upright: it is turned and coloured when it is small."""
+    size = _size(image, pixels)
+    image.draft(None, size)  # a JPEG is decoded at a fraction
+    small = flatten(image) if image.mode in ("P", "PA") or image.mode.startswith("I") else image
+    small = small.convert("L") if small.mode == "1" else small
+    small = small.resize(size, reducing_gap=2.0)
+    ImageOps.exif_transpose(small, in_place=True)
+    return small
 
 
 def _size(image: Image.Image, max_pixels: int) -> tuple[int, int]:

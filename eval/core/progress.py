@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from eval.core.terminal import plain
+
 EVERY_S = 30.0  # between two plain lines
 
 
@@ -77,4 +79,4 @@ class Bar:
             left = elapsed / (self._done - self._before) * (self._total - self._done)
             line += f", about {timedelta(seconds=round(left))} left"
         line += f", {self._note}" if self._note else ""
-        self._drawn.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._drawn.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from eval.core.errors import UserError
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 BATCH = 16  # rows that are held at once
+PAGE = 1 << 20  # bytes that are read at once of a column of parquet
 _SHARD = re.compile(r"[-_.]?\d+(?:-of-\d+(?:-[0-9a-f]{16})?)?$")
 Row = dict[str, Any]
 
@@ -30,6 +31,12 @@ class Raw(NamedTuple):
     row: Row
     where: str
     folder: Path
+    held: tuple[str, ...] = ()  # all columns of its table, where not all were read
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the table has, for a message."""
+        return sorted(self.held or map(str, self.row))
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -50,6 +57,29 @@ def data_files(path: Path) -> list[Path]:
     raise UserError(f"{path}: holds no data file; give a folder with one of {', '.join(SUFFIXES)}")
 
 
+def training_files(source: str, split: str) -> list[Path] | None:
+    """The data files of training data: a file, or a folder's, of one split where any is named after it. None for the
+    name of a set on the hub. Raises UserError where a path holds nothing."""
+    path = Path(source)
+    try:
+        no_id = (
+            source.endswith(SUFFIXES) or source.startswith((".", "/", "~")) or not source or not source.isprintable()
+        )
+        if no_id and not (source and path.exists()):
+            raise UserError(f"{source!r}: no such file or folder; set data.source to a file, a hub id, or synthetic")
+        if not path.exists():
+            return None
+    except (OSError, ValueError) as error:  # too long, or no name at all
+        raise UserError(f"data.source={source[:80]!r}: is no path ({str(error)[:80]})") from None
+    found = data_files(path)
+    return [file for file in found if file.name.startswith(split)] or found
+
+
+def rows_in(paths: Iterable[Path]) -> int:
+    """How many rows the files hold; of parquet the footer says it."""
+    return sum(_parquet_rows(path) if path.suffix == ".parquet" else sum(1 for _ in _json(path)) for path in paths)
+
+
 def split_of(file: Path) -> str:
     """The split that a file's name names: `test-00000-of-00003.parquet` -> `test`."""
     return _SHARD.sub("", file.name.removesuffix(_suffix(file)))
@@ -61,7 +91,10 @@ def read_files(paths: Iterable[Path], columns: Collection[str] | None = None, pi
     Raises UserError naming the file, of JSON lines the line, where one is not what its name says.
     """
     for path in paths:
-        for n, row in enumerate(_parquet(path, columns, pictures) if path.suffix == ".parquet" else _json(path), 1):
+        if path.suffix == ".parquet":
+            yield from _parquet(path, columns, pictures)
+            continue
+        for n, row in enumerate(_json(path), 1):
             if not isinstance(row, dict):
                 said = f"{path}: holds no list of rows (row {n} is {type(row).__name__})"
                 raise UserError(f"{said}; each row must be a JSON object")
@@ -119,12 +152,22 @@ def _whole(text: str) -> Iterable[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _parquet(path: Path, columns: Collection[str] | None, pictures: bool) -> Iterator[Row]:
+def _parquet(path: Path, columns: Collection[str] | None, pictures: bool) -> Iterator[Raw]:
+    """A page of each column at a time: some files are one row group of many GB, which pyarrow would read whole."""
     import pyarrow.parquet
 
-    with _readable(path), pyarrow.parquet.ParquetFile(path) as table:
-        for batch in table.iter_batches(BATCH, columns=_wanted(table.schema_arrow, columns, pictures)):
-            yield from batch.to_pylist()
+    with _readable(path), pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=PAGE) as table:
+        held = tuple(table.schema_arrow.names)
+        batches = table.iter_batches(BATCH, columns=_wanted(table.schema_arrow, columns, pictures))
+        for n, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+            yield Raw(row, f"{path} row {n}", path.parent, held)
+
+
+def _parquet_rows(path: Path) -> int:
+    import pyarrow.parquet
+
+    with _readable(path):
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
 
 
 def _wanted(schema: Any, columns: Collection[str] | None, pictures: bool) -> list[str]:
@@ -169,20 +212,26 @@ def read_hub(
     Raises UserError with the mend where the set cannot be had or lacks one of the `needed` columns; `elsewhere` says
     what else the user can give.
     """
-    import datasets
-
     shown = f"{name} {config}" if config else name
-    try:
-        table = datasets.load_dataset(name, config, split=split)
-    except Exception as error:  # `datasets` lets through whatever its network and file layers raise
-        raise UserError(f"{shown}: {_mend(name, elsewhere, error)}") from error
+    table = hub_table(name, split, elsewhere, config)
+    held = tuple(table.column_names)
     if missing := sorted(set(needed) - set(table.column_names)):
-        held = ", ".join(table.column_names)
-        raise UserError(f"{shown} has no column {missing[0]} (it has {held}); the set has changed, {elsewhere}")
+        said = f"{shown} has no column {missing[0]} (it has {', '.join(held)})"
+        raise UserError(f"{said}; the set has changed, {elsewhere}")
     table = table.select_columns(_wanted(table.features.arrow_schema, columns, pictures)).with_format("arrow")
     rows = (row for batch in table.iter(BATCH) for row in batch.to_pylist())  # as Arrow, pictures stay encoded
     for n, row in enumerate(rows, 1):
-        yield Raw(row, f"{shown} {split} row {n}", Path())
+        yield Raw(row, f"{shown} {split} row {n}", Path(), held)
+
+
+def hub_table(name: str, split: str, elsewhere: str, config: str | None = None) -> Any:
+    """A set of the hub as `datasets` has it, memory-mapped; raises UserError with the mend where it cannot be had."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(name, config, split=split)
+    except Exception as error:  # `datasets` lets through whatever its network and file layers raise
+        raise UserError(f"{f'{name} {config}' if config else name}: {_mend(name, elsewhere, error)}") from error
 
 
 def _mend(name: str, elsewhere: str, error: Exception) -> str:

@@ -3,16 +3,16 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from PIL import Image
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
 from eval.benches.winnable import lost
+from eval.core import cells
 from eval.core.errors import UserError
-from eval.core.images import Picture
+from eval.core.images import Picture, Unusable
 from eval.core.tables import Raw
 from eval.data import local
 from eval.data.mini import mini_rows
@@ -51,12 +51,12 @@ def load(
     limit: int | None = None,
     skip_bad: bool = False,
     split: str | None = None,
-    max_pixels: int | None = None,
+    allow_outside: bool = False,
 ) -> Data:
     """The rows of one bench, checked, with `limit` applied (problems of several rows stay whole).
 
     `split` is another than the bench's own; only there may answers be hidden (None in all rows: nothing to grade).
-    A picture of more than `images.LARGEST` pixels is bad unless `max_pixels` will shrink it.
+    Pictures may lie outside the data's folder with `allow_outside` only.
     Raises UserError for data that cannot be had, and for a row without picture, answer or column, or with a
     corrupt picture; with `skip_bad` such rows are left out and counted (with the rest of their problem).
     """
@@ -64,7 +64,7 @@ def load(
     raws = list(_raw(bench, data, split))
     if limit is not None:
         raws = _limited(bench, raws, limit)
-    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, max_pixels), bench.asked)
+    rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, allow_outside), bench.asked)
     if bad and not skip_bad:
         raise UserError(f"{_one_line(bad)}; mend the data or pass --skip-bad-rows")
     rows = _whole_problems(bench, rows, data, skip_bad)
@@ -122,7 +122,7 @@ def _official(bench: Bench, raw: Row) -> Row:
     row = bench.respelt(raw)
     answer = row.get(bench.answer)
     if isinstance(answer, int | float):
-        answer = str(answer)  # official answers are text, and compared as text
+        answer = str(answer) if abs(answer) < inf else None  # official answers are text, and compared as text
     row[bench.answer] = None if isinstance(answer, str) and answer.strip() in _HIDDEN else answer
     return row
 
@@ -173,6 +173,8 @@ def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: t
     for column in (*bench.key, *bench.graded, *asked):
         if row.get(column) is None:
             raise BadRow(f"has no column {column} (columns: {', '.join(sorted(raw.row))})")
+        if isinstance(row[column], str) and cells.broken(row[column]):
+            raise BadRow(f"holds half a character (a lone surrogate) in column {column}")
     if problem := bench.fault(row):
         raise BadRow(problem)
 
@@ -181,45 +183,47 @@ def without_pictures(bench: Bench, row: Row) -> Row:
     return {column: cell for column, cell in row.items() if column not in bench.pictures}
 
 
-def _with_pictures(bench: Bench, raw: Raw, row: Row, max_pixels: int | None) -> Row:
+def _with_pictures(bench: Bench, raw: Raw, row: Row, allow_outside: bool) -> Row:
     """The row with a `Picture`, opened once, in every picture column; raises BadRow."""
     count = 0
     for column in bench.pictures:
         cell = row.get(column)
         values = [value for value in (cell if isinstance(cell, list) else [cell]) if value is not None]
-        pictures = [_picture(raw, value, max_pixels) for value in values]
+        pictures = [_picture(raw, value, allow_outside) for value in values]
         count += len(pictures)
         row[column] = pictures if isinstance(cell, list) else pictures[0] if pictures else None
     if not count:
         raise BadRow("has no image")
-    if None in bench.shown(row):
+    shown, prompt = bench.shown(row), bench.prompt(row)
+    if None in shown:
         raise BadRow("names an image in its text that it does not hold")
+    placeholder = cells.PLACEHOLDER.search(prompt)
+    if placeholder or prompt.count("<image>") != len(shown):
+        said = placeholder[0] if placeholder else "<image>"
+        raise BadRow(f"says {said} in its text, which stands for a picture")
     return row
 
 
-def _picture(raw: Raw, value: Any, max_pixels: int | None) -> Picture:
-    """The picture behind a cell: a decoded image, {bytes, path} as parquet stores it, or a path."""
-    if isinstance(value, dict):
-        value = value.get("path") if value.get("bytes") is None else value["bytes"]
-    picture = Picture(_find(raw.folder, value) if isinstance(value, str) else value)
-    if not isinstance(picture.source, bytes | Path | Image.Image):
-        raise BadRow(f"has no image, but {type(value).__name__}")
-    if found := picture.fault(max_pixels):
+def _picture(raw: Raw, value: Any, allow_outside: bool) -> Picture:
+    try:
+        picture = cells.picture(value, _Places(raw.folder, raw.folder, allow_outside))
+    except Unusable as error:
+        raise BadRow(f"has no image: {error}") from None
+    if found := picture.fault():
         name = picture.source if isinstance(picture.source, Path) else "its image"
         raise BadRow(f"has a picture that cannot be used ({name}: {found})")
     return picture
 
 
-def _find(folder: Path, name: str) -> Path:
-    """A picture beside its data file, below it, or in a folder that the path names from one level up."""
-    try:
-        own = Path(name).name
-        for candidate in (folder / name, folder / own, folder.parent / name, folder / "images" / own):
-            if candidate.is_file():
-                return candidate
-    except OSError:  # a picture in base64 is no path: too long for one
-        pass
-    raise BadRow(f"has no image: {name[:80]} is not beside the data file")
+class _Places(cells.Places):
+    """Beside a bench's data file, below it, or in a folder that the path names from one level up."""
+
+    def tried(self, name: str) -> list[cells.Place]:
+        folder, own = self.folder, Path(name).name
+        names = [(folder, name), (folder, own), (folder, f"images/{own}")]
+        if not Path(name).is_absolute():
+            names.insert(2, (folder.parent, name))
+        return [(place, place / path) for place, path in names]
 
 
 def doc_hash(name: str, row: Row) -> str:

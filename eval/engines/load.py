@@ -13,27 +13,6 @@ from eval.core.errors import UserError
 from eval.settings import EvalSettings
 
 TINY_BYTES = 64 << 20
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-
-
-def check_model(model: str) -> None:
-    """A model folder must hold config, weights, tokenizer and processor; raises UserError before anything loads."""
-    folder = Path(model)
-    if not folder.is_dir():
-        if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") != 1:
-            raise UserError(f"{model}: no such model folder; give a checkpoint folder or a hub id like org/name")
-        return
-    for names, what in (
-        (("config.json",), "config"),
-        (_PROCESSOR_FILES, "processor"),
-        (("tokenizer.json", "tokenizer_config.json", "vocab.json"), "tokenizer"),
-    ):
-        if not any((folder / name).is_file() for name in names):
-            raise UserError(
-                f"{model}: holds no {what} ({' or '.join(names)}); save the model's {what} beside its weights"
-            )
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise UserError(f"{model}: holds no weights (*.safetensors); give a folder that a model was saved to")
 
 
 @contextmanager
@@ -50,7 +29,7 @@ def loaded_engine(model: str, settings: EvalSettings, max_images: int) -> Iterat
 def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
     """The lm-eval model of the engine asked for. Raises UserError for a model that cannot be read."""
     quiet()
-    try:
+    with loading(model):
         if settings.engine == "vllm":
             from eval.engines.vllm import VllmEngine
 
@@ -58,9 +37,21 @@ def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
         from eval.engines.hf import TransformersEngine
 
         return TransformersEngine(model, settings)
-    except OSError as error:  # what transformers raises for files and hub ids that it cannot read
-        reason = str(error).strip().splitlines()[0][:160]
-        raise UserError(f"{model}: cannot be loaded ({reason}); give a model folder, or check the network") from error
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """Whatever a library says of a model that it cannot read, in one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")[:160]
+        said = reason if isinstance(error, OSError) else f"{type(error).__name__}: {reason}"
+        raise UserError(
+            f"{model}: cannot be loaded ({said}); give a whole model folder, or check the network"
+        ) from error
 
 
 @contextmanager

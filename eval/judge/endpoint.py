@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import time
 from collections.abc import Callable
+from queue import Empty, Queue
+from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,6 +26,7 @@ RETRIES = 3
 BACKOFF_S = 0.5  # waits of 0, 1 and 2 s; a Retry-After of the endpoint goes before
 LONGEST_WAIT_S = 30
 NO_ADDRESS = "eval.judge.url is no http address; give one like http://127.0.0.1:8000/v1"
+LARGEST_BODY, CHUNK = 4 << 20, 1 << 16  # bytes
 _POOL = re.compile(r"^\w+\(host=.*?\): ")  # how urllib3 begins what it says
 _BUSY = frozenset({408, 429, *range(500, 600)})
 _THIS_PROMPT = {400, 413, 422}  # too long for the judge, or filtered: the next prompt may pass
@@ -68,7 +72,28 @@ class Endpoint:
             self._session.auth = _bearer(self._key)  # a plain header would lose against a .netrc
 
     def ask(self, prompt: str) -> Answer:
-        """The last line of the judge's answer; raises UserError in one line if it gives none to anybody."""
+        """The last line of the judge's answer; raises UserError in one line if it gives none to anybody.
+
+        In a thread of its own: the time-outs of sockets are between two bytes, and one may come after the other.
+        """
+        found: Queue[Answer | BaseException] = Queue()
+
+        def work() -> None:
+            try:
+                found.put(self._asked(prompt))
+            except BaseException as error:
+                found.put(error)
+
+        Thread(target=work, daemon=True).start()
+        try:
+            answer = found.get(timeout=(1 + RETRIES) * self._judge.timeout_s + RETRIES * LONGEST_WAIT_S)
+        except Empty:
+            raise self._silent(f"no whole answer within eval.judge.timeout_s, tried {1 + RETRIES} times") from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _asked(self, prompt: str) -> Answer:
         judge = self._judge
         try:
             response = self._session.post(
@@ -76,13 +101,16 @@ class Endpoint:
                 json={"model": judge.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]},
                 timeout=(min(CONNECT_S, judge.timeout_s), judge.timeout_s),
                 allow_redirects=False,
+                stream=True,
+                headers={"Accept-Encoding": "identity"},
             )
+            body = self._body(response)
         except (InvalidURL, LocationParseError, UnicodeError):
             raise UserError(NO_ADDRESS) from None  # the error repeats the address, which may hold a password
         except (OSError, HTTPError) as error:  # requests lets some of urllib3's through
             reason = getattr(error.args[0] if error.args else None, "reason", error)
             raise self._silent(self._shown(_POOL.sub("", str(reason)))) from None
-        status, body = response.status_code, response.content
+        status = response.status_code
         if status == 200:
             return self._last_line(body)
         said = f"HTTP {status}: {self._shown(_message(body))}".removesuffix(": ")
@@ -97,6 +125,18 @@ class Endpoint:
                 "eval.judge.url goes up to and with /v1"
             )
         raise self._silent(said)
+
+    def _body(self, response: requests.Response) -> bytes:
+        """Raises TimeoutError and UserError for a body that takes too long, or has no end."""
+        deadline, parts = time.monotonic() + self._judge.timeout_s, list[bytes]()
+        with response:
+            while part := response.raw.read1(CHUNK, decode_content=True):
+                parts.append(part)
+                if sum(map(len, parts)) > LARGEST_BODY:
+                    raise self._silent(f"its answer is longer than {LARGEST_BODY >> 20} MiB")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no whole answer within {self._judge.timeout_s:g} s")
+        return b"".join(parts)
 
     def _silent(self, reason: str) -> UserError:
         return UserError(f"judge at {self.host} does not answer ({reason}); start it or check eval.judge.url")

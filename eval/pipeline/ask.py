@@ -97,6 +97,6 @@ def load_work(
     """The rows of every bench of `identities`: bad data must not cost a model load, so all of it is read first."""
     works = []
     for bench, identity in identities.items():
-        rows = load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.max_pixels)
+        rows = load(bench, settings.data, settings.limit, skip_bad, identity["split"], settings.allow_outside)
         works.append(Work(bench, rows, identity, out / bench))
     return works

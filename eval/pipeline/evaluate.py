@@ -11,7 +11,8 @@ from eval.benches import BENCHES, VERSION, chosen
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
 from eval.data.load import edition, fingerprint
-from eval.engines.load import check_model, loaded_engine
+from eval.engines.load import loaded_engine
+from eval.engines.model_folder import check_model
 from eval.engines.requests import vllm_version
 from eval.grading.score import Verdict
 from eval.pipeline import leakage, questions, replies
@@ -21,16 +22,9 @@ from eval.pipeline.results import model_id, read_result, refuse_other, samples_o
 from eval.settings import EvalSettings, JudgeSettings
 
 Result = dict[str, Any]
-HOW = {
-    "every",
-    "benches",
-    "splits",
-    "batch_size",
-    "device",
-    "tensor_parallel",
-    "data_parallel",
-    "judge",
-}  # not what is asked
+# Not what is asked.
+HOW = {"benches", "splits", "every", "allow_outside", "batch_size", "device", "judge"}
+HOW |= {"tensor_parallel", "data_parallel"}
 
 
 def evaluate(
@@ -62,6 +56,7 @@ def evaluate(
     needed = {bench: asked for bench, asked in identities.items() if bench in {*todo, *unjudged, *unsearched}}
     works = load_work(settings, needed, out, skip_bad)
     if todo:
+        parallel.gpu_groups(settings)  # too few GPUs are told before anything is made
         files.writable(out)
         about = {"model": model, "step": step}
         results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
@@ -94,6 +89,7 @@ def _stored(out: Path, identities: dict[str, dict[str, Any]]) -> dict[str, Resul
     for bench, asked in identities.items():
         if (stored := read_result(out / bench)) is not None:
             refuse_other(out / bench, stored["identity"], asked)
+            replies.main_file(out / bench).unlink(missing_ok=True)  # a kill has left it beside its result
             results[bench] = stored
     return results
 
@@ -117,7 +113,6 @@ def _run(
     if done < total and settings.data_parallel > 1:
         parallel.ask_all(about["model"], settings, works, out, skip_bad, total, done)
     elif done < total:
-        parallel.gpu_groups(settings)  # too few GPUs are told before a model loads
         with loaded_engine(about["model"], settings, max(work.most_pictures for work in works)) as engine:
             for work in works:
                 start = time.perf_counter()

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from eval.benches import BENCHES
-from eval.core import files, tables
+from eval.core import files, manifest, tables
 from eval.core.differences import differences
 from eval.core.errors import UserError
 from eval.data.load import doc_hash
 from eval.grading.score import Row
 
-MODEL_FILES = (".safetensors", ".bin", ".json", ".jinja", ".txt")
+# What a model is loaded from: a checkpoint holds more, with times in it.
+MODEL_FILES = ("model*.safetensors", "adapter*.safetensors", "pytorch_model*.bin", "*.json", "*.jinja", "*.txt")
+NO_MODEL = ("trainer_state.json", manifest.NAME)
 COLUMNS = {  # of samples.parquet, by their Arrow types
     "id": "string",
     "sample": "int64",
@@ -24,7 +26,8 @@ COLUMNS = {  # of samples.parquet, by their Arrow types
 def model_id(model: str) -> str:
     """Identifies a model by content; a hub id stands for itself."""
     folder = Path(model)
-    return files.folder_hash(folder, MODEL_FILES) if folder.is_dir() else model
+    found = {file for pattern in MODEL_FILES for file in folder.glob(pattern) if file.name not in NO_MODEL}
+    return files.files_hash(found) if folder.is_dir() else model
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

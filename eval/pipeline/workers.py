@@ -28,6 +28,8 @@ def gpu_groups(settings: EvalSettings) -> list[str | None]:
     copies, each = settings.data_parallel, settings.tensor_parallel
     on_cpu = settings.device == "cpu" if settings.engine == "transformers" else vllm_version().endswith("+cpu")
     if on_cpu or not torch.cuda.is_available():
+        if copies > (cores := max(2, len(os.sched_getaffinity(0)))):
+            raise UserError(f"eval.data_parallel {copies}: this machine has {cores} cores; lower it")
         return [None] * copies
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]

@@ -1,6 +1,7 @@
 """What differs between the compared runs, read from their resolved settings and not from anybody's memory."""
 
 from collections.abc import Callable
+from typing import Any
 
 from reports.sections.section import Section, template
 from reports.suite.comparable import flatten
@@ -8,7 +9,8 @@ from reports.suite.read import Run, Suite
 from reports.suite.rows import row_labels, trained_runs
 
 METHOD_KEYS = ("method", "params")  # what is compared, and so not listed as a difference
-RECORD_KEYS = ("preset", "model", "data", "versions")
+RECORD_KEYS = ("preset", "model", "data", "versions", "contents")
+OF_METHOD = "contents.method"
 ByKey = dict[str, dict[str, str]]
 
 
@@ -45,11 +47,18 @@ def _by_label(suite: Suite, settings: Callable[[Run], dict[str, str]], absent: s
 def _shared_settings(run: Run) -> dict[str, str]:
     settings = {key: value for key, value in run.settings.items() if key not in METHOD_KEYS}
     record = {key: run.record[key] for key in RECORD_KEYS if key in run.record and key not in settings}
-    return flatten(settings) | flatten(record)
+    return {key: value for key, value in (flatten(settings) | flatten(record)).items() if key != OF_METHOD}
 
 
-def _compute(suite: Suite) -> dict[str, ByKey]:
-    return {"differences": setting_differences(suite), "parameters": method_parameters(suite)}
+def proven(suite: Suite) -> bool:
+    """Whether every run has recorded what its data and its model hold, and not only where they lie."""
+    recorded = [run.record.get("contents") or {} for run in trained_runs(suite)]
+    return all({"data", "model"} <= set(contents) for contents in recorded)
+
+
+def _compute(suite: Suite) -> dict[str, Any]:
+    differences, parameters = setting_differences(suite), method_parameters(suite)
+    return {"differences": differences, "parameters": parameters, "contents_recorded": proven(suite)}
 
 
 DIFFERS = Section("differs", _compute, template(__file__), "What differs between the runs", json=dict)

@@ -22,6 +22,7 @@ from reports.suite import paper
 
 T = TypeVar("T")
 Record = dict[str, Any]
+LONGEST_NAME = 80
 
 
 def _finite(value: float | None) -> float | None:
@@ -29,6 +30,26 @@ def _finite(value: float | None) -> float | None:
 
 
 Number = Annotated[float | None, AfterValidator(_finite)]
+
+
+def _named(text: str) -> str:
+    """A name as people write them: what else stands in a damaged or hostile file must not cost the report."""
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= LONGEST_NAME else shown[:LONGEST_NAME] + "…"
+
+
+Name = Annotated[str, AfterValidator(_named)]
+
+
+class Head(BaseModel, frozen=True):
+    """What the report needs of run.json; None where it is not said."""
+
+    method: Name | None = None
+    label: Name | None = None
+    seed: int | None = None
+    status: Name | None = None
+    steps_done: int | None = None
+    steps: int | None = None
 
 
 class Finds(BaseModel, frozen=True):
@@ -213,7 +234,7 @@ def _read(run: Path, name: str, kind: type[T], problems: list[str]) -> T | None:
         return TypeAdapter(kind).validate_python(yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text))
     except ValidationError:
         fault = "was written by an older version: evaluate again (cli.py eval)"
-    except (ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         fault = "cannot be read and was left out"
     problems.append(f"{_shown(run)}/{name} {fault}.")
     return None
@@ -229,15 +250,22 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         if not (folder / "run.json").exists():
             problems.append(f"{_shown(folder)} has no run.json and was left out.")
         return None
-    method, seed = str(record.get("method") or folder.parent.name), record.get("seed")
+    try:
+        head = Head.model_validate(record)
+        seed = int(folder.name.removeprefix("seed")) if head.seed is None else head.seed
+    except ValueError as error:
+        said = " ".join(str(error).split())[:120]
+        problems.append(f"{_shown(folder)}/run.json is damaged, and the run was left out ({said}).")
+        return None
+    method = head.method or folder.parent.name
     return Run(
         folder=folder,
         method=method,
-        label=str(record.get("label") or method),
-        seed=int(folder.name.removeprefix("seed") if seed is None else seed),
-        status=str(record.get("status") or "unknown"),
-        steps_done=int(record.get("steps_done") or 0),
-        steps=int(record.get("steps") or 0),
+        label=head.label or method,
+        seed=seed,
+        status=head.status or "unknown",
+        steps_done=head.steps_done or 0,
+        steps=head.steps or 0,
         record=record,
         settings=_read(folder, "settings.yaml", Record, problems) or {},
         evaluated=_read_evaluated(folder, problems),
@@ -267,16 +295,22 @@ def _standing(bench: str, result: Result) -> Result:
 def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
     """metrics.jsonl as a frame, one row a step. A killed run may end in half a line; a resumed one may repeat steps."""
     rows: dict[int, dict[str, Any]] = {}
-    repeated, lines = 0, files.read_lines(run.folder / "metrics.jsonl")
+    try:
+        repeated, lines = 0, files.read_lines(run.folder / "metrics.jsonl")
+    except UserError as error:
+        problems.append(f"{error}.")
+        repeated, lines = 0, files.Lines([], 0, False)
     unreadable = lines.damaged + lines.torn
     for row in lines.rows:
         try:
             step = int(row["step"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             unreadable += 1
             continue
         repeated += step in rows
-        rows[step] = {k: v for k, v in row.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        rows[step] = {
+            k: v for k, v in row.items() if isinstance(v, int | float) and abs(v) < 1e300 and not isinstance(v, bool)
+        }
     if unreadable:
         problems.append(f"{run.name}/metrics.jsonl: {unreadable} unreadable line(s) left out.")
     if repeated:

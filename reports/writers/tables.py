@@ -1,5 +1,6 @@
 """A section's tables as markdown, LaTeX and tidy CSV."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -24,8 +25,12 @@ def _md_cells(table: Table, row: Row) -> list[str]:
     return [f"**{_md(cell)}**" if bold else _md(cell) for cell, bold in table.marked(row)]
 
 
+# What markdown reads as its own; an underscore within a word is none of it.
+_MARKS = re.compile(r"[\\`*\[\]|!~]|(?<!\w)_|_(?!\w)")
+
+
 def _md(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
 
 
 _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -40,12 +45,13 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "–": "--",
     "−": "$-$",
     "[": "{[}",  # after a line break it would open an argument
-    "\n": " ",
+    "*": "{*}",  # or belong to it
 }
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX_ESCAPES.get(character, character) for character in text)
+    shown = (c if c.isprintable() else " " for c in text)
+    return "".join(_TEX_ESCAPES.get(c, c) for c in shown)
 
 
 def latex(section: Section, tables: Sequence[Table]) -> str:
@@ -95,6 +101,11 @@ def _tex_cell(cell: str, bold: bool) -> str:
     return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
 
+def _csv(text: str) -> str:
+    """A spreadsheet would compute what begins like this."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def tidy_csv(section: Section, tables: Sequence[Table]) -> str:
     """One line a cell; values, stderr and intervals are shares of 1. Empty: not measured, or not stated by the paper.
 
@@ -103,10 +114,10 @@ def tidy_csv(section: Section, tables: Sequence[Table]) -> str:
     lines = [
         {
             "source": table.source,
-            "method": row.method,
-            "label": row.label,
-            table.of[0]: column.key,
-            "edition": column.edition,
+            "method": _csv(row.method),
+            "label": _csv(row.label),
+            table.of[0]: _csv(column.key),
+            "edition": _csv(column.edition),
             "n": cell and cell.n,
             "seeds": (cell.seeds or None) if cell else 0,
             table.of[1]: cell and cell.mean,

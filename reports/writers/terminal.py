@@ -1,9 +1,9 @@
 """Every table of ours side by side: a row a method, in 80 columns of terminal."""
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
+from eval.core.terminal import plain
 from reports.writers.contents import Contents
 
 
@@ -19,15 +19,15 @@ def terminal_table(contents: Contents) -> Table:
     ]
     # The box's own separators are gap enough; any padding would push eight columns past 80 characters.
     shown = Table(
-        title=escape(f"{found[0][0].title}. {tables[0].title}"),
-        caption=escape(" ".join(notes)),
+        title=plain(f"{found[0][0].title}. {tables[0].title}"),
+        caption=plain(" ".join(notes)),
         box=box.SIMPLE_HEAD,
         padding=0,
     )
     shown.add_column("")
     for column in columns:
-        shown.add_column(escape(column.head.replace(" ", "\n")), justify="right", no_wrap=True)
+        shown.add_column(plain(column.head.replace(" ", "\n")), justify="right", no_wrap=True)
     for rows in zip(*(table.rows for table in tables), strict=True):
         cells = [cell for table, row in zip(tables, rows, strict=True) for cell in table.shown(row)]
-        shown.add_row(escape(rows[0].shown_label), *(cell.replace(" ± ", "±") for cell in cells))
+        shown.add_row(plain(rows[0].shown_label), *(cell.replace(" ± ", "±") for cell in cells))
     return shown

@@ -30,7 +30,8 @@ from eval.pipeline.evaluate import HOW
 from eval.pipeline.results import model_id
 from runners.data.prompts import messages, student_text
 from runners.data.rewards import is_right
-from runners.data.rows import DRAWN, check_usable, read_rows
+from runners.data.rows import check_usable, read_rows
+from runners.data.source import DRAWN
 from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate
@@ -140,6 +141,7 @@ def _filtered(asked: Filter, out: Path) -> str:
     noted = out.with_name(f"{out.name}.answers.jsonl")
     if out.exists():
         _refuse_other(out, _made_with(out), {**identity, "keep": asked.keep})
+        noted.unlink(missing_ok=True)  # a kill has left it beside what was made of it
         return f"already filtered, nothing to do: {out}"
     notes = _read_notes(noted, identity)
     # Bad data must not cost a model load, let alone a day of rollouts: it is all read before the first.

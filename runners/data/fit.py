@@ -1,35 +1,45 @@
-"""Which training rows a run can use: those whose prompt fits."""
+"""How long a training row's prompt is for a model, and what no row may say to it."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
+from eval.core import files
 from eval.core.errors import UserError
+from eval.core.images import Picture
+from runners.data.prompts import MARKER, messages
+
+MEND = "mend it, or set data.skip_bad_rows=true"
 
 
-def fit_prompts(rows: Any, processor: Any, limit: int, processes: int = 1) -> Any:
-    """Without the rows whose prompt, pictures included, is longer than `limit` tokens.
+def prompt_tokens(
+    text: str, images: Sequence[Any], sizes: Sequence[tuple[int, int]], where: str, processor: Any
+) -> int:
+    """Tokens of a user turn and its pictures, `sizes` being their widths and heights; the words of the chat template
+    are not counted. `processor` is a tokenizer where the model reads text alone: raises UserError for pictures then."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if images and tokenizer is processor:
+        raise UserError(f"{where} shows a picture, and the model reads text alone: name other data, or another model")
+    if images and not hasattr(processor, "_get_num_multimodal_tokens"):  # it cannot tell from their sizes
+        turn = processor.apply_chat_template(messages(text, len(images)), add_generation_prompt=True, tokenize=False)
+        shown = [Picture(image).open() for image in images]
+        return len(processor(text=[turn], images=[shown])["input_ids"][0])
+    upright = [(height, width) for width, height in sizes]
+    pictures = processor._get_num_multimodal_tokens(image_sizes=upright)["num_image_tokens"] if images else []
+    return len(tokenizer(text)["input_ids"]) + sum(pictures)
 
-    Raises UserError where none is left, and for several `processes` where some rows show pictures and some show none:
-    a process without one would not call the picture tower, for whose gradients the others wait.
-    """
 
-    def tokens(row: dict[str, Any]) -> int:
-        text = len(processor.tokenizer(row["prompt"][-1]["content"])["input_ids"])
-        sizes = [(image.height, image.width) for image in row["images"]]
-        pictures = processor._get_num_multimodal_tokens(image_sizes=sizes)["num_image_tokens"] if sizes else []
-        return text + sum(pictures)
+def refuse_placeholders(text: str, where: str, processor: Any) -> None:
+    """Raises UserError for text with what this model's template puts in a picture's place, whatever others call it."""
+    for token in (getattr(processor, name, None) for name in ("image_token", "video_token")):
+        if isinstance(token, str) and token != MARKER and token in text:
+            raise UserError(f"{where} says {token}, which stands for a picture: {MEND}")
 
-    kept, with_pictures = list[int](), 0
-    for i, row in enumerate(rows):
-        if tokens(row) <= limit:
-            kept.append(i)
-            with_pictures += bool(row["images"])
-    if processes > 1 and 0 < with_pictures < len(kept):
-        raise UserError(
-            f"{len(kept) - with_pictures} of {len(kept)} prompts have no picture, and several processes cannot train "
-            "on them beside the others: keep one kind, or set train.processes=1"
-        )
-    if not kept:
-        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
-    if len(kept) < len(rows):
-        print(f"{len(rows) - len(kept)} of {len(rows)} prompts left out: longer than {limit} tokens")
-    return rows.select(kept)
+
+def counted_by(processor: Any) -> str:
+    """Identifies what `prompt_tokens` depends on."""
+    images, tokenizer = getattr(processor, "image_processor", None), getattr(processor, "tokenizer", processor)
+    made = [type(processor).__name__, type(images).__name__, images.to_json_string() if images else ""]
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    del words["padding"], words["truncation"]  # of the last call
+    return files.text_hash(json.dumps([made, words]))

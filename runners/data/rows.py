@@ -1,97 +1,86 @@
-"""Training data: drawn, from a hub, or from local files. One row = id, question, pictures, answer, solution.
+"""Training rows as the data hold them, checked one by one: drawn, from a hub, or from local files.
 
-Rows are read one at a time. Local files are read without the cache of `datasets`, whose copies may be stale.
+Training and the filter read them here. What they share with a bench's rows is in eval/core: tables, cells, images.
 """
 
+import io
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
-
 from eval.benches.drawn import drawn_problem, in_two_pictures, in_words, question_text
+from eval.core import cells
 from eval.core.errors import UserError
-from eval.core.images import Picture
-from eval.core.tables import SUFFIXES, Raw, Row, data_files, read_files, read_hub
-from runners.data.prompts import MARKER, student_text
-from runners.run.config import DataSettings, Settings
+from eval.core.images import LARGEST, SHOWN, Picture, Unusable
+from eval.core.tables import Raw, Row
+from runners.data import columns
+from runners.data.fit import MEND
+from runners.data.prompts import MARKER
+from runners.data.source import DRAWN, located
+from runners.run.config import DataSettings
 from runners.run.world import rank
 
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "prompt": [{"role": Value("string"), "content": Value("string")}],
-        "images": List(Image()),
-        "answer": Value("string"),
-        "solution": Value("string"),
-    }
-)
-COLUMNS = ("id", "question", "answer", "solution", "image", "images")
-DRAWN = ("synthetic", "synthetic-text", "synthetic-pairs")
-CHUNK = 256  # rows; Arrow cannot hold 2 GB of pictures in one piece
-MEND = "mend it, or set data.skip_bad_rows=true"
-
-
-def training_rows(settings: Settings) -> Dataset:
-    """One row per prompt of the run, in the order in which every method sees them; short data is repeated.
-
-    Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
-    several), answer, solution (may be None). Only as many rows as needed are read. Raises UserError as `read_rows`.
-    """
-    needed = settings.train.steps * settings.train.prompts
-    bad: list[str] = []
-    rows = islice(read_rows(settings.data, settings.seed, bad), needed)
-    parts = []
-    while chunk := [_prompted(row) for row in islice(rows, CHUNK)]:
-        parts.append(Dataset.from_list(chunk, features=FEATURES))
-    found = sum(len(part) for part in parts)
-    check_usable(settings.data, found, bad)
-    table = concatenate_datasets(parts)
-    mapped = settings.data.source not in DRAWN and "solution" in settings.data.columns
-    if mapped and rank() == 0 and all(text is None for text in table["solution"]):
-        print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
-    return table if found == needed else table.select([i % found for i in range(needed)])
-
-
-def _prompted(row: Row) -> Row:
-    prompt = [{"role": "user", "content": student_text(row["question"])}]
-    return {name: prompt if name == "prompt" else row[name] for name in FEATURES}
-
-
-def check_usable(data: DataSettings, found: int, bad: list[str]) -> None:
-    """Says how many rows were left out; raises UserError where none is left."""
-    if bad:
-        print(f"{len(bad)} rows of {data.source} left out, the first: {bad[0].partition(': ')[0]}")
-    if not found:
-        raise UserError(f"{data.source} has no usable row: each needs a question and an answer, see data.columns")
+CHUNK = 32  # rows whose pictures are decoded at the same time
+THREADS = min(8, os.cpu_count() or 1)  # PIL decodes without holding Python's lock
 
 
 def read_rows(data: DataSettings, seed: int, bad: list[str]) -> Iterator[Row]:
     """Checked rows one at a time, without end where they are drawn (`seed` fixes them).
 
-    Columns: id, question, images (encoded bytes, a Path, or a drawn picture each; RGB), answer, solution or None.
-    Raises UserError naming the row and the mend where a row has no question, no answer, fewer pictures than its text
-    places, or a picture that does not open; with `data.skip_bad_rows` the message goes to `bad` instead.
+    Columns: id, question, images (encoded bytes, a Path, or a drawn picture each; RGB), sizes of these upright (width,
+    height), answer, solution or None. Raises UserError as `checked_rows` names it; with `data.skip_bad_rows` the
+    message goes to `bad` instead.
     """
-    if unknown := [name for name in data.columns if name not in COLUMNS]:
-        raise UserError(f"data.columns names {unknown[0]!r}: ours are {', '.join(COLUMNS)}")
     if data.source in DRAWN:
+        columns.check(data)
         yield from _drawn(data.source, seed)
         return
-    for i, (raw, _, folder) in enumerate(_raw(data), 1):
-        ours = {name: raw.get(data.columns.get(name, name), raw.get(name)) for name in COLUMNS}
-        key = str(i if ours["id"] is None else ours["id"])
-        try:
-            row = _checked({**ours, "id": key}, f"row {key} of {data.source}", folder)
-        except UserError as error:
-            if not data.skip_bad_rows:
-                raise
-            bad.append(str(error))
-        else:
+    for _, row in checked_rows(data):
+        if not isinstance(row, UserError):
             yield row
+        elif data.skip_bad_rows:
+            bad.append(str(row))
+        else:
+            raise row
+
+
+def checked_rows(
+    data: DataSettings, first: int = 0, max_pixels: int | None = None
+) -> Iterator[tuple[int, Row | UserError]]:
+    """Stored rows from number `first` (from 0) on, each with the number of the next and checked, or with what is wrong.
+
+    A row is bad, in one line that names it, without question or answer; with half a character, a placeholder of a
+    chat template, or more `<image>` than pictures; with a picture that cannot be read (`cells.picture`) or shown, or
+    with more than LARGEST pixels in all. Pictures above SHOWN pixels are stored at most `max_pixels` large.
+    """
+    columns.check(data)
+    source = located(data)
+    places = partial(cells.Places, root=source.root, allow_outside=data.allow_outside)
+    raws = islice(enumerate(source.rows(columns.stored(data)), 1), first, None)
+
+    def check(numbered: tuple[int, Raw]) -> Row | UserError:
+        number, raw = numbered
+        try:
+            return _checked(number, raw, data, places(raw.folder), max_pixels)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        while chunk := list(islice(raws, CHUNK)):
+            yield from zip((number for number, _ in chunk), pool.map(check, chunk), strict=True)
+
+
+def check_usable(data: DataSettings, found: int, bad: list[str]) -> None:
+    """Says how many rows were left out; raises UserError where none is left."""
+    if bad and rank() == 0:
+        print(f"{len(bad)} rows of {data.source} left out, the first: {bad[0].partition(': ')[0]}")
+    if not found:
+        raise UserError(f"{data.source} has no usable row: each needs a question and an answer, see data.columns")
 
 
 def _drawn(source: str, seed: int) -> Iterator[Row]:
@@ -104,63 +93,70 @@ def _drawn(source: str, seed: int) -> Iterator[Row]:
         elif source == "synthetic-pairs":
             text, images = in_two_pictures(problem, 1 + i % 2)
         key = source.replace("synthetic", "drawn").replace("-", "_")
-        row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images}
+        row = {"id": f"{key}_{seed}_{i}", "question": text, "images": images, "sizes": [p.size for p in images]}
         yield row | {"answer": problem.answer, "solution": None}
-
-
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-def _raw(data: DataSettings) -> Iterator[Raw]:
-    path, wanted = Path(data.source), {*COLUMNS, *data.columns.values()}
-    if path.is_file():
-        return read_files(data_files(path), wanted)
-    if path.is_dir():
-        found = data_files(path)
-        return read_files([file for file in found if file.name.startswith(data.split)] or found, wanted)
-    if data.source.endswith(SUFFIXES) or data.source.startswith((".", "/", "~")):
-        raise UserError(f"{data.source}: no such file or folder; set data.source to a file, a hub id, or synthetic")
-    return read_hub(data.source, data.split, "set data.source to a file, another hub id, or synthetic", columns=wanted)
 
 
 # --- checking -----------------------------------------------------------------------------------------------------
 
 
-def _checked(raw: Row, where: str, folder: Path) -> Row:
-    question, answer, solution = _text(raw["question"]), _text(raw["answer"]), _text(raw["solution"])
-    if question is None:
-        raise UserError(f"{where} has no question: {MEND}")
-    if answer is None:
-        raise UserError(f"{where} has no answer that is text or a number: {MEND}")
-    cell = raw["images"] or raw["image"]
-    cells = [] if cell is None else cell if isinstance(cell, list) else [cell]
-    images = [_picture(value, where, folder) for value in cells]
-    if (placed := question.count(MARKER)) > len(images):
-        raise UserError(f"{where} says {MARKER} {placed} times and has {len(images)} pictures: {MEND}")
+def _checked(number: int, raw: Raw, data: DataSettings, places: cells.Places, max_pixels: int | None) -> Row:
+    found = {name: columns.cell(raw, data, name) for name in columns.COLUMNS}
+    key = _text(found["id"]) or str(number)
+    where = f"row {cells.shown(key)} of {data.source}"
+    texts = {name: _text(found[name]) for name in ("question", "answer", "solution")}
+    for name, text in texts.items():
+        if text is None and name != "solution":
+            raise UserError(f"{where} {columns.lacking(raw, found[name], name)}: {MEND}")
+        if text and (fault := _fault(text)):
+            raise UserError(f"{where} {fault} in its {name}: {MEND}")
+    if cells.broken(key):
+        raise UserError(f"{where} holds half a character (a lone surrogate) in its id: {MEND}")
+    cell = next((found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), [])
+    try:
+        pictures = [cells.picture(value, places) for value in (cell if isinstance(cell, list) else [cell])]
+        shown = [_shown(picture, max_pixels) for picture in _few_enough(pictures)]
+    except Unusable as error:
+        raise UserError(f"{where}: its picture does not open ({error}): {MEND}") from None
+    question, answer, solution = texts.values()
+    assert question is not None and answer is not None
+    if (placed := question.count(MARKER)) > len(shown):
+        raise UserError(f"{where} says {MARKER} {placed} times and has {len(shown)} pictures: {MEND}")
     # What a teacher is told follows the question in the same turn, where a marker would place one more picture.
-    answer, solution = answer.replace(MARKER, "image"), solution and solution.replace(MARKER, "image")
-    return {"id": raw["id"], "question": question, "images": images, "answer": answer, "solution": solution}
+    told = {"answer": answer.replace(MARKER, "image"), "solution": solution and solution.replace(MARKER, "image")}
+    images, sizes = [image for image, _ in shown], [size for _, size in shown]
+    return {"id": key, "question": question, "images": images, "sizes": sizes, **told}
 
 
 def _text(value: Any) -> str | None:
-    """Text or a number as text; None for null, NaN, blanks and anything that is neither."""
-    if not isinstance(value, str | int | float) or value != value:
+    """Text or a finite number as text; None for null, NaN, infinity, blanks and anything that is neither."""
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and abs(value) == float("inf")):
         return None
-    return str(value) if str(value).strip() else None
+    return str(value) if value == value and str(value).strip() else None
 
 
-def _picture(value: Any, where: str, folder: Path) -> Any:
-    """The picture as it is stored where that is RGB (`datasets` turns it upright), else as `Picture.open` shows it."""
-    if isinstance(value, dict):  # of the Image feature of `datasets`
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, str):
-        value = folder.resolve() / value
-    if isinstance(value, Path) and not os.path.isfile(value):
-        fault: str | None = "no such file"
-    elif not isinstance(value, bytes | Path):
-        fault = f"it is {type(value).__name__}"
-    else:
-        fault = Picture(value).fault()
-    if fault:
-        raise UserError(f"{where}: its picture does not open ({fault}): {MEND}")
-    return value if Picture(value).header()[0] == "RGB" else Picture(value).open()
+def _fault(text: str) -> str | None:
+    if cells.broken(text):
+        return "holds half a character (a lone surrogate)"
+    if found := cells.PLACEHOLDER.search(text):
+        return f"says {found[0]}, which stands for a picture,"
+    return None
+
+
+def _few_enough(pictures: list[Picture]) -> list[Picture]:
+    """Raises Unusable where a row's pictures, each small enough, would together take minutes and gigabytes."""
+    if len(pictures) > 1 and (pixels := sum(picture.header()[1] for picture in pictures)) > LARGEST:
+        raise Unusable(f"{len(pictures)} pictures of {pixels // 1_000_000} million pixels in all")
+    return pictures
+
+
+def _shown(picture: Picture, max_pixels: int | None) -> tuple[bytes | Path, tuple[int, int]]:
+    """The picture as it is stored where that is RGB and not huge (`datasets` turns it upright), else as `Picture.open`
+    shows it; and its width and height, upright."""
+    mode, pixels = picture.header()
+    image = picture.open(max_pixels if pixels > SHOWN else None)
+    if mode == "RGB" and pixels <= SHOWN and isinstance(picture.source, bytes | Path):
+        return picture.source, image.size
+    stream = io.BytesIO()
+    image.save(stream, "png", compress_level=1)  # a huge one would take a minute
+    return stream.getvalue(), image.size

@@ -52,7 +52,7 @@ def relaunch(settings: Settings, run: RunDir, arguments: list[str]) -> None:
     try:
         _launch(settings, arguments, run.path / "processes.log")
     except (UserError, ChildFailed) as error:
-        if lock.holder(run.lock) is None:
+        if lock.holder(run.lock) is None and not (isinstance(error, UserError) and run.discard()):
             run.update(status="failed", reason=one_line(error))
         raise
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eval.core import files
 from eval.core.errors import UserError
+from eval.engines.load import loading
 from eval.settings import EvalSettings
 from runners.launch.card import write_card
 from runners.run import lock
@@ -13,9 +14,9 @@ from runners.run.model import locate
 from runners.run.run_dir import RunDir, checkpoint_step
 
 
-def results_of(run: RunDir) -> Path:
+def results_of(run: RunDir, checkpoint: Path | None = None) -> Path:
     """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
-    checkpoint = run.last_checkpoint()
+    checkpoint = checkpoint or run.last_checkpoint()
     if checkpoint is None and run.info()["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
     return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
@@ -31,7 +32,7 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
     from eval.pipeline.evaluate import evaluate
 
     with lock.held(run.lock):
-        last = results_of(run)
+        last = results_of(run, run.last_checkpoint())
         found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
         steps = asked_steps(run, sorted(found), at or ("all" if settings.every else None), int(last.name))
         for step in steps:
@@ -39,8 +40,9 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
                 print(f"step {step}:")
             with _whole(found[step], run.info()["model"]) as model:
                 evaluate(model, settings, run.path / "eval" / str(step), step=step, skip_bad=skip_bad)
-            for folder in {found[step], run.path / "weights" / f"step{step}"}:  # a checkpoint, and what is kept of it
-                if folder is not None and folder.is_dir():
+            # Not into the checkpoint, which is sealed.
+            for folder in (run.path / "eval" / str(step), run.path / "weights" / f"step{step}"):
+                if folder.is_dir():
                     write_card(run, folder, step)
         return last
 
@@ -87,8 +89,9 @@ def _whole(checkpoint: Path | None, base: str) -> Iterator[str]:
 
     merged = checkpoint / "merged"
     if not (merged / "config.json").exists():
-        model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
-        whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        with loading(str(checkpoint)):
+            model = AutoModelForImageTextToText.from_pretrained(locate(base), dtype="auto")
+            whole = PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
         with files.replaced_folder(merged) as half:
             whole.save_pretrained(half)
             AutoProcessor.from_pretrained(locate(base)).save_pretrained(half)

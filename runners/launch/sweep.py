@@ -27,7 +27,8 @@ def plan(
 ) -> list[Job]:
     """The jobs of a suite, its untrained base row first. Every name and setting is checked before any starts."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and so in the jobs
-    from runners.run.registry import build_method, expand
+    from runners.run.open import checked
+    from runners.run.registry import expand
 
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
@@ -35,12 +36,13 @@ def plan(
         raise UserError(f"--seeds {seeds!r}: write whole numbers, for example 0,1,2") from None
     common = ["--preset", preset, "--suite", suite, "--out", str(out)]
     common += [part for pair in overrides for part in ("--set", pair)]
-    jobs = [base_row(resolve(preset, "base", 0, overrides), suite, out)] if evaluate else []
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"--seeds {seeds} names one twice: a run is trained once")
+    jobs: list[Job] = []
     runs: dict[Path, str] = {}
     for name in dict.fromkeys(expand(methods)):
-        for seed in dict.fromkeys(numbers):
-            settings = resolve(preset, name, seed, overrides)
-            build_method(name, settings.params)
+        for seed in numbers:
+            settings, _ = checked(resolve(preset, name, seed, overrides))
             run = run_of(out, suite, name, seed)
             if (other := runs.setdefault(run.path, name)) != name:
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
@@ -48,7 +50,8 @@ def plan(
             evaluations = 1 + (settings.train.steps - 1) // settings.eval.every if settings.eval.every else 1
             steps = settings.train.steps + (evaluations * len(settings.eval.benches) if evaluate else 0)
             jobs.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
-    return jobs
+    # Last, for it makes a folder.
+    return [base_row(resolve(preset, "base", 0, overrides), suite, out), *jobs] if evaluate else jobs
 
 
 def base_row(settings: Settings, suite: str, out: Path) -> Job:

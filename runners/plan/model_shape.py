@@ -1,11 +1,12 @@
 """The sizes of the model that a run would train, counted on torch's meta device: no weights, no GPU, no network."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.core.errors import UserError
+from eval.engines import model_folder
+from eval.engines.load import loading
 from runners.run.config import LoraSettings, ModelSettings
 from runners.run.model import BASE, adapters
 
@@ -58,15 +59,15 @@ def _measured(path: str, lora: LoraSettings | None) -> ModelShape:
     from torch import nn
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    config = Qwen3VLConfig.from_dict(keys)
-    with torch.device("meta"):
+    with loading(path), torch.device("meta"):
+        config = Qwen3VLConfig.from_dict(keys)
         model: Any = Qwen3VLForConditionalGeneration(config)
         model.tie_weights()
         base = sum(p.numel() for p in model.parameters())
         if lora is not None:
             from peft import get_peft_model
 
-            get_peft_model(model, adapters(lora))  # puts the adapters into the layers of `model` itself
+            get_peft_model(model, adapters(lora, model))  # puts the adapters into the layers of `model` itself
 
     def linear(*modules: nn.Module) -> int:
         return sum(m.weight.numel() for part in modules for m in part.modules() if isinstance(m, nn.Linear | nn.Conv3d))
@@ -117,10 +118,7 @@ def read_config(path: str) -> dict[str, Any]:
             f"no config.json of model {path!r} at hand: set model.path to a folder that has one, or to one of "
             f"{', '.join(known)}"
         )
-    try:
-        keys: dict[str, Any] = json.loads(file.read_text())
-    except ValueError:
-        raise UserError(f"{file} is not JSON: save the model's configuration again") from None
-    if not isinstance(keys, dict) or keys.get("model_type") != "qwen3_vl":
+    keys = model_folder.read_config(file)
+    if keys["model_type"] != "qwen3_vl":
         raise UserError(f"{file} is not the configuration of a Qwen3-VL, the one family that a plan can count")
     return keys

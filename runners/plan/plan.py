@@ -4,11 +4,12 @@ import importlib.metadata
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from eval.core.errors import UserError
+from eval.core.tables import rows_in, training_files
 from methods import Context, Method, Sibling, Task, Teacher
+from methods.checked import HookError, checked
 from runners.plan.memory import GIB, Memory, memory, teacher_copy, trained_bytes
 from runners.plan.model_shape import ModelShape, model_shape
 from runners.plan.work import Work, work
@@ -65,18 +66,19 @@ def _installed(distribution: str) -> bool:
 
 
 def epochs(settings: Settings) -> float | None:
-    """Over the training data, where its size is known without a network: by its name, or a local file of lines."""
-    source, rows = settings.data.source, None
-    if source.endswith(".jsonl") and Path(source).is_file():
-        rows = sum(bool(line.strip()) for line in Path(source).read_text().splitlines())
-    rows = rows or DATA_ROWS.get(source)
+    """Over the training data, where its size is known without a network: by its name, or where it is local."""
+    found = training_files(settings.data.source, settings.data.split)
+    rows = DATA_ROWS.get(settings.data.source) if found is None else rows_in(found)
     return settings.train.steps * settings.train.prompts / rows if rows else None
 
 
 def contexts_tried(method: Method) -> Mapping[str, Context]:
     """What the teachers are told about a failed rollout whose group has a success and whose problem has a solution."""
     group = [Sibling("<wrong>", 0.0), Sibling("<right>", 1.0)]
-    return method.contexts(Task("<answer>", "<solution>"), group, 0)
+    try:
+        return checked(method).contexts(Task("<answer>", "<solution>"), group, 0)
+    except HookError as error:
+        raise UserError(str(error)) from error
 
 
 def told_tokens(settings: Settings, method: Method) -> int:

@@ -1,40 +1,40 @@
 """The settings of a run: one frozen model, unknown keys are errors, precedence defaults < preset < --set."""
 
-import difflib
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from eval.benches import chosen
-from eval.core.differences import flat
 from eval.core.errors import UserError
-from eval.settings import EvalSettings
+from eval.settings import LARGEST, Count, EvalSettings, Seed, SettingsSection, TopK, TopP
 
 PRESETS = Path(__file__).parent / "presets"
 VARIANTS = Path(__file__).parents[2] / "methods" / "variants"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+NotNegative = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of an average
+OPTIONS = {"preset": "--preset", "method": "--method", "seed": "--seed"}  # are part of the settings, and set otherwise
 
 
-class LoraSettings(_Section):
-    rank: PositiveInt
-    alpha: PositiveInt
+class LoraSettings(SettingsSection):
+    rank: Count
+    alpha: Count
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class ModelSettings(_Section):
+class ModelSettings(SettingsSection):
     """Which model is trained. `embedded` is the tiny Qwen3-VL of this repository."""
 
     path: str
     dtype: Literal["float32", "bfloat16"]
-    attention: str
+    attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"]
     lora: LoraSettings | None = None
-    max_pixels: PositiveInt | None = None
+    max_pixels: Count | None = None
     system: str | None = None  # what stands before every prompt, the teachers' too
     thinking: bool | None = None  # the chat template's `enable_thinking`; None leaves it to the template
     template: dict[str, str | int | float | bool] = {}  # further options of the chat template
@@ -45,52 +45,53 @@ class ModelSettings(_Section):
         return {**self.template, **({} if self.thinking is None else {"enable_thinking": self.thinking})}
 
 
-class DataSettings(_Section):
+class DataSettings(SettingsSection):
     """Where the prompts come from: `synthetic`, a hub id, or a local file or folder."""
 
     source: str
     split: str = "train"
-    columns: dict[str, str] = {}  # ours -> the source's, where they differ: {solution: trace}
+    columns: dict[str, str] = {}  # ours -> the source's, or a path in it: {answer: reward_model.ground_truth}
     skip_bad_rows: bool = False
+    allow_outside: bool = False  # whether rows may name pictures outside the data's folder
 
 
-class TrainSettings(_Section):
+class TrainSettings(SettingsSection):
     """Everything that is held fixed between the methods. Sizes are global; per-device ones are derived."""
 
-    steps: PositiveInt
-    prompts: PositiveInt  # per optimizer step, over all devices
-    generations: int = Field(ge=2)  # rollouts per prompt
-    micro_batch: PositiveInt  # rollouts per forward and device, at most
-    processes: PositiveInt
+    steps: Count
+    prompts: Count  # per optimizer step, over all devices
+    generations: int = Field(ge=2, le=LARGEST)  # rollouts per prompt
+    micro_batch: Count  # rollouts per forward and device, at most
+    processes: Count
     sharding: Literal["none", "fsdp2"]  # what several processes hold: whole copies (DDP), or shards (as ZeRO-3)
-    updates: PositiveInt  # optimizer steps on the rollouts of one generation; 1 is strictly on-policy
+    updates: Count  # optimizer steps on the rollouts of one generation; 1 is strictly on-policy
     reward: Literal["accuracy", "shaped"]  # 0 or 1, or the official 0.9 accuracy + 0.1 format
-    learning_rate: float
-    schedule: str
-    weight_decay: float
-    adam_betas: tuple[float, float]
-    max_grad_norm: float
-    epsilon: float
-    epsilon_high: float
-    dual_clip: float | None
-    kl: float
+    learning_rate: NotNegative  # 0 moves nothing: a control
+    schedule: Literal["constant", "linear", "cosine", "polynomial", "inverse_sqrt"]
+    weight_decay: NotNegative
+    adam_betas: tuple[Decay, Decay]
+    max_grad_norm: NotNegative  # 0 clips nothing
+    epsilon: NotNegative
+    epsilon_high: NotNegative
+    dual_clip: float | None = Field(gt=1)
+    kl: NotNegative
     aggregation: Literal["token", "sequence", "constant"]
     scale_rewards: Literal["group", "batch", "none"]
-    temperature: float
-    top_p: float
-    top_k: int
-    max_prompt_tokens: PositiveInt
-    max_completion_tokens: PositiveInt
+    temperature: float = Field(gt=0)
+    top_p: TopP
+    top_k: TopK
+    max_prompt_tokens: Count
+    max_completion_tokens: Count
     gradient_checkpointing: bool
     shared_prefix: bool = True  # score each prompt and picture once for all its rollouts; false: row by row, as TRL
     vllm: bool
     vllm_memory: float = Field(0.3, gt=0, le=1)  # share of the GPU that the engine takes
     vllm_sleep: bool = False  # whether it gives that back while the policy is trained
-    vllm_tensor_parallel: PositiveInt = 1  # processes that share an engine
+    vllm_tensor_parallel: Count = 1  # processes that share an engine
     vllm_max_difference: float = Field(0.1, gt=0)  # nats a token: where its log-probabilities are further off, it stops
-    checkpoint_every: PositiveInt
-    record_every: PositiveInt  # steps between token tables
-    report_to: tuple[str, ...] = ()
+    checkpoint_every: Count
+    record_every: Count  # steps between token tables
+    report_to: tuple[Literal["comet_ml", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"], ...] = ()
 
     @property
     def device_batch(self) -> int:
@@ -117,12 +118,12 @@ class TrainSettings(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(SettingsSection):
     """One run = preset x method x seed."""
 
     preset: str
     method: str  # name, name@variant, or path/to/file.py:Class
-    seed: int
+    seed: Seed
     params: dict[str, Any] = {}  # of the method; checked by its own dataclass
     model: ModelSettings
     data: DataSettings
@@ -144,19 +145,34 @@ def preset_names() -> list[str]:
     return sorted(p.stem for p in PRESETS.glob("*.yaml"))
 
 
-def load_preset(name: str) -> dict[str, Any]:
-    """The keys of a preset, on top of the preset that it says it is a delta to. A path to a YAML file works too."""
+def load_preset(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a preset, on top of the preset that it says it is a delta to. A path to a YAML file works too.
+
+    `above`: the presets that are a delta to this one.
+    """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}, or a path to a .yaml")
-    try:
-        keys = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if path.resolve() in above:
+        raise UserError(f"preset {name!r} is a delta to itself: end the circle of delta_to with cpu, lora or paper")
+    keys = read_yaml(path)
     if not isinstance(keys, dict):
         raise UserError(f"{path} does not hold settings: write keys such as train: {{steps: 10}}")
     base = keys.pop("delta_to", None)
-    return merge(load_preset(base), keys) if base else keys
+    if not isinstance(base, str | None):
+        raise UserError(f"{path}: delta_to is the name of one preset, and not {str(base)[:80]!r}")
+    return merge(load_preset(base, (*above, path.resolve())), keys) if base else keys
+
+
+def read_yaml(source: Path | str, where: str = "") -> Any:
+    """What a file of YAML holds, or a text, which the message calls `where`. Raises UserError in one line."""
+    try:
+        return yaml.safe_load(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+    except OSError as error:
+        raise UserError(f"{source} cannot be read ({error.strerror}): mend its rights") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{where or source} is not YAML: {' '.join(problem.split())[:200]}") from None
 
 
 def variant_names(method: str) -> list[str]:
@@ -197,7 +213,9 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         path, equals, value = pair.partition("=")
         if not equals or not path:
             raise UserError(f"--set {pair!r}: write it as key=value, for example train.steps=10")
-        node: Any = yaml.safe_load(value)
+        if path in OPTIONS:
+            raise UserError(f"--set {path}: give it as {OPTIONS[path]}")
+        node: Any = read_yaml(value, f"the value in --set {path}")
         for key in reversed(path.split(".")):
             node = {key: node}
         out = merge(out, node)
@@ -207,46 +225,67 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
 def resolve(preset: str, method: str, seed: int, overrides: list[str]) -> Settings:
     """The settings of one run, checked: preset < variant of the method < overrides.
 
-    Raises UserError with the first offending key.
+    Raises UserError with the first offending key, and where it was given.
     """
-    changes = parse_overrides(overrides)
-    keys = merge(merge(load_preset(preset), load_variant(method)), changes)
-    return _checked({**keys, "preset": Path(preset).stem, "method": method, "seed": seed}, f"preset {preset}", changes)
+    sources = {
+        f"preset {preset}": load_preset(preset),
+        method: load_variant(method),
+        "--set": parse_overrides(overrides),
+    }
+    for where, keys in sources.items():
+        if taken := sorted(OPTIONS.keys() & keys.keys()):
+            raise UserError(f"{where}: {taken[0]} is given as {OPTIONS[taken[0]]}")
+    return _checked(sources, {"preset": Path(preset).stem, "method": method, "seed": seed})
 
 
 def override(settings: Settings, overrides: list[str]) -> Settings:
     """The settings of a run with some keys changed."""
-    return _checked(merge(settings.model_dump(mode="json"), parse_overrides(overrides)), "--set", {})
+    return _checked({"the run": settings.model_dump(mode="json"), "--set": parse_overrides(overrides)}, {})
 
 
-def _checked(keys: dict[str, Any], where: str, changes: dict[str, Any]) -> Settings:
-    """`changes` are what --set said: a complaint about one of them names that."""
+def _checked(sources: Mapping[str, dict[str, Any]], more: dict[str, Any]) -> Settings:
+    """`sources`: the later one wins; the message names the last that holds the offending key."""
+    keys: dict[str, Any] = {}
+    for of_source in sources.values():
+        keys = merge(keys, of_source)
     try:
-        return Settings.model_validate(keys)
+        return Settings.model_validate({**keys, **more})
     except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(explain(error, "--set" if key in flat(changes) else where)) from None
+        path = error.errors()[0]["loc"]
+        where = max(sources, key=lambda name: (_depth(sources[name], path), list(sources).index(name)))
+        raise UserError(explain(error, where if path[:1] != ("seed",) else "--seed", dotted(Settings))) from None
 
 
-def explain(error: ValidationError, where: str, known: Collection[str] = ()) -> str:
-    """The first complaint of a validation as one line; an unknown key gets the nearest of `known`."""
+def _depth(keys: Any, path: Iterable[int | str]) -> int:
+    """How far a path of keys leads into them."""
+    depth = 0
+    for key in path:
+        if not isinstance(keys, dict) or key not in keys:
+            break
+        keys, depth = keys[key], depth + 1
+    return depth
+
+
+def dotted(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The names of all settings."""
+    for name, field in kind.model_fields.items():
+        parts = [
+            part for part in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(part, type)
+        ]
+        sections = [part for part in parts if issubclass(part, BaseModel)]
+        yield from dotted(sections[0], f"{prefix}{name}.") if sections else [f"{prefix}{name}"]
+
+
+def explain(error: ValidationError, where: str, known: Iterable[str] = ()) -> str:
+    """The first complaint of a validation as one line; an unknown key with the one of `known` that is most like it."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-    if not unknown:
-        return f"{where}: {key}: {first['msg']}"
-    near = difflib.get_close_matches(key, known or _keys(Settings), n=1)
-    return f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """The dotted keys of all sections."""
-    found = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found += _keys(kind, f"{prefix}{name}.") if section else [prefix + name]  # type: ignore[arg-type]
-    return found
+    if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
+        return " ".join(f"{where}: {key}: {first['msg']}".split())
+    names = list(known)
+    same = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    like = same or get_close_matches(key, names, 1, 0.5)
+    return f"{where}: unknown key {key[:80]!r}" + (f", did you mean {like[0]}?" if like else "")
 
 
 def dump(settings: Settings) -> str:
@@ -256,8 +295,6 @@ def dump(settings: Settings) -> str:
 def load(path: Path) -> Settings:
     """Settings as a run keeps them."""
     try:
-        return Settings.model_validate(yaml.safe_load(path.read_text()))
+        return Settings.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{explain(error, str(path))}; it was not written by this version") from None
-    except (OSError, yaml.YAMLError):
-        raise UserError(f"{path} cannot be read: choose another folder, or delete the run") from None

@@ -85,6 +85,7 @@ def _take(lock: Path, own: Holder) -> None:
         half.write_text(json.dumps(asdict(own)) + "\n")
         try:
             with _alone(lock.parent):
+                _sweep_up(lock)
                 refuse_held(lock)
                 lock.unlink(missing_ok=True)  # of a process of this host that is gone
                 os.link(half, lock)  # whole, or not at all where another host was quicker
@@ -92,6 +93,14 @@ def _take(lock: Path, own: Holder) -> None:
             refuse_held(lock)
             raise
         finally:
+            half.unlink(missing_ok=True)
+
+
+def _sweep_up(lock: Path) -> None:
+    """What processes of this host have left that were killed while they took the lock."""
+    for half in lock.parent.glob(f".{lock.name}.*"):
+        pid = half.suffix.removeprefix(".")
+        if pid.isdecimal() and _started(int(pid)) is None:
             half.unlink(missing_ok=True)
 
 

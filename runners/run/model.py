@@ -1,10 +1,12 @@
 """Finding and loading the model and processor that are trained."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
-from eval.engines.load import check_model
+from eval.engines.load import loading
+from eval.engines.model_folder import check_model
 from runners.run.config import LoraSettings, ModelSettings
 
 BASE = Path(__file__).parents[1] / "embedded" / "base"
@@ -31,14 +33,19 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
     logging.disable_progress_bar()  # a bar per shard would bury the one of the steps
     path = locate(settings.path)
     limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
-    try:
+    with loading(settings.path):
         processor = AutoProcessor.from_pretrained(path, **limits)
-        model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention
+        model, read = AutoModelForImageTextToText.from_pretrained(
+            path,
+            dtype=getattr(torch, settings.dtype),
+            attn_implementation=settings.attention,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(f"cannot load the model {settings.path!r} ({reason}): give a folder, or `embedded`") from None
+    for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if wrong := sorted(map(str, read[what])):
+            raise UserError(
+                f"{settings.path}: weights and config.json differ ({what}: {wrong[0]}); save the model again"
+            )
     return model, processor
 
 
@@ -49,9 +56,17 @@ def require_options(settings: ModelSettings, processor: Any) -> None:
         raise UserError(f"the chat template of {settings.path} has no {unknown[0]}: see model.template and .thinking")
 
 
-def adapters(lora: LoraSettings) -> Any:
-    """The settings as peft's configuration."""
+def adapters(lora: LoraSettings, model: Any) -> Any:
+    """The settings as peft's configuration. Raises UserError for a target that the model does not have."""
     from peft import LoraConfig
 
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    names = [name for name, _ in model.named_modules()]
+    for target in [lora.targets] if isinstance(lora.targets, str) else lora.targets:
+        try:
+            found = target == "all-linear" or any(re.fullmatch(rf"(.*\.)?({target})", name) for name in names)
+        except re.error:
+            found = False
+        if not found:
+            raise UserError(f"model.lora.targets: no layer is called {target!r}; all-linear takes them all")
     return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")

@@ -14,7 +14,7 @@ from runners.run.config import Settings
 from runners.run.model import locate
 from runners.run.registry import complete, label
 from runners.run.run_dir import RunDir, Status
-from runners.run.world import rank, world_size
+from runners.run.world import rank, require_devices, world_size
 
 Opened = tuple[Settings, Method, Status | Literal["new"]]
 FIRST_S = 60.0  # how long a run's other processes wait for the first one to create it
@@ -23,7 +23,7 @@ FIRST_S = 60.0  # how long a run's other processes wait for the first one to cre
 @contextmanager
 def opened(settings: Settings, run: RunDir, suite: str) -> Iterator[Opened]:
     """As `open_run`; inside, nobody else works on the run. Raises InUse where somebody does."""
-    settings, method = _checked(settings)  # a mistake leaves no folder behind, not even for the lock
+    settings, method = checked(settings)  # a mistake leaves no folder behind, not even for the lock
     with lock.held(run.lock):
         deadline = time.monotonic() + FIRST_S
         while rank() != 0 and not (run.path / "run.json").exists() and time.monotonic() < deadline:
@@ -37,16 +37,18 @@ def open_run(settings: Settings, run: RunDir, suite: str) -> Opened:
     Raises UserError for an unknown parameter, an incomplete model folder, a missing vLLM, a wrong number of processes,
     a foreign folder, or a run with other settings.
     """
-    settings, method = _checked(settings)
+    settings, method = checked(settings)
     return settings, method, run.open(settings, label(settings, method), suite, settings.model.path)
 
 
-def _checked(settings: Settings) -> tuple[Settings, Method]:
+def checked(settings: Settings) -> tuple[Settings, Method]:
+    """The complete settings and the method, after all that can be refused without reading data or weights."""
     settings, method = complete(settings)
     locate(settings.model.path)
-    for tracker in settings.train.report_to:
-        if find_spec(tracker) is None:
-            raise UserError(f"train.report_to: {tracker} is not installed here: uv run --extra {tracker} cli.py …")
+    if missing := [name for name in settings.train.report_to if find_spec(name) is None]:
+        raise UserError(f"train.report_to: {missing[0]} is not installed: uv run --extra {missing[0]} cli.py …")
+    if settings.train.processes > 1:
+        require_devices(settings.train.processes)
     if settings.train.vllm:
         vllm_version()
     world = world_size()

@@ -2,15 +2,19 @@
 
 import fnmatch
 import importlib.util
+import inspect
 import sys
-from dataclasses import asdict
+import traceback
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from eval.core import files
 from eval.core.errors import UserError
 from methods import METHODS, Method
+from methods.checked import HookError, checked
 from runners.run import config
 from runners.run.config import Settings
 
@@ -24,9 +28,13 @@ def build_method(name: str, params: dict[str, Any]) -> Method:
     else:
         raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}, or path/to/file.py:Class")
     try:
-        return TypeAdapter(kind).validate_python(params)
+        method: Method = TypeAdapter(kind).validate_python(params)
+        checked(method)
+        return method
+    except HookError as error:
+        raise UserError(str(error)) from error
     except ValidationError as error:
-        raise UserError(config.explain(error, f"params of {name}", [*kind.__dataclass_fields__])) from None
+        raise UserError(config.explain(error, f"params of {name}", [field.name for field in fields(kind)])) from None
 
 
 def expand(names: str) -> list[str]:
@@ -49,6 +57,12 @@ def label(settings: Settings, method: Method) -> str:
     return f"{method.label} ({variant})" if variant else method.label
 
 
+def code_hash(kind: type[Method]) -> str:
+    """Of the files that a method and those it is derived from are written in."""
+    written_in = {inspect.getsourcefile(c) for c in kind.__mro__ if issubclass(c, Method) and c is not Method}
+    return files.content_hash(sorted(Path(file) for file in written_in if file))
+
+
 def complete(settings: Settings) -> tuple[Settings, Method]:
     """The method, and the settings with every parameter of it written out, defaults included."""
     method = build_method(settings.method, settings.params)
@@ -65,8 +79,19 @@ def load_method_file(reference: str) -> type[Method]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their annotations up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+        first = next(iter(str(error).splitlines()), "")
+        raise UserError(f"{file}:{line}: {type(error).__name__}: {first[:200]}") from error
     kind = vars(module).get(name)
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise UserError(f"{file} has no class {name!r} that is a methods.Method")
+    if not getattr(vars(kind).get("__dataclass_params__"), "frozen", False):
+        raise UserError(f"{file}: class {name} lacks its decorator: write @dataclass(frozen=True) above it")
+    for attribute in ("name", "label"):
+        if not isinstance(found := getattr(kind, attribute, None), str) or not found.strip() or not found.isprintable():
+            raise UserError(f'{file}: class {name} has no {attribute}: write {attribute} = "..." in it')
     return kind

@@ -3,14 +3,16 @@
 import contextlib
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from eval.core import files
+from eval.core import files, manifest
 from eval.core.differences import differences
 from eval.core.errors import UserError
 from runners.run import config, lock
@@ -63,9 +65,20 @@ class RunDir:
 
     def info(self) -> dict[str, Any]:
         info = files.read_object(self.path / "run.json")
-        if info is None or "status" not in info:
+        if info is None or info.get("status") not in get_args(Status):
             raise UserError(f"{self.path} is not a run: it has no readable run.json; choose another folder")
         return info
+
+    def discard(self) -> bool:
+        """Removes a run that has not taken a step, so that a refused command leaves nothing behind. False: it has."""
+        info = files.read_object(self.path / "run.json") or {}
+        if info.get("status") != "running" or self.metrics.exists() or any(self.checkpoints.glob("checkpoint-*")):
+            return False
+        shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self.path.parents[:3]:  # its method, suite and all suites
+            with suppress(OSError):  # there are others
+                folder.rmdir()
+        return True
 
     def status(self) -> Status:
         """As run.json has it, but that nobody is left who would say that a killed run is not running."""
@@ -74,7 +87,8 @@ class RunDir:
 
     def last_step(self) -> int:
         """The last step whose metrics are written, 0 before the first."""
-        return max((int(row.get("step", 0)) for row in files.read_lines(self.metrics).rows), default=0)
+        steps = (row.get("step") for row in files.read_lines(self.metrics).rows)
+        return max((step for step in steps if isinstance(step, int)), default=0)
 
     def settings(self) -> Settings:
         return config.load(self.path / "settings.yaml")
@@ -128,15 +142,6 @@ class RunDir:
         longer = there.train.model_copy(update={"steps": asked.train.steps})
         return more and constant and there.model_copy(update={"train": longer}) == asked
 
-    def forget_if_only_begun(self) -> bool:
-        """Whether nothing but a start is there, which is then removed: a mistake leaves no run behind."""
-        names = {p.name for p in self.path.iterdir() if not p.name.startswith(f".{self.lock.name}.")}
-        if not names <= {*BEGINNING}:
-            return False
-        for name in names - {self.lock.name}:
-            (self.path / name).unlink()
-        return True
-
     def _only_begun(self) -> bool:
         """Whether the folder holds nothing but what a start leaves that was killed before run.json was whole."""
         names = {p.name for p in self.path.iterdir() if not p.name.startswith(f".{self.lock.name}.")}
@@ -147,14 +152,17 @@ class RunDir:
         return True
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end (a killed run may leave a half one)."""
-        complete = [p.parent for p in self.checkpoints.glob("checkpoint-*/complete.json")]
-        return max(complete, key=lambda p: int(p.name.split("-")[1]), default=None)
+        """The newest checkpoint that is whole; a line says which was and is no more. A killed run may leave a half."""
+        for folder in self._sealed_checkpoints():
+            if (fault := manifest.fault(folder)) is None:
+                return folder
+            print(f"{folder} is damaged ({fault}): it is passed over for the one before")
+        return None
 
     def evaluable(self) -> dict[int, Path]:
         """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
         kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
-        whole = {checkpoint_step(p.parent): p.parent for p in self.checkpoints.glob("checkpoint-*/complete.json")}
+        whole = {checkpoint_step(folder): folder for folder in self._sealed_checkpoints() if not manifest.fault(folder)}
         return dict(sorted((kept | whole).items()))
 
     def keep(self, checkpoint: Path, step: int) -> None:
@@ -170,11 +178,44 @@ class RunDir:
                     except OSError:
                         shutil.copy2(file, half / file.name)
 
-    def truncate_metrics(self, step: int) -> None:
-        """Forget the steps after a checkpoint: they are about to be run again."""
+    def go_back(self) -> Path | None:
+        """The checkpoint that training goes on from: the newest whole one all of whose steps are recorded.
+
+        What was written after it is removed, for these steps are about to be run again, and what a kill has left half
+        written is swept up. A line says what was lost otherwise.
+        """
+        kept = self._sealed_checkpoints()
+        while kept and (fault := manifest.fault(kept[0]) or self.unrecorded(manifest.sealed(kept[0])["step"])):
+            print(f"{kept.pop(0)} is of no use ({fault}): going on from {kept[0].name if kept else 'the first step'}")
+        step = manifest.sealed(kept[0])["step"] if kept else 0
+        for folder in self.checkpoints.glob("checkpoint-*"):
+            if folder not in kept and _number(folder) >= 0:
+                shutil.rmtree(folder)
+        for half in (*self.path.glob(".*.tmp"), *self.path.glob("completions/.*"), *self.path.glob("tokens/.*")):
+            half.unlink()
         if self.metrics.exists():
-            rows = files.read_lines(self.metrics).rows
-            files.write(self.metrics, files.lines_text(row for row in rows if row.get("step", step + 1) <= step))
+            rows = files.read_lines(self.metrics).rows[:step]
+            files.write(self.metrics, files.lines_text(rows))
+        return kept[0] if kept else None
+
+    def unrecorded(self, step: int) -> str | None:
+        """What is missing of the metrics and rollouts of all steps up to `step`; None for nothing."""
+        recorded = [row.get("step") for row in files.read_lines(self.metrics).rows[:step]]
+        if recorded != [*range(1, step + 1)]:
+            return f"{self.metrics} lacks some of the first {step} steps"
+        rollouts = [self.path / "completions" / f"step{number:05d}.parquet" for number in recorded]
+        return next((f"{file} is missing" for file in rollouts if not file.exists()), None)
+
+    def _sealed_checkpoints(self) -> list[Path]:
+        """Newest first."""
+        found = [p.parent for p in self.checkpoints.glob(f"checkpoint-*/{manifest.NAME}") if _number(p.parent) >= 0]
+        return sorted(found, key=_number, reverse=True)
+
+
+def _number(checkpoint: Path) -> int:
+    """The optimizer step of a checkpoint, -1 for a folder that is called otherwise."""
+    named = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
+    return int(named[1]) if named else -1
 
 
 def checkpoint_step(folder: Path) -> int:

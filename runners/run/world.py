@@ -2,6 +2,8 @@
 
 import os
 
+from eval.core.errors import UserError
+
 
 def is_launched() -> bool:
     """Whether a launcher has started this process as one of a run's."""
@@ -16,3 +18,15 @@ def world_size() -> int | None:
 def rank() -> int:
     """The number of this process among those of the run; 0 where it is alone."""
     return int(os.environ.get("RANK", "0"))
+
+
+def require_devices(processes: int) -> None:
+    """Raises UserError where this machine has fewer GPUs than a run's processes, or no GPU and fewer cores."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    there, what = (gpus, "GPUs") if gpus else (max(2, len(os.sched_getaffinity(0))), "cores")
+    if processes > there and not is_launched():  # a launcher may have started it on several machines
+        raise UserError(
+            f"train.processes is {processes}, and this machine has {there} {what}: --set train.processes={there}"
+        )

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
+from runners.data.cache import FEATURES
 from runners.data.prompts import messages
-from runners.data.rows import FEATURES
 from runners.forward.batch import Rows
 from runners.run.model import locate
 from runners.speed.cells import Cell, Sizes

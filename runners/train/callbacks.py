@@ -9,7 +9,7 @@ from accelerate import PartialState
 from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from eval.core import files
+from eval.core import files, manifest
 from eval.core.progress import Bar
 from runners.launch.card import write_card
 from runners.run.finite import require_finite
@@ -60,6 +60,7 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
+RESERVED = frozenset({*NAMES.values(), "step", "seconds", "leakage", "told", "gap", "divergence", "importance"})
 
 
 class Kept(Protocol):
@@ -90,10 +91,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._teachers.start()
         before = files.read_lines(self._run.metrics).rows
         self._teacher_tokens = before[-1].get(TEACHER_TOKENS, 0.0) if before else 0.0
-        checkpoint = self._run.last_checkpoint()
-        if state.global_step and checkpoint:
+        if state.global_step:
             for kept in self._kept:
-                kept.load(checkpoint)
+                kept.load(self._run.checkpoints / f"checkpoint-{state.global_step}")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
@@ -131,9 +131,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             kept.save(folder)
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            for written in (*folder.rglob("*"), folder, folder.parent, self._run.metrics):
+            recorded = (*self._run.path.glob("completions/*"), *self._run.path.glob("tokens/*"), self._run.metrics)
+            for written in recorded:
                 files.sync(written)
             if self._every and step % self._every == 0:
                 self._run.keep(folder, step)  # before the step counts as saved, or a kill would lose it
-            files.write_json(folder / "complete.json", {"step": step}, durable=True)
+            manifest.seal(folder, step=step)
             self._run.update(steps_done=step)

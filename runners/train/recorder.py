@@ -9,6 +9,7 @@ from torch import Tensor
 
 from eval.core import files
 from eval.core.tables import write_parquet
+from eval.core.terminal import plain
 from methods import Credit, Rollouts
 from runners.data.prompts import messages
 from runners.run.config import Settings
@@ -78,7 +79,7 @@ class Recorder:
             title = TEACHER if len(self._contexts) < 2 else f"{TEACHER}: {name}"
             text += f"{title}\n{self._render(messages(asked, len(pictures), self._system))}\n"
         files.write(file, text)
-        print(text)
+        print(plain(text))
 
     def tokens(self, ids_BT: Tensor, rollouts: Rollouts, credit: Credit) -> None:
         """At intervals: token, both log-probabilities, weight and final advantage of the step's first rollouts.

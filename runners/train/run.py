@@ -1,28 +1,33 @@
 """Training one run: from settings to a run directory, resumable by the same call."""
 
 import contextlib
-import json
 import shutil
+from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import AutoProcessor, PrinterCallback, TrainerCallback
 
+from eval.core import manifest
 from eval.core.errors import UserError, one_line
 from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
+from eval.pipeline.results import model_id
 from methods import Method
-from runners.data.fit import fit_prompts
-from runners.data.rows import training_rows
+from methods.checked import HookError, checked
+from runners.data.source import data_hash
+from runners.data.training import training_rows
 from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
 from runners.run.model import adapters, load, locate, require_options
 from runners.run.open import opened
+from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
 from runners.run.world import rank
-from runners.train.callbacks import RunCallback
+from runners.train.callbacks import RESERVED, RunCallback
 from runners.train.recorder import Recorder
 from runners.train.teacher import external_teacher, needs_external
 from runners.train.trainer import BenchTrainer
@@ -37,22 +42,52 @@ def train(settings: Settings, run: RunDir, suite: str, callbacks: list[TrainerCa
     with opened(settings, run, suite) as (settings, method, found):
         if found == "done":
             return False
+        try:
+            contents = _contents(settings, method, run)
+        except UserError:
+            if rank() == 0:
+                run.discard()
+            raise
         _update(run, status="running", reason=None, metrics=declared(method))
+        begun = False
         try:
             with fitting_threads(locate(settings.model.path)):
-                _train_to_end(build_trainer(settings, method, run, callbacks or []), run)
+                trainer = build_trainer(settings, method, run, callbacks or [])
+                begun = True
+                _update(run, contents=contents)  # of a model and data that could be read
+                _train_to_end(trainer, run, settings.train.steps)
         except (KeyboardInterrupt, Interrupted):
             _ended(run, status="interrupted")
             raise
         except BaseException as error:
-            if isinstance(error, UserError) and rank() == 0 and run.forget_if_only_begun():
-                raise
-            _ended(run, status="failed", reason=one_line(error))
+            refused = isinstance(error, HookError) or (isinstance(error, UserError) and not begun)
+            if not (refused and rank() == 0 and run.discard()):
+                _ended(run, status="failed", reason=one_line(error))
+            if isinstance(error, HookError):
+                raise UserError(str(error)) from error
             if isinstance(error, OSError | SafetensorError | RuntimeError) and _disk_full(run, error):
                 raise UserError(f"the disk is full at {run.path}: free space and give the same command again") from None
             raise
         _update(run, status="done", steps_done=settings.train.steps, finished=now())
         return True
+
+
+def _contents(settings: Settings, method: Method, run: RunDir) -> dict[str, str]:
+    """Hashes of what a run is made from. Raises UserError where a run that goes on was begun with something else."""
+    found = {
+        "data": data_hash(settings),
+        "model": model_id(locate(settings.model.path)),
+        "method": code_hash(type(method)),
+    }
+    if needs_external(method) and settings.model.teacher:
+        found["teacher"] = model_id(locate(settings.model.teacher))
+    for what, begun in (run.info().get("contents") or {}).items():
+        if begun != found.get(what):
+            raise UserError(
+                f"{run.path} was begun with another {what} than is there now ({begun}, now {found.get(what)}): "
+                "put it back, use another --suite, or delete the run"
+            )
+    return found
 
 
 def _update(run: RunDir, **fields: Any) -> None:
@@ -70,10 +105,10 @@ def _ended(run: RunDir, **how: Any) -> None:
         _update(run, **how)
 
 
-def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
-    checkpoint = run.last_checkpoint()
-    if rank() == 0:
-        run.truncate_metrics(json.loads((checkpoint / "complete.json").read_text())["step"] if checkpoint else 0)
+def _train_to_end(trainer: BenchTrainer, run: RunDir, steps: int) -> None:
+    """Raises UserError where something has been removed meanwhile of what the run has written."""
+    checkpoint: Path | None
+    [checkpoint] = broadcast_object_list([run.go_back() if rank() == 0 else None])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if (made := trainer.state.global_step) < trainer.args.max_steps:
         raise UserError(
@@ -82,6 +117,9 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir) -> None:
         )
     if trainer.use_vllm:  # or an evaluation in this process would find its memory taken
         trainer.vllm_generation.llm.llm_engine.engine_core.shutdown()
+    last = run.checkpoints / f"checkpoint-{trainer.state.global_step}"
+    if rank() == 0 and (lacking := run.unrecorded(steps) or (manifest.fault(last) and f"{last} is damaged")):
+        raise UserError(f"{lacking}: removed or changed while the run went on; the same command trains what is lost")
 
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
@@ -89,8 +127,7 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     require_options(settings.model, processor)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
-    limit, processes = settings.train.max_prompt_tokens, settings.train.processes
-    rows = fit_prompts(training_rows(settings), processor, limit, processes)
+    rows = training_rows(settings, processor)
     with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
         trainer = BenchTrainer(
             model=model,
@@ -98,8 +135,8 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
             args=arguments,
             reward_funcs=list(REWARDS[settings.train.reward]),
             train_dataset=rows,
-            peft_config=adapters(settings.model.lora) if settings.model.lora else None,
-            method=method,
+            peft_config=adapters(settings.model.lora, model) if settings.model.lora else None,
+            method=checked(method, RESERVED),
             recorder=Recorder(run, processor, [*method.teachers], settings),
             banned=banned,
             settings=settings,

@@ -92,9 +92,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._texts: list[str] = []
         self._pass: Pass | None = None
         self._scores: Scores | None = None  # of the last micro-batch
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """TRL's would call every method GRPO; ours stands in each checkpoint (runners/launch/card.py)."""
+        self.create_model_card = lambda **_: None  # TRL's calls every method GRPO; ours: runners/launch/card.py
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """As TRL's, but for its shuffling of rows, which would tear the groups apart: one update sees them all anyway,
@@ -107,6 +105,12 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             parts = split_tensor_dict(batch, self.args.steps_per_generation)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return self._buffered_inputs[turn]  # type: ignore[no-any-return]
+
+    def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], Any, dict[str, Any]]:
+        """As TRL's, but that a prompt without pictures, beside one with some, has an empty list: no processor reads its
+        None."""
+        ids, images, fields = super()._tokenize_prompts(prompts)
+        return ids, images and [pictures or [] for pictures in images], fields
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         """Sampling with the picture placeholders taken out, should an engine let one through: the next forward

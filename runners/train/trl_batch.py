@@ -18,7 +18,7 @@ def rows_of(ids: Tensor, mask: Tensor, length: int, **more: Any) -> Rows:
         ids[:, -length:],
         mask[:, -length:],
         None if types is None else types[:, : ids.shape[1] - length],
-        {k: more[k] for k in PICTURES if more.get(k) is not None},
+        {k: more[k] for k in PICTURES if more.get(k) is not None and len(more[k])},  # none in a batch of text
         more.get("num_images") or [],
     )
 

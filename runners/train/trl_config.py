@@ -1,5 +1,6 @@
 """The settings of a run as TRL's: every option that matters, written out, for its defaults differ from the paper's."""
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -27,6 +28,8 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
     t: TrainSettings = settings.train
     batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
+    if not torch.cuda.is_available():  # else each of several processes calls its CPU by a number, and cannot resume
+        os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
     banned_for_vllm = {"logit_bias": dict.fromkeys(banned, -100.0)}
     return GRPOConfig(
         output_dir=str(run.checkpoints),

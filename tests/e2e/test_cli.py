@@ -4,50 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.paths import ROOT
 from tests.support.warm import cli
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["train", "--method", "ppo"], "unknown method 'ppo': choose one of grpo"),
-        (["train", "--method", "rlsd", "--preset", "huge"], "unknown preset 'huge'"),
-        (["train", "--method", "rlsd", "--set", "train.stepps=3"], "unknown key 'train.stepps'"),
-        (["train", "--method", "rlsd", "--set", "params.clipp=3"], "unknown key 'clipp'"),
-        (["train", "--method", "rlsd", "--set", "train.updates=5"], "do not divide into"),
-        (["sweep", "--seeds", "one"], "--seeds 'one'"),
-        (["eval", "--bench", "mmlu", "--model", "embedded"], "unknown bench 'mmlu'"),
-        (["eval"], "say what to evaluate"),
-        (["eval", "--run", "nowhere"], "nowhere is not a run"),
-        (["eval", "--model", "./nowhere"], "./nowhere: no such model folder"),
-        (
-            ["train", "--method", "rlsd", "--set", "train.step=3"],
-            "--set: unknown key 'train.step'; did you mean train.steps?",
-        ),
-        (["eval", "--run", "nowhere", "--out", "x"], "--out goes with --model"),
-        (["eval", "--model", "embedded", "--at", "all"], "--at goes with --run"),
-        (["train", "--method", "grpo", "--set", "train.report_to=[nobody]"], "nobody is not installed here"),
-        (["report", "nowhere"], "nowhere"),
-        (["report", "nowhere", "--filter", "rlsd"], "--filter 'rlsd': write it as method=grpo,rlsd"),
-        (["compare", "nowhere", "nowhere"], "nowhere is no run"),
-        (["replies", "nowhere"], "nowhere is no run"),
-        (["watch", "nowhere"], "no runs below nowhere"),
-        (["list", "nowhere"], "no runs below nowhere"),
-        (["show", "nowhere"], "nowhere is not a run"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: list[str], message: str) -> None:
-    result = cli(tmp_path, *words)
-    assert result.returncode == 2
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert "Traceback" not in result.stderr + result.stdout
-    assert list(tmp_path.rglob("*")) == [], "nothing may be left behind"
 
 
 def test_a_model_folder_without_a_processor(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from runners.run.run_dir import RunDir
 from runners.train import run as train
 from runners.train.trl_config import trl_config
 from tests.support.helpers import History, history_of, lottery, small
+from tests.support.training import training_rows
 
 FIGURES = ("loss", "grad_norm", "reward", "bench/entropy", "frac_reward_zero_std")
 
@@ -40,7 +42,7 @@ def _stock(folder: Path) -> list[dict[str, float]]:
         processing_class=processor,
         args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
         reward_funcs=lottery,
-        train_dataset=data.training_rows(settings),
+        train_dataset=training_rows(settings),
         callbacks=[history],
     ).train()
     return history.rows
@@ -130,7 +132,7 @@ def pictures_of_two_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     def mixed(source: str, seed: int) -> Iterator[data.Row]:
         for i, row in enumerate(drawn(source, seed)):
             small_one = [row["images"][0].resize((48, 32), Image.Resampling.BILINEAR)]
-            yield row if i % 2 else row | {"images": small_one}
+            yield row if i % 2 else row | {"images": small_one, "sizes": [(48, 32)]}
 
     monkeypatch.setattr(data, "_drawn", mixed)
 
@@ -166,3 +168,23 @@ def test_gamma_of_the_hybrid_spans_grpo_and_opsd(tmp_path: Path) -> None:
             assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)
             assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
             assert a["reward"] == b["reward"]
+
+
+def test_rows_with_and_without_pictures_train_together_in_both_layouts(tmp_path: Path) -> None:
+    lines = [
+        {"question": "How many dots?", "answer": "3", "images": ["a.png"]},
+        {"question": "What is 1 + 1?", "answer": "2", "images": None},
+        {"question": "<image> or <image>?", "answer": "a", "images": ["grey.png", "clear.png"]},
+        {"question": "What is 1 + 2?", "answer": "3", "images": []},
+    ]
+    for name, mode in (("a", "RGB"), ("grey", "L"), ("clear", "RGBA")):
+        Image.new(mode, (48, 32), 7 if mode == "L" else "red").save(tmp_path / f"{name}.png")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mixed = ("train.steps=2", f"data.source={tmp_path / 'rows.jsonl'}")
+    together, alone = (
+        _figures(history_of(tmp_path / shared, small("rlsd", f"train.shared_prefix={shared}", *mixed)))
+        for shared in ("true", "false")
+    )
+    assert any(row[1] > 0 for row in together)
+    for ours, single in zip(together, alone, strict=True):
+        assert ours == pytest.approx(single, abs=1e-5)

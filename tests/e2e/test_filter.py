@@ -16,10 +16,10 @@ import runners.data.filter
 from eval.core.errors import UserError
 from eval.engines.hf import TransformersEngine
 from runners.data.filter import Filter, filter_rows
-from runners.data.rows import training_rows
 from runners.run.config import Settings, resolve
 from tests.support import warm
 from tests.support.paths import ROOT
+from tests.support.training import training_rows
 
 FEW = ("eval.max_new_tokens=40", "eval.batch_size=8")
 

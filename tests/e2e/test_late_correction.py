@@ -8,7 +8,6 @@ import pytest
 from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
-from runners.data import rows as data
 from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
@@ -16,6 +15,7 @@ from runners.train import run as train
 from runners.train.run import build_trainer
 from runners.train.trl_config import trl_config
 from tests.support.helpers import History, lottery, small
+from tests.support.training import training_rows
 
 SIZE = ("train.steps=2", "train.micro_batch=8", "train.vllm_max_difference=9")
 THEIRS, OURS = "sampling/sampling_logp_difference/mean", "bench/sampling_difference"
@@ -64,7 +64,7 @@ def test_it_is_stock_trl_s(tmp_path: Path, mode: str, monkeypatch: pytest.Monkey
         processing_class=processor,
         args=trl_config(settings, RunDir(tmp_path / "stock"), vision_ids(model.config)),
         reward_funcs=lottery,
-        train_dataset=data.training_rows(settings),
+        train_dataset=training_rows(settings),
         callbacks=[stock],
     )
     _as_vllm(theirs, mode)

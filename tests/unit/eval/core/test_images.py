@@ -1,9 +1,6 @@
 """What the benches' pictures are like: transparent, mislabelled, rotated, huge, damaged."""
 
 import io
-import struct
-import threading
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,8 @@ import pytest
 from PIL import Image
 
 from eval.core import images
-from eval.core.images import Picture, flatten
+from eval.core.images import Picture, Unusable, flatten
+from tests.support.pictures import uniform_png
 
 WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
 
@@ -92,48 +90,58 @@ def test_max_pixels_shrinks_and_keeps_the_shape() -> None:
     assert pixels(grey.open(300)) == pixels(flatten(grey.open().resize((20, 15))))
 
 
-def uniform_png(width: int, height: int, rows: int) -> Picture:
-    """A white PNG of one bit a pixel, made without holding its pixels; only `rows` of its rows are there."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    row, packer = b"\0" + b"\xff" * ((width + 7) // 8), zlib.compressobj(1)
-    body = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return Picture(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
-
-
 def test_huge_pictures_are_shrunk_or_refused_in_one_line() -> None:
     longest = encoded(Image.new("L", (8526, 2522), 128), "JPEG")  # MATH-Vision's largest: 21.5 million pixels
     assert longest.open().size == (8526, 2522)
     assert longest.open(1_000_000).size == (1838, 543)
-    bomb = uniform_png(20_000, 9_001, rows=9_001)  # over twice PIL's limit, where PIL refuses
-    small = bomb.open(10_000)
-    assert small.size == (149, 67)
+    large = Picture(uniform_png(12_000, 9_000, rows=9_000))
+    small = large.open(10_000)
+    assert small.size == (115, 86)
     assert small.getpixel((100, 60)) == WHITE
-    with pytest.raises(ValueError, match=r"^180020000 pixels; with eval\.max_pixels set up to 1000000000 are shrunk$"):
-        bomb.open()
-    with pytest.raises(ValueError, match="1500000000 pixels"):
-        uniform_png(150_000, 10_000, rows=1).open(10_000)
+    assert large.open().size == (6688, 5016), "more than 2 ** 25 pixels are shown to no model"
+    bomb = Picture(uniform_png(20_000, 9_001, rows=1))  # over twice PIL's limit, where PIL refuses
+    for read in (bomb.open, lambda: bomb.open(10_000), bomb.header):
+        with pytest.raises(Unusable, match=r"^over 178 million pixels; make it smaller$"):
+            read()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA"])
+def test_a_huge_picture_is_turned_and_coloured_as_a_small_one(
+    kind: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "JPEG" and mode in ("P", "1", "RGBA"):
+        return
+    left, right = Image.new("L", (200, 200), 255), Image.new("L", (200, 200), 0)
+    picture = Image.new("L", (400, 200))
+    picture.paste(left, (0, 0))
+    picture.paste(right, (200, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # what is stored on the left belongs on top
+    stored = encoded(picture.convert(mode), kind, exif=exif)
+    expected = stored.open(5_000)
+    monkeypatch.setattr(images, "SHOWN", 20_000)
+    found = stored.open(5_000)
+    assert found.size == expected.size == (50, 100)
+    for y in (20, 80):
+        assert found.getpixel((25, y)) == pytest.approx(expected.getpixel((25, y)), abs=3)
+    assert stored.open().size == (100, 200)
 
 
 def test_a_huge_jpeg_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGEST", 100_000)
+    monkeypatch.setattr(images, "SHOWN", 100_000)
     decoded = []
-    monkeypatch.setattr(images, "_shrunk", lambda image, _: decoded.append(image.size) or image)
+    monkeypatch.setattr(images, "flatten", lambda image: decoded.append(image.size) or image)
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda i, *a, **k: decoded.append(i.size) or resize(i, *a, **k))
     encoded(Image.new("RGB", (800, 400), RED), "JPEG").open(3_000)
-    assert decoded == [(100, 50)]
+    assert decoded[0] == (100, 50)
 
 
-def test_pils_own_limit_is_as_before_even_when_threads_open_pictures() -> None:
-    before, picture = Image.MAX_IMAGE_PIXELS, encoded(Image.new("RGB", (300, 200), RED))
-    threads = [threading.Thread(target=picture.open, args=(500,)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert before == Image.MAX_IMAGE_PIXELS
+@pytest.mark.parametrize(("size", "fine"), [((2, 400), True), ((2, 401), False), ((900, 2), False), ((1, 1), True)])
+def test_a_picture_over_200_times_as_long_as_wide_is_none(size: tuple[int, int], fine: bool) -> None:
+    fault = encoded(Image.new("RGB", size)).fault()
+    assert fault == (None if fine else f"{size[0]} x {size[1]} pixels: over 200 times as long as wide")
 
 
 def test_a_fault_is_said_before_anything_needs_the_picture(tmp_path: Path) -> None:

@@ -86,6 +86,33 @@ def test_parquet_gives_the_columns_that_are_wanted_and_leaves_pictures_encoded(t
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_row_of_one_huge_row_group_is_had_without_reading_it_whole(tmp_path: Path) -> None:
+    cell = {"bytes": bytes(200_000), "path": None}
+    path = tmp_path / "a.parquet"
+    whole = pyarrow.Table.from_pylist([{"shown": cell, "id": n} for n in range(400)])
+    pyarrow.parquet.write_table(
+        whole, path, row_group_size=400, write_batch_size=16, use_dictionary=False, compression="none"
+    )
+    assert (path.stat().st_size, pyarrow.parquet.read_metadata(path).num_row_groups) > (80_000_000, 0)
+    del whole
+    before = pyarrow.total_allocated_bytes()
+    rows = tables.read_files([path])
+    assert [next(rows).row["id"] for _ in range(40)] == list(range(40))
+    assert pyarrow.total_allocated_bytes() - before < 20_000_000
+
+
+def test_rows_are_counted_and_training_files_found(tmp_path: Path) -> None:
+    tables.write_parquet(tmp_path / "train-0.parquet", table())
+    tables.write_parquet(tmp_path / "test-0.parquet", table())
+    assert tables.training_files(str(tmp_path), "train") == [tmp_path / "train-0.parquet"]
+    assert tables.rows_in(tables.training_files(str(tmp_path), "dev") or []) == 80
+    assert tables.rows_in([stored(tmp_path / "a.jsonl", ROWS, True), stored(tmp_path / "b.json", ROWS, False)]) == 4
+    assert tables.training_files("org/set", "train") is None
+    for name in ("./absent", "absent.jsonl", "", "nul\0", "x" * 5000):
+        with pytest.raises(UserError, match=r"no such file or folder|is no path"):
+            tables.training_files(name, "train")
+
+
 def test_the_hub_gives_what_parquet_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     features = {"id": datasets.Value("string"), "shown": datasets.Image(), "several": datasets.List(datasets.Image())}
     held = datasets.Dataset(table()).cast(datasets.Features(features))
@@ -96,7 +123,8 @@ def test_the_hub_gives_what_parquet_gives(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert [raw.row for raw in hub()] == table().to_pylist()
     assert [raw.row for raw in hub(pictures=False)] == [{"id": str(n)} for n in range(40)]
-    assert hub(columns={"id"})[39] == ({"id": "39"}, "org/set part train row 40", Path())
+    assert hub(columns={"id"})[39][:3] == ({"id": "39"}, "org/set part train row 40", Path())
+    assert hub(columns={"id"})[0].columns == ["id", "several", "shown"]
     with pytest.raises(UserError, match=r"^org/set part has no column gold \(it has id, shown, several\); the set has"):
         hub(needed={"id", "gold"})
 

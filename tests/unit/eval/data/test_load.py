@@ -1,6 +1,8 @@
+import base64
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +29,7 @@ def encoded(mode: str = "RGB", kind: str = "PNG", colour: Any = "red") -> bytes:
     return buffer.getvalue()
 
 
-def mathvision_row(n: int, **other: Any) -> Row:
+def mathvision_row(n: int | str, **other: Any) -> Row:
     row = {
         "id": str(n),
         "question": "How many?\n<image1>",
@@ -139,7 +141,16 @@ def test_mini_has_zerobenchs_main_questions_and_no_other_split() -> None:
         (mathvision_row(2, image="cut.png"), "cut.png: "),
         (mathvision_row(2, image="empty.png"), "empty.png: empty)"),
         (mathvision_row(2, image="cut.jpg"), "has a picture that cannot be used"),
-        (mathvision_row(2, image="iVBOR" * 999), "has no image: iVBOR"),
+        (mathvision_row(2, image="iVBOR" * 999), "has no image: base64 that cannot be read"),
+        (mathvision_row(2, image="fifo"), "has no image: fifo: no such file"),
+        (mathvision_row(2, image="https://example.org/2.png"), "is a URL, which is not fetched"),
+        (mathvision_row(2, image="../secret.png"), "lies outside the data's folder; allow_outside=true reads it"),
+        (mathvision_row(2, image="long.png"), "2 x 900 pixels: over 200 times as long as wide"),
+        (mathvision_row(2, question="What is <|image_pad|>? <image1>"), "says <|image_pad|> in its text"),
+        (mathvision_row(2, question="What is <image>? <image1>"), "says <image> in its text"),
+        (mathvision_row(2, question="half \ud800"), "holds half a character (a lone surrogate) in column question"),
+        (mathvision_row("\ud800", image="images/2.png"), "holds half a character (a lone surrogate) in column id"),
+        (mathvision_row(2, answer=float("inf")), "has no answer"),
         (mathvision_row(2, answer=" "), "has no answer"),
         (mathvision_row(2, options="A, B"), "has options that are no list"),
         (mathvision_row(1), "its id 1 occurs twice"),
@@ -153,6 +164,9 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
     (file.parent / "cut.png").write_bytes(encoded()[:-30])
     (file.parent / "cut.jpg").write_bytes(encoded(kind="JPEG")[:300])
     (file.parent / "empty.png").write_bytes(b"")
+    Image.new("RGB", (2, 900)).save(file.parent / "long.png")
+    os.mkfifo(file.parent / "fifo")
+    (file.parents[1] / "secret.png").write_bytes(encoded())
     with pytest.raises(UserError) as error:
         load("mathvision", str(file))
     message = str(error.value)
@@ -162,6 +176,18 @@ def test_a_bad_row_is_named_and_left_out_only_if_asked(
     assert "\n" not in message
     kept = load("mathvision", str(file), skip_bad=True)
     assert ([row["id"] for row in kept.rows], kept.skipped) == (["1", "3"], 1)
+
+
+def test_a_picture_may_be_written_in_many_ways_or_lie_outside_if_asked(folder: Callable[[list[Row]], Path]) -> None:
+    code = base64.b64encode(encoded()).decode()
+    outside = folder([]).parents[1] / "outside.png"
+    outside.write_bytes(encoded())
+    cells = [code, f"data:image/png;base64,{code}", f"file://{folder([]).parent}/images/1.png", str(outside)]
+    file = folder([mathvision_row(n, image=cell) for n, cell in enumerate(cells)])
+    rows = load("mathvision", str(file), allow_outside=True).rows
+    assert [BENCHES["mathvision"].shown(row)[0].content() for row in rows] == [encoded()] * 4
+    with pytest.raises(UserError, match=r"row 4: has no image: .*outside\.png lies outside the data's folder"):
+        load("mathvision", str(file))
 
 
 @pytest.mark.parametrize(

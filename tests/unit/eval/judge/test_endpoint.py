@@ -61,12 +61,12 @@ def test_the_request_is_what_such_endpoints_take(server: JudgeServer) -> None:
 def test_an_unreachable_port_is_one_line_at_once(server: JudgeServer) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # bound, but nobody listens
-        url = f"http://user:{KEY}@127.0.0.1:{free.getsockname()[1]}/v1"
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         start = time.perf_counter()
         with pytest.raises(UserError) as caught:
             probe(settings(server, url=url))
     assert time.perf_counter() - start < 3
-    assert one_line(caught).startswith(f"judge at {url.partition('@')[2].removesuffix('/v1')} does not answer (")
+    assert one_line(caught).startswith(f"judge at {url.removeprefix('http://').removesuffix('/v1')} does not answer (")
     assert "Connection refused" in str(caught.value)
 
 
@@ -80,8 +80,8 @@ def test_an_unreachable_port_is_one_line_at_once(server: JudgeServer) -> None:
         "http://",
         "http://:8000/v1",
         "http://[::1/v1",
-        "http://me:password@host:99999/v1",
-        f"http://me:password@{'a' * 300}/v1",
+        "http://host:99999/v1",
+        f"http://{'a' * 300}/v1",
     ],
 )
 def test_an_address_that_is_none_is_one_line(server: JudgeServer, url: str | None) -> None:

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
-from eval.engines.load import check_model
+from eval.engines.model_folder import check_model
 from eval.engines.requests import longest_first, vision_ids
 from eval.pipeline import results
 from eval.pipeline.ask import build_task
@@ -17,15 +19,18 @@ from tests.support.paths import ROOT
 def model_folder(folder: Path) -> Path:
     folder.mkdir()
     for name in ("config.json", "processor_config.json", "tokenizer.json"):
-        (folder / name).write_text("{}")
-    (folder / "model.safetensors").write_bytes(bytes(3 << 20))
+        (folder / name).write_text('{"model_type": "any", "chat_template": "x"}')
+    save_file({"a": np.zeros(3 << 18, np.float32)}, folder / "model.safetensors")
     return folder
 
 
 def test_a_model_is_identified_by_content(tmp_path: Path) -> None:
     one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
     assert results.model_id(str(one)) == results.model_id(str(two))
-    weights = bytearray(3 << 20)
+    for name in ("trainer_state.json", "complete.json", "optimizer.pt"):  # a checkpoint's, with times in them
+        (two / name).write_text("now")
+    assert results.model_id(str(one)) == results.model_id(str(two))
+    weights = bytearray((two / "model.safetensors").read_bytes())
     weights[2 << 20] = 1
     (two / "model.safetensors").write_bytes(weights)
     assert results.model_id(str(one)) != results.model_id(str(two))

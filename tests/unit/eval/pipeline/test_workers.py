@@ -28,6 +28,6 @@ def test_each_worker_gets_its_group_of_the_visible_gpus(monkeypatch: pytest.Monk
         gpu_groups(pairs)
     with pytest.raises(UserError, match="cuda:1 is one GPU"):
         gpu_groups(EvalSettings(data_parallel=2, device="cuda:1"))
-    assert gpu_groups(EvalSettings(data_parallel=3, device="cpu")) == [None, None, None]
+    assert gpu_groups(EvalSettings(data_parallel=2, device="cpu")) == [None, None]
     _gpus(monkeypatch, 0, None)
     assert gpu_groups(pairs) == [None, None]

@@ -46,7 +46,7 @@ def test_progress_is_steps_and_benches(tmp_path: Path) -> None:
 
 
 def test_the_same_run_is_never_two_jobs(tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path, "grpo,rlsd,grpo", "0,1,0")
+    jobs = _jobs(tmp_path, "grpo,rlsd,grpo", "0,1")
     assert [job.title for job in jobs] == ["grpo seed 0", "grpo seed 1", "rlsd seed 0", "rlsd seed 1"]
 
 

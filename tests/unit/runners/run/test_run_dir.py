@@ -1,11 +1,11 @@
 """The run directory: atomic files, honest status, whole checkpoints only."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from eval.core import files, manifest
 from eval.core.errors import UserError
 from runners.run import config
 from runners.run.config import resolve
@@ -52,16 +52,6 @@ def test_a_run_goes_on_for_more_steps_and_not_for_fewer(tmp_path: Path) -> None:
         falling.open(resolve("cpu", "grpo", 0, ["train.schedule=linear"]), "GRPO", "s", "embedded")
 
 
-def test_a_start_alone_is_forgotten(tmp_path: Path) -> None:
-    run = _new(tmp_path / "r")
-    (run.path / "metrics.jsonl").write_text("")
-    assert not run.forget_if_only_begun()
-    assert run.info()["status"] == "running"
-    run.metrics.unlink()
-    assert run.forget_if_only_begun()
-    assert find_runs(tmp_path) == [] and list(run.path.iterdir()) == []
-
-
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("left", [[], ["lock.json"], [".settings.yaml.tmp"], ["settings.yaml", ".run.json.tmp"]])
 def test_a_start_that_was_killed_does_not_block_its_folder(tmp_path: Path, left: list[str], whole: bool) -> None:
@@ -84,42 +74,75 @@ def test_what_is_not_ours_or_more_than_a_start_is_left_alone(tmp_path: Path, nam
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine: 1")]
 
 
-def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
-    run = _new(tmp_path / "r")
-    assert run.last_checkpoint() is None
-    for step, whole in ((2, True), (10, True), (12, False)):
-        folder = run.checkpoints / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        if whole:
-            (folder / "complete.json").write_text("{}")
-    last = run.last_checkpoint()
-    assert last is not None
-    assert last.name == "checkpoint-10"
+def _trained(tmp_path: Path, steps: int) -> RunDir:
+    """A run that wrote metrics and rollouts of so many steps, and a checkpoint after every second."""
+    run = _new(tmp_path / "s" / "r")
+    files.append_lines(run.metrics, [{"step": step} for step in range(1, steps + 1)])
+    for step in range(1, steps + 1):
+        files.write(run.path / "completions" / f"step{step:05d}.parquet", "rollouts")
+    for step in range(2, steps + 1, 2):
+        files.write(run.checkpoints / f"checkpoint-{step}" / "optimizer.pt", f"of {step}")
+        manifest.seal(run.checkpoints / f"checkpoint-{step}", step=step)
+    return run
 
 
-def test_kept_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
-    run = _new(tmp_path / "r")
-    for number, step in ((4, 2), (8, 4)):  # two updates a step
-        folder = run.checkpoints / f"checkpoint-{number}"
-        folder.mkdir(parents=True)
-        for name in ("model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "trainer_state.json"):
-            (folder / name).write_text(f"{name} {step}")
-        (folder / "complete.json").write_text(json.dumps({"step": step}))
-    run.keep(run.checkpoints / "checkpoint-4", 2)
-    shutil.rmtree(run.checkpoints / "checkpoint-4")
-    found = run.evaluable()
-    assert found == {2: run.path / "weights/step2", 4: run.checkpoints / "checkpoint-8"}
-    assert {p.name: p.read_text() for p in found[2].iterdir()} == {
-        name: f"{name} 2" for name in ("model.safetensors", "config.json", "tokenizer.json")
-    }
+def _name(checkpoint: Path | None) -> str | None:
+    return checkpoint and checkpoint.name
 
 
-def test_metrics_after_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Path) -> None:
-    run = _new(tmp_path / "r")
-    lines = [json.dumps({"step": s}) for s in (1, 2, 3)]
-    run.metrics.write_text("\n".join(lines) + '\n{"step": 4, "rew')
-    run.truncate_metrics(2)
-    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+def test_the_newest_whole_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = _trained(tmp_path, 11)
+    assert _name(run.last_checkpoint()) == "checkpoint-10"
+    (run.checkpoints / "checkpoint-10" / "complete.json").unlink()  # a kill has left it half written
+    assert _name(run.last_checkpoint()) == "checkpoint-8"
+    assert capsys.readouterr().out == ""
+    (run.checkpoints / "checkpoint-8" / "optimizer.pt").unlink()
+    (run.checkpoints / "checkpoint-mine").mkdir()
+    assert _name(run.last_checkpoint()) == "checkpoint-6"
+    assert "checkpoint-8 is damaged (optimizer.pt is missing)" in capsys.readouterr().out
+
+
+def test_going_back_sweeps_up(tmp_path: Path) -> None:
+    run = _trained(tmp_path, 7)
+    (run.checkpoints / "checkpoint-8").mkdir()
+    (run.checkpoints / "checkpoint-mine").mkdir()
+    for left in (".prompts.txt.tmp", "completions/.step00007.parquet.tmp"):
+        (run.path / left).write_text("half")
+    with run.metrics.open("a") as stream:
+        stream.write('{"step": 8, "rew')
+    assert _name(run.go_back()) == "checkpoint-6"
+    assert files.read_lines(run.metrics).rows == [{"step": step} for step in range(1, 7)]
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == [
+        *(f"checkpoint-{n}" for n in (2, 4, 6)),
+        "checkpoint-mine",
+    ]
+    assert [p.name for p in run.path.rglob(".*")] == []
+
+
+@pytest.mark.parametrize("lost", ["metrics.jsonl", "completions/step00001.parquet"])
+def test_what_was_not_recorded_is_run_again(tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = _trained(tmp_path, 4)
+    (run.path / lost).unlink()
+    assert run.unrecorded(4) is not None
+    assert run.go_back() is None
+    assert list(run.checkpoints.iterdir()) == []
+    assert "going on from the first step" in capsys.readouterr().out
+
+
+def test_metrics_that_a_disk_has_spoilt(tmp_path: Path) -> None:
+    run = _trained(tmp_path, 4)
+    run.metrics.write_bytes(b'{"step": 1}\n{"step": 2}\n\xff\x00\n{"step": 4}\n')
+    assert _name(run.go_back()) == "checkpoint-2"
+    assert files.read_lines(run.metrics).rows == [{"step": 1}, {"step": 2}]
+
+
+def test_a_run_that_took_no_step_can_be_discarded(tmp_path: Path) -> None:
+    run = _new(tmp_path / "runs" / "s" / "grpo" / "seed0")
+    assert run.discard()
+    assert not (tmp_path / "runs").exists()
+    run = _trained(tmp_path / "other", 1)
+    assert not run.discard()
+    assert run.metrics.exists()
 
 
 def test_not_a_run(tmp_path: Path) -> None:
@@ -132,3 +155,19 @@ def test_not_a_run(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         _new(blocked / "r")
+
+
+def test_kept_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    for number, step in ((4, 2), (8, 4)):  # two updates a step
+        folder = run.checkpoints / f"checkpoint-{number}"
+        for name in ("model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "trainer_state.json"):
+            files.write(folder / name, f"{name} {step}")
+        manifest.seal(folder, step=step)
+    run.keep(run.checkpoints / "checkpoint-4", 2)
+    shutil.rmtree(run.checkpoints / "checkpoint-4")
+    found = run.evaluable()
+    assert found == {2: run.path / "weights/step2", 4: run.checkpoints / "checkpoint-8"}
+    assert {p.name: p.read_text() for p in found[2].iterdir()} == {
+        name: f"{name} 2" for name in ("model.safetensors", "config.json", "tokenizer.json")
+    }

@@ -1,0 +1,74 @@
+"""The rows that a run trains on, in the order in which every method sees them."""
+
+from collections.abc import Sequence
+from itertools import count
+from random import Random
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from eval.core.errors import UserError
+from runners.data.cache import Part, drawn_part, stored_parts
+from runners.data.rows import check_usable
+from runners.data.source import DRAWN
+from runners.run.config import Settings
+from runners.run.world import rank
+
+
+def training_rows(settings: Settings, processor: Any) -> Dataset:
+    """One row per prompt of the run, memory-mapped; of prompts over `train.max_prompt_tokens` the next one instead.
+
+    Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
+    several), answer, solution (may be None). Data that end are begun again in an order drawn from the seed. Raises
+    UserError where no row is usable or fits, and for several processes where some rows show pictures and some show
+    none: a process without one would not call the picture tower, for whose gradients the others wait.
+    """
+    needed = settings.train.steps * settings.train.prompts
+    if settings.data.source in DRAWN:
+        parts = [drawn_part(settings, processor, needed)]
+    else:
+        parts = stored_parts(settings, processor, needed)
+        _say(settings, parts)
+    table = concatenate_datasets([part.table for part in parts])
+    fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= settings.train.max_prompt_tokens)
+    _say_left_out(settings, len(table), len(fits), needed)
+    order = in_order(fits.tolist(), needed, settings.seed)
+    if settings.train.processes > 1:
+        _refuse_mixed(table.data.column("pictures").to_numpy()[order] > 0)
+    return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution"])
+
+
+def in_order(rows: Sequence[int], needed: int, seed: int) -> list[int]:
+    """`needed` of the rows: once as they stand, then again and again, each time shuffled by the seed."""
+    order: list[int] = []
+    for epoch in count():
+        if len(order) >= needed:
+            return order[:needed]
+        order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows)) if epoch else rows
+
+
+def _say(settings: Settings, parts: list[Part]) -> None:
+    bad = [line for part in parts for line in part.about["bad"]]
+    check_usable(settings.data, sum(len(part.table) for part in parts), bad)
+    if "solution" in settings.data.columns and not any(part.about["solutions"] for part in parts) and rank() == 0:
+        print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
+
+
+def _say_left_out(settings: Settings, rows: int, fitting: int, needed: int) -> None:
+    limit = settings.train.max_prompt_tokens
+    if not fitting:
+        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
+    if rank() == 0 and fitting < rows:
+        print(f"{rows - fitting} of {rows} prompts left out: longer than {limit} tokens")
+    if rank() == 0 and fitting < needed:
+        print(f"{fitting} prompts for {needed}: each is shown {needed / fitting:.3g} times, in another order each time")
+
+
+def _refuse_mixed(with_pictures: Any) -> None:
+    shown, rows = int(with_pictures.sum()), len(with_pictures)
+    if 0 < shown < rows:
+        raise UserError(
+            f"{rows - shown} of {rows} prompts have no picture, and several processes cannot train on them beside the "
+            "others: keep one kind, or set train.processes=1"
+        )
