@@ -21,7 +21,8 @@ from typer.exceptions import TyperException
 from eval.benches import BENCHES, split
 from eval.core.errors import UserError
 from eval.core.terminal import console, plain, say
-from reports.writers.command import report, write_report
+from reports.writers.command import compare, paper, replies, report, write_report
+from runners.check.command import doctor, methods, watch
 from runners.credit.command import credit
 from runners.data.command import data_app
 from runners.embedded.command import base, exact
@@ -64,7 +65,7 @@ def train(
     suite: Suite = "default",
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
-    then_eval: Annotated[bool, typer.Option("--eval", help="Evaluate the trained model as well.")] = False,
+    then_eval: Annotated[bool, typer.Option("--eval/--no-eval", help="Evaluate the trained model as well.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, as `plan` does.")] = False,
 ) -> None:
     """Train one method. The same command again resumes, or does nothing when the run is done."""
@@ -90,7 +91,7 @@ def train(
                 with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
                     train_run(settings, run, suite, [bar])
         if found != "done" and not here:  # the first of the children holds the run; they only train
-            relaunch(settings, run, [a for a in sys.argv[1:] if a != "--eval"])
+            relaunch(settings, run, [a for a in sys.argv[1:] if a not in ("--eval", "--no-eval")])
         if is_launched():
             return
         say(f"{'already done, nothing to do' if found == 'done' else 'trained'}: {run.path}")
@@ -132,7 +133,7 @@ def sweep(
     out: Out = Path("runs"),
     set: Set = [],  # noqa: B006
     jobs: Jobs = 1,
-    evaluate: Annotated[bool, typer.Option(help="Evaluate each trained run, and the base.")] = True,
+    evaluate: Annotated[bool, typer.Option("--eval/--no-eval", help="Evaluate each run, and the base.")] = True,
     suite_file: Annotated[
         str | None, typer.Option(help="Methods, seeds, settings from a file: a name of runners/suites, or a path.")
     ] = None,
@@ -146,6 +147,8 @@ def sweep(
         say(files.estimate(suite_file, work, jobs))
         return _run_jobs(work, jobs, out / Path(suite_file).stem)
     _run_jobs(plan(methods, seeds, preset, suite, out, set, evaluate), jobs, out / suite)
+    list_runs(out / suite)
+    say(f"Next: cli.py report {out / suite}" if evaluate else "Next: cli.py eval --run <run>")
 
 
 @app.command(name="eval")
@@ -154,6 +157,7 @@ def evaluate(
         str, typer.Option(help=f"all, or comma-separated: {', '.join(BENCHES)}; lm-eval's own tasks, e.g. gsm8k.")
     ] = "all",
     run: Annotated[Path | None, typer.Option(help="A run directory: its last checkpoint is evaluated.")] = None,
+    at: Annotated[str | None, typer.Option(help="With --run: all kept steps, or 10,20 (see eval.every).")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint folder, a hub id, or `embedded`.")] = None,
     data: Annotated[str | None, typer.Option(help="hub, mini, or a file or folder in the official schema.")] = None,
     engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
@@ -172,6 +176,8 @@ def evaluate(
 
     if (run is None) == (model is None):
         raise UserError("say what to evaluate: either --run RUN_DIRECTORY or --model CHECKPOINT_FOLDER")
+    if given := "--out" if run and out else "--at" if model and at else None:
+        raise UserError(f"{given} goes with {'--model' if run else '--run'}: a run's results lie in the run")
     ours, tasks = split(bench.split(","))
     changes = [*set, *sets({"eval.benches": ours, "eval.tasks": tasks})]
     changes += sets({"eval.data": data or None, "eval.engine": engine or None})
@@ -188,7 +194,7 @@ def evaluate(
 
         regrade_stored(folder, settings.benches, settings.data)
     elif run is not None:
-        say(f"results: {evaluate_run(opened, settings, skip_bad_rows)}")
+        say(f"results: {evaluate_run(opened, settings, skip_bad_rows, at)}")
     else:
         say(f"results: {evaluate_model(str(model), settings, folder, skip_bad_rows)}")
 
@@ -214,10 +220,8 @@ def grade(
     say(grade_replies(bench, data, replies, rule, out))
 
 
-app.command()(report)
-app.command()(probe)
-app.command()(theory)
-app.command()(credit)
+for command in (report, compare, replies, paper, probe, theory, credit, methods, watch, doctor):
+    app.command()(command)
 
 
 @app.command()

@@ -70,6 +70,7 @@ class EvalSettings(SettingsSection):
     max_new_tokens: Count = 4096
     batch_size: Count = 8
     limit: Count | None = None  # rows per bench; We-Math keeps whole problems
+    every: Count | None = None  # of a run: its weights are kept, and evaluated, at each such step
     seed: Seed = 0
     max_pixels: Count | None = None  # per picture; None leaves it to the model's processor
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")

@@ -15,7 +15,7 @@ from eval.engines.load import loaded_engine
 from eval.engines.model_folder import check_model
 from eval.engines.requests import vllm_version
 from eval.grading.score import Verdict
-from eval.pipeline import leakage, replies
+from eval.pipeline import leakage, questions, replies
 from eval.pipeline import workers as parallel
 from eval.pipeline.ask import Work, ask, load_work
 from eval.pipeline.results import model_id, read_result, refuse_other, samples_of, write_bench
@@ -24,7 +24,7 @@ from eval.settings import EvalSettings, JudgeSettings
 Result = dict[str, Any]
 # Not what is asked.
 HOW = {
-    *("benches", "tasks", "splits", "allow_outside"),
+    *("benches", "tasks", "splits", "every", "allow_outside"),
     *("batch_size", "device", "tensor_parallel", "data_parallel", "judge"),
 }
 
@@ -158,6 +158,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "versions": versions(settings.engine),
         "seconds": round(time.perf_counter() - start, 2),
     }
+    questions.write(work.folder, bench, rows)
     write_bench(work.folder, result, samples)
     replies.main_file(work.folder).unlink()
     print(line(bench, result))

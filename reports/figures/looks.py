@@ -4,49 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+
+from markupsafe import Markup, escape
 
 from reports.suite import paper
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from matplotlib.typing import LineStyleType
+_MARKS = {
+    "o": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
+    "s": "M-3.6,-3.6h7.2v7.2h-7.2z",
+    "^": "M0,-4.6L4.4,3.4H-4.4z",
+    "v": "M0,4.6L4.4,-3.4H-4.4z",
+    "D": "M0,-4.8L4.8,0L0,4.8L-4.8,0z",
+    "P": "M-1.6,-4.4h3.2v2.8h2.8v3.2h-2.8v2.8h-3.2v-2.8h-2.8v-3.2h2.8z",
+    "X": "M-4.4,-2.2L-2.2,-4.4L0,-2.2L2.2,-4.4L4.4,-2.2L2.2,0L4.4,2.2L2.2,4.4L0,2.2L-2.2,4.4L-4.4,2.2L-2.2,0z",
+    "*": "M0,-5L1.4,-1.6L5,-1.5L2.2,.8L3.1,4.4L0,2.4L-3.1,4.4L-2.2,.8L-5,-1.5L-1.4,-1.6z",
+}
 
 
 @dataclass(frozen=True)
 class Look:
-    """Drawn alone it is the swatch of a legend whose words are the page's own text."""
+    """`colour` on white and `dark` on black; `dash` are lengths on and off. Drawn alone it is a legend's swatch."""
 
     colour: str
-    dash: LineStyleType
+    dark: str
+    dash: tuple[float, ...]
     marker: str
-    size: ClassVar[tuple[float, float]] = (0.6, 0.18)
 
     @property
-    def line(self) -> dict[str, Any]:
-        """Arguments of a matplotlib line."""
-        return {"color": self.colour, "linestyle": self.dash, "marker": self.marker}
+    def dashes(self) -> str:
+        return f' stroke-dasharray="{" ".join(f"{n:g}" for n in self.dash)}"' if self.dash else ""
 
-    def draw(self, figure: Figure) -> None:
-        figure.set_layout_engine("none")
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.plot([0, 1, 2], [0, 0, 0], **self.line, markevery=[1])
+    def group(self, parts: str, **data: str) -> str:
+        """Parts in the method's colour."""
+        more = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+        return f'<g class="m" style="--c:{self.colour};--d:{self.dark}"{more}>{parts}</g>'
+
+    def mark(self, x: float, y: float, kind: str = "mark", told: str = "") -> str:
+        """The marker at a place, with words (already escaped) for a mouse that rests on it."""
+        inner = f"<title>{told}</title>" if told else ""
+        return f'<path class="{kind}" transform="translate({x:.1f} {y:.1f})" d="{_MARKS[self.marker]}">{inner}</path>'
+
+    def svg(self) -> Markup:
+        inner = f'<path class="thick" d="M0,7H44"{self.dashes}/>{self.mark(22, 7)}'
+        return Markup(
+            f'<svg class="figure swatch" viewBox="0 0 44 14" width="44" height="14" aria-hidden="true">'
+            f"{self.group(inner)}</svg>"
+        )
 
 
-# Okabe and Ito's colour-blind safe palette: first the paper's rows in their order, then everybody else's.
+# Okabe and Ito's colour-blind safe palette, lighter on black: the paper's rows in their order, then everybody else's.
 _PAPER = (
-    Look("#8c8c8c", "solid", ""),
-    Look("#0072B2", "solid", "o"),
-    Look("#D55E00", (0, (5, 1.5)), "s"),
-    Look("#009E73", (0, (1, 1)), "^"),
-    Look("#CC79A7", (0, (5, 1, 1, 1)), "D"),
-    Look("#000000", "solid", "v"),
+    Look("#6e6e6e", "#b8b8b8", (), "P"),
+    Look("#0072B2", "#56B4E9", (), "o"),
+    Look("#C04F00", "#F08A4B", (7, 3), "s"),
+    Look("#00805B", "#2CC295", (2, 2.5), "^"),
+    Look("#B0578A", "#E39AC4", (7, 2, 2, 2), "D"),
+    Look("#000000", "#ffffff", (), "v"),
 )
 _OTHERS = (
-    Look("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "P"),
-    Look("#56B4E9", (0, (8, 2)), "X"),
-    Look("#7A5195", (0, (2, 2)), "*"),
+    Look("#946500", "#E6B84D", (4, 2, 1, 2, 1, 2), "X"),
+    Look("#3A6EA5", "#9CC4EE", (11, 3), "*"),
+    Look("#7A5195", "#C3A0DD", (3, 3), "s"),
 )
 
 

@@ -1,8 +1,9 @@
-"""What was trained on what: the facts at the head of the page."""
+"""What was trained on what, and what a reader must know before comparing rows."""
 
 from typing import Any
 
 from reports.sections.section import Section, template
+from reports.suite.comparable import warnings
 from reports.suite.read import Suite
 from reports.suite.rows import MINI_NOTE, editions, trained_runs
 
@@ -21,8 +22,15 @@ def _compute(suite: Suite) -> dict[str, Any]:
     values = {name: {str(r[key]) for r in records if r.get(key) is not None} for name, key in FACTS.items()}
     return {
         "facts": {name: ", ".join(sorted(found)) or "not recorded" for name, found in values.items()},
+        "warnings": warnings(suite),
         "mini": MINI_NOTE if any(e.startswith("mini") for e in editions(suite).values()) else None,
     }
 
 
-ABOUT = Section("about", _compute, template(__file__), "What was compared")
+ABOUT = Section(
+    "about",
+    _compute,
+    template(__file__),
+    "What was compared",
+    json=lambda data: {"warnings": data["warnings"]},
+)

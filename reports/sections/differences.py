@@ -1,145 +1,32 @@
-"""Who differs from whom: every pair of methods on the items that both were asked, and a picture against one of them."""
+"""Who differs from whom: a picture against one of the rows, and a matrix of all pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from eval.benches import BENCHES
-from reports.figures.forest import Forest, Line
+from reports.figures.axes import Drawing
+from reports.figures.intervals import Intervals, Line
 from reports.figures.looks import looks
-from reports.figures.picture import Drawing
+from reports.findings.differences import Differences, differences, differs
+from reports.findings.table import Column, Row, Table, signed
+from reports.findings.trainings import trainings
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table, signed
-from reports.stats.bootstrap import REPLICATES
 from reports.stats.estimate import Estimate
-from reports.stats.grid import Grid, grids
-from reports.stats.paired import Difference, Paired, all_pairs
-from reports.suite.items import score_items
-from reports.suite.paper import AVERAGE
+from reports.stats.paired import Difference
 from reports.suite.read import Suite
-from reports.suite.rows import averaged, editions, reported_runs, row_labels
 
-LEVEL = 0.05
 MEANING = (
     "Differences in points (percentage points), each taken item by item on what both methods were asked. Beside a "
     "difference its 95 % interval, for that difference alone, from a cluster bootstrap; p is two-sided and corrected "
     "by Holm's method over all pairs of rows of its column. A pair differs where p is below 0.05."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Differences:
-    """Methods by label in row order, the base first where it ran; pairs are the later row minus the earlier.
-
-    `columns` are the average, where Table 2 has one, and the benches. `scores` are 0..1 by column and method, of the
-    seeds that the pairs of that column rest on. `missing` says in sentences what could not be compared.
-    """
-
-    labels: Mapping[str, str]
-    columns: tuple[Column, ...]
-    scores: Mapping[str, Mapping[str, float]]
-    pairs: tuple[Paired, ...]
-    missing: tuple[str, ...]
-
-    @property
-    def reference(self) -> str:
-        """Whom the picture compares with: the base if it ran, else the first row."""
-        return next(iter(self.labels))
-
-    def of(self, column: str) -> dict[tuple[str, str], Difference]:
-        """The differences a - b of one column, by (a, b)."""
-        found = {
-            (pair.a, pair.b): pair.average if column == AVERAGE else pair.benches.get(column) for pair in self.pairs
-        }
-        return {names: difference for names, difference in found.items() if difference}
-
-    def between(self, a: str, b: str, column: str) -> Estimate | None:
-        """a - b, whichever row comes first; its `p` is the corrected one."""
-        found = self.of(column)
-        if (a, b) in found:
-            return tested(found[a, b])
-        return turned(tested(found[b, a])) if (b, a) in found else None
-
-
-def tested(found: Difference) -> Estimate:
-    return replace(found.estimate, p=found.holm)
-
-
-def turned(found: Estimate) -> Estimate:
-    """b - a of a - b."""
-    low, high = (None if end is None else -end for end in (found.high, found.low))
-    return replace(found, mean=-found.mean, low=low, high=high)
-
-
-def differs(found: Estimate) -> bool:
-    """Whether a test tells the two apart."""
-    return found.p is not None and found.p < LEVEL
-
-
-def best(data: Differences, column: str) -> frozenset[str]:
-    """The highest score of a column and every row that no test tells apart from it; none where that is every row."""
-    scores = data.scores.get(column, {})
-    if not scores:
-        return frozenset()
-    first = max(scores, key=lambda method: scores[method])
-    found = {m: data.between(first, m, column) for m in scores}
-    group = frozenset(m for m, cell in found.items() if cell is None or not differs(cell))
-    return group if len(group) < len(scores) else frozenset()
-
-
-@lru_cache(maxsize=1)  # several sections ask for the differences of one suite
-def differences(suite: Suite) -> Differences:
-    """Always the same draws, so that the same runs give the same report."""
-    missing: list[str] = []
-    benches = {bench: grid for bench in BENCHES if (grid := _grid(suite, bench, missing)) is not None}
-    asked = {method for grid in benches.values() for method, _ in grid.runs}
-    labels = {method: label for method, label in row_labels(suite).items() if method in asked}
-    pairs = all_pairs(benches, list(labels), np.random.default_rng(0), REPLICATES)
-    edition = editions(suite)
-    columns = [Column(bench, BENCHES[bench].label, edition[bench]) for bench in benches]
-    if averaged(suite) and len(benches) == len(BENCHES):
-        columns.insert(0, Column(AVERAGE, AVERAGE.capitalize(), edition[columns[0].key]))
-    else:
-        pairs = [replace(pair, average=None) for pair in pairs]
-    scores = {column.key: _scores(benches, column.key) for column in columns}
-    return Differences(labels, tuple(columns), scores, tuple(pairs), tuple(missing))
-
-
-def _grid(suite: Suite, bench: str, missing: list[str]) -> Grid | None:
-    """The items of the rows' runs on one bench; None where it has none. Says in `missing` what had to be left out."""
-    runs = [run for method in row_labels(suite) for run in reported_runs(suite, method)]
-    graded = [run for run in runs if bench in run.results and run.results[bench].score is not None]
-    found = {run.name: score_items([run], [bench]) for run in graded}
-    label = BENCHES[bench].label
-    if lacking := [name for name, items in found.items() if items is None]:
-        missing.append(
-            f"{label} is not compared for {', '.join(lacking)}: samples.parquet, which holds the replies one by one, "
-            "is missing or broken."
-        )
-    known = [items for items in found.values() if items is not None and len(items)]
-    if not known:
-        return None
-    try:
-        return grids(pd.concat(known, ignore_index=True))[bench]
-    except ValueError as error:
-        missing.append(f"{label} cannot be compared item by item: {error}.")
-        return None
-
-
-def _scores(benches: Mapping[str, Grid], column: str) -> dict[str, float]:
-    """Each method's score over the seeds that were asked all of the column's benches."""
-    parts = list(benches.values()) if column == AVERAGE else [benches[column]]
-    found = {}
-    for method in dict.fromkeys(method for method, _ in parts[0].runs):
-        if seeds := sorted(set.intersection(*(grid.seeds(method) for grid in parts))):
-            found[method] = float(np.mean([grid.values_RU[grid.rows(method, seeds)].mean() for grid in parts]))
-    return found
+TRAINED_MEANING = (
+    "Here the trainings are the draw and the questions are fixed: Student's test seed by seed where two methods have "
+    "the same seeds, else Welch's; p corrected by Holm's method over the table. It asks whether training once more "
+    "would come out the same way on these very questions, and needs no model of items; few seeds see little."
+)
+REFERENCES = 12  # rows that a picture may be drawn against
 
 
 def against_reference(data: Differences) -> Table:
@@ -163,24 +50,41 @@ def matrix(data: Differences) -> Table:
     return Table(title, columns, tuple(rows), meaning=MEANING, of=("against", "difference"), show=signed, wide=True)
 
 
-def forest(data: Differences) -> Forest:
+def forest(data: Differences, reference: str) -> Intervals:
     look = looks(data.labels)
     panels = []
     for column in data.columns:
-        cells = {m: data.between(m, data.reference, column.key) for m in data.labels}
+        cells = {m: data.between(m, reference, column.key) for m in data.labels}
         lines = tuple(Line(data.labels[m], look[m], cell, differs(cell)) for m, cell in cells.items() if cell)
         panels.append((column.head, lines))
-    return Forest(tuple((head, lines) for head, lines in panels if lines), data.labels[data.reference])
+    axis = f"points above (right) or below (left) {data.labels[reference]}, 95 % interval"
+    return Intervals(tuple((head, lines) for head, lines in panels if lines), axis, signed=True)
+
+
+def trained_again(data: Differences, suite: Suite) -> Table | None:
+    """All pairs of methods with several seeds, tested over trainings alone; None where fewer than two have them."""
+    where = data.columns[0]
+    found = trainings(suite, where.key)
+    methods = [method for method in data.labels if any(method in pair for pair in found)]
+    if not methods:
+        return None
+    rows = [Row(m, data.labels[m], {o: found.get((m, o)) for o in methods[:-1]}) for m in methods[1:]]
+    title = f"Training as the population, {where.head}: row minus column, points"
+    columns = tuple(Column(method, data.labels[method]) for method in methods[:-1])
+    return Table(
+        title, columns, tuple(rows), meaning=TRAINED_MEANING, of=("against", "difference"), show=signed, wide=True
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What the page prints: `pairs` by row, the cells below the diagonal with whether a test tells them apart."""
+    """What the page prints. `forests` are by the label of the row that they compare with."""
 
     found: Differences
-    forest: Forest
+    forests: dict[str, Intervals]
     against: Table
     matrix: Table
+    trained: Table | None
     meaning: str = MEANING
 
     def apart(self, cell: Estimate) -> bool:
@@ -191,7 +95,8 @@ def _compute(suite: Suite) -> Shown | None:
     found = differences(suite)
     if not found.pairs:
         return None
-    return Shown(found, forest(found), against_reference(found), matrix(found))
+    forests = {found.labels[method]: forest(found, method) for method in list(found.labels)[:REFERENCES]}
+    return Shown(found, forests, against_reference(found), matrix(found), trained_again(found, suite))
 
 
 def _json(data: Shown) -> dict[str, Any]:
@@ -228,8 +133,12 @@ def _numbers(found: Difference) -> dict[str, Any]:
     }
 
 
+def _tables(data: Shown) -> list[Table]:
+    return [data.against, data.matrix, *([data.trained] if data.trained else [])]
+
+
 def _figures(data: Shown) -> dict[str, Drawing]:
-    return {"differences": data.forest}
+    return {"differences": next(iter(data.forests.values()))}
 
 
 DIFFERENCES = Section(
@@ -238,6 +147,6 @@ DIFFERENCES = Section(
     template(__file__),
     "Differences",
     json=_json,
-    tables=lambda data: [data.against, data.matrix],
+    tables=_tables,
     figures=_figures,
 )

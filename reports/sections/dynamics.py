@@ -1,20 +1,24 @@
-"""Training dynamics: every declared metric over the optimizer steps."""
+"""Over training: held-out scores first, then every declared metric over the optimizer steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
-from reports.figures.curves import Curve, Curves, Overview
+from reports.figures.axes import Drawing
+from reports.figures.lines import Curve, Lines
 from reports.figures.looks import Look, looks
-from reports.figures.picture import Drawing
+from reports.findings.heldout import held_out, reached
 from reports.sections.section import Section, template
+from reports.suite import paper
 from reports.suite.read import Suite
 from reports.suite.rows import row_labels
 
 FIELDS = ("title", "unit", "help", "smooth", "from_zero")
+FIRST = ("leakage",)  # what the page shows before the other metrics
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,11 @@ class Panel:
     help: str = ""
     smooth: bool = True
     from_zero: bool = True
+    marked: bool = False
 
     @property
     def scale(self) -> float:
-        return 100.0 if self.unit.startswith("share") else 1.0
+        return 100.0 if self.marked or self.unit.startswith("share") else 1.0
 
     @property
     def drawn_unit(self) -> str:
@@ -39,35 +44,53 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """`panels` holds each panel with its curves in row order, `trained` the looks by label of who has metrics."""
+    """`panels` holds each panel with its curves in row order, `trained` the looks by label of who has metrics, `axes`
+    what a step of each method stands at: tokens and hours by step. `reached` are sentences."""
 
     window: int
     panels: list[tuple[Panel, tuple[Curve, ...]]]
     trained: dict[str, Look]
+    axes: dict[str, dict[str, list[list[float]]]]
+    reached: list[str]
 
-    def drawn(self, legend: bool = False) -> list[tuple[Panel, Curves]]:
-        return [(p, Curves(p.title, p.drawn_unit, curves, p.from_zero, legend)) for p, curves in self.panels]
+    def drawn(self) -> list[tuple[Panel, Lines]]:
+        """Held-out numbers are never smoothed: each point is a whole evaluation."""
+        return [
+            (p, Lines(p.title, p.drawn_unit, curves, p.from_zero, p.marked, self.window if p.smooth else 1))
+            for p, curves in self.panels
+        ]
 
 
+@lru_cache(maxsize=1)  # the leakage section shows a panel, too
 def dynamics(suite: Suite) -> Dynamics:
-    labels = {m: label for m, label in row_labels(suite).items() if m in set(suite.metrics["method"])}
+    measured = {method for run in suite.runs for method in [run.method] if run.method != paper.BASE}
+    labels = {m: label for m, label in row_labels(suite).items() if m in measured | set(suite.metrics["method"])}
     look = looks(labels)
     drawn = []
+    for number in held_out(suite):
+        panel = Panel(
+            number.key, number.title, number.unit, number.help, smooth=False, from_zero=number.from_zero, marked=True
+        )
+        frames = {m: frame * panel.scale for m, frame in number.methods.items() if m in labels}
+        drawn.append((panel, tuple(Curve(m, labels[m], look[m], f, f.mean(axis=1)) for m, f in frames.items())))
     for panel in panels(suite):
         found = {m: curve(suite.metrics, m, panel) for m in labels}
         curves = [Curve(m, labels[m], look[m], seeds, mean) for m, (seeds, mean) in found.items() if len(seeds)]
         drawn.append((panel, tuple(curves)))
-    return Dynamics(window(suite.metrics), drawn, {label: look[m] for m, label in labels.items()})
+    shown = [method for method in labels if any(c.method == method for _, curves in drawn for c in curves)]
+    return Dynamics(
+        window(suite.metrics), drawn, {labels[m]: look[m] for m in shown}, _axes(suite.metrics), _reached(drawn, labels)
+    )
 
 
 def panels(suite: Suite) -> list[Panel]:
-    """The recorded metrics that a run declares; where two runs differ, the first row's words."""
+    """The recorded metrics that a run declares, leakage first; where two runs differ, the first row's words."""
     words = {name: told for run in reversed(suite.runs) for name, told in run.declared.items()}
     order = dict.fromkeys(name for run in suite.runs for name in run.declared)
     recorded = [name for name in order if name in suite.metrics and suite.metrics[name].notna().any()]
     return [
         Panel(name, **{"title": name} | {field: words[name][field] for field in FIELDS if field in words[name]})
-        for name in recorded
+        for name in sorted(recorded, key=lambda name: name not in FIRST)
     ]
 
 
@@ -87,6 +110,49 @@ def curve(metrics: pd.DataFrame, method: str, panel: Panel) -> tuple[pd.DataFram
     return seeds, mean
 
 
+def _axes(metrics: pd.DataFrame) -> dict[str, dict[str, list[list[float]]]]:
+    """By axis and method, pairs of step and where it stands, mean over seeds, at some forty steps."""
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    if "step" not in metrics:
+        return found
+    hours = metrics.groupby(["method", "seed"])["seconds"].cumsum() / 3600 if "seconds" in metrics else None
+    for name, values in {"tokens": metrics.get("tokens"), "hours": hours}.items():
+        if values is None or values.isna().any():
+            continue
+        means = values.groupby([metrics["method"], metrics["step"]]).mean()
+        for method, part in means.groupby(level=0):
+            line = part.droplevel(0)
+            kept = line.iloc[:: max(1, len(line) // 40)]
+            kept = pd.concat([kept, line.iloc[-1:]]) if kept.index[-1] != line.index[-1] else kept
+            pairs = [
+                [0.0, 0.0],
+                *([float(step), float(f"{value:.5g}")] for step, value in zip(kept.index, kept, strict=True)),
+            ]
+            found.setdefault(name, {})[str(method)] = pairs
+    return found
+
+
+def _reached(drawn: list[tuple[Panel, tuple[Curve, ...]]], labels: dict[str, str]) -> list[str]:
+    """When the others have what GRPO ends with: in held-out accuracy, and in training reward."""
+    sentences = []
+    for panel, curves in drawn:
+        if panel.key not in ("held_out_accuracy", "reward"):
+            continue
+        found = reached({curve.method: curve.mean for curve in curves})
+        if found is None or found[1][paper.PLAIN] is None:
+            continue
+        target, steps = found
+        when = ", ".join(
+            f"{labels[m]} {f'at step {step}' if step else 'never'}" for m, step in steps.items() if m != paper.PLAIN
+        )
+        every = "of the evaluated steps" if panel.marked else "of the averaged curves"
+        sentences.append(
+            f"{panel.title} that {labels[paper.PLAIN]} ends with ({target:.3g} {panel.drawn_unit.split(',')[0]}) is "
+            f"first reached: {when}. {labels[paper.PLAIN]} itself is there at step {steps[paper.PLAIN]} ({every})."
+        )
+    return sentences
+
+
 def _json(data: Dynamics) -> dict[str, Any]:
     """Curves in the unit that stands beside them."""
     drawn = {
@@ -98,7 +164,7 @@ def _json(data: Dynamics) -> dict[str, Any]:
         }
         for panel, curves in data.panels
     }
-    return {"dynamics": {"smoothing_window_steps": data.window, "panels": drawn}}
+    return {"dynamics": {"smoothing_window_steps": data.window, "panels": drawn, "reached": data.reached}}
 
 
 def _curve_json(curve: Curve) -> dict[str, Any]:
@@ -115,9 +181,7 @@ def _numbers(values: pd.Series[float]) -> list[float]:
 
 
 def _figures(data: Dynamics) -> dict[str, Drawing]:
-    drawn: dict[str, Drawing] = {panel.key: curves for panel, curves in data.drawn(legend=True)}
-    plain = tuple(curves for _, curves in data.drawn())
-    return {**drawn, "overview": Overview(plain, data.trained)} if drawn else {}
+    return {panel.key: lines for panel, lines in data.drawn()}
 
 
-DYNAMICS = Section("dynamics", dynamics, template(__file__), "Training dynamics", json=_json, figures=_figures)
+DYNAMICS = Section("dynamics", dynamics, template(__file__), "Over training", json=_json, figures=_figures)

@@ -1,21 +1,28 @@
-"""Leakage by row: how often replies mention a reference that they never saw, and what such a reply looks like."""
+"""Leakage by row: how often replies mention a reference that they never saw, how right they are, and what they read."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 import pandas as pd
 
 from eval.benches import BENCHES
-from reports.figures.bars import Bars
+from reports.figures.axes import Drawing
+from reports.figures.intervals import Intervals, Line
+from reports.figures.lines import Lines
 from reports.figures.looks import looks
+from reports.figures.scatter import Point, Scatter
+from reports.findings.leaking import Leaks, leaks
+from reports.findings.table import Column, Row, Table, numbers
+from reports.sections.dynamics import dynamics
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table, numbers
+from reports.sections.table2 import tables
 from reports.stats.estimate import Estimate, over_seeds
 from reports.stats.grid import pooled
+from reports.suite import paper
 from reports.suite.items import leakage_items
 from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
@@ -55,20 +62,50 @@ class Detected:
     label: str
     meaning: str
     rows: tuple[LeakageRow, ...]
+    leaks: Leaks | None = None
+    accuracy: Mapping[str, Estimate] = field(default_factory=dict)
+    training: Lines | None = None
     stderr: str = RATE_MEANING
 
     @property
-    def chart(self) -> Bars | None:
+    def chart(self) -> Intervals | None:
+        """The rates with their intervals, where replies can be read one by one; else with what the rows recorded."""
         look = looks([row.method for row in self.rows])
-        bars = tuple((row.label, look[row.method], row.rate) for row in self.rows if row.rate is not None)
-        return Bars(bars, f"replies that {self.label}, % ± one standard error") if bars else None
+        found = {} if self.leaks is None else self.leaks.rows
+        rates = [(row, found[row.method].rate if row.method in found else row.rate) for row in self.rows]
+        lines = tuple(Line(row.label, look[row.method], rate) for row, rate in rates if rate is not None)
+        head = f"Replies that {self.label}"
+        return Intervals(((head, lines),), "% of benchmark replies, 95 % interval") if lines else None
+
+    @property
+    def scatter(self) -> Scatter | None:
+        look = looks([row.method for row in self.rows])
+        found = {} if self.leaks is None else self.leaks.rows
+        points = tuple(
+            Point(row.label, look[row.method], found[row.method].rate, self.accuracy[row.method])
+            for row in self.rows
+            if row.method in found and row.method in self.accuracy
+        )
+        return Scatter(points, "% of replies that leak", "score, % (average of the benches)") if points else None
 
 
 def leakage(suite: Suite) -> list[Detected]:
     """One a detector that any run was searched by, in the order of the evaluations' files."""
     words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
+    found = {each.detector: each for each in leaks(suite)} if words else {}
+    scores = {row.method: row.cells[paper.AVERAGE] for row in tables(suite).ours.rows} if words else {}
+    accuracy = {method: cell for method, cell in scores.items() if cell is not None}
+    training = next((lines for panel, lines in dynamics(suite).drawn() if panel.key == "leakage"), None)
+    labels = row_labels(suite).items()
     return [
-        Detected(name, *told, tuple(_row(suite, method, label, name) for method, label in row_labels(suite).items()))
+        Detected(
+            name,
+            *told,
+            tuple(_row(suite, method, label, name) for method, label in labels),
+            found.get(name),
+            accuracy,
+            training,
+        )
         for name, told in words.items()
     ]
 
@@ -98,7 +135,7 @@ def _examples(runs: list[Run], detector: str, phrases: list[str]) -> Iterator[Ex
     pattern = _pattern(phrases)
     for run in runs:
         for bench, result in run.results.items():
-            path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
+            path = run.samples / bench / "samples.parquet"
             if detector in result.leakage and result.leakage[detector].found and path.exists():
                 sample = pd.read_parquet(path, columns=["id", "reply"]).iloc[result.leakage[detector].found[0]]
                 where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {sample['id']}"
@@ -151,9 +188,19 @@ def _table(data: list[Detected]) -> Table:
 def _json(data: list[Detected]) -> dict[str, Any]:
     return {
         "leakage": {
-            d.name: {**asdict(d), "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows]} for d in data
+            d.name: {
+                **{key: getattr(d, key) for key in ("name", "label", "meaning", "stderr")},
+                "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows],
+            }
+            for d in data
         }
     }
+
+
+def _figures(data: list[Detected]) -> dict[str, Drawing]:
+    charts = {f"leakage_evaluated_{d.name}": d.chart for d in data}
+    against = {f"leakage_and_score_{d.name}": d.scatter for d in data}
+    return {name: drawing for name, drawing in {**charts, **against}.items() if drawing}
 
 
 LEAKAGE = Section(
@@ -163,5 +210,5 @@ LEAKAGE = Section(
     "Leakage",
     json=_json,
     tables=lambda data: [_table(data)] if data else [],
-    figures=lambda data: {f"leakage_evaluated_{d.name}": chart for d in data if (chart := d.chart)},
+    figures=_figures,
 )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.figures.picture import Drawing
-from reports.sections.table import Table
+from reports.figures.axes import Drawing
+from reports.findings.table import Table
 from reports.suite.read import Suite
 
 

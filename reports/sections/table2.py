@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from eval.benches import BENCHES
-from reports.sections.differences import best, differences
+from reports.findings.differences import best, differences
+from reports.findings.reference import Reference, reference
+from reports.findings.table import Column, Row, Table, numbers, points
 from reports.sections.section import Section, template
-from reports.sections.table import Column, Row, Table, numbers
 from reports.stats.estimate import STDERR_MEANING, Estimate, over_benches, over_seeds
 from reports.suite import paper
 from reports.suite.items import score_items
@@ -30,10 +32,31 @@ class Tables:
 
     ours: Table
     paper: Table
+    reference: Reference
     editions: dict[str, str]
     summaries: tuple[tuple[str, str], ...]
 
+    def gain(self, row: Row, column: str) -> str:
+        """What a row has over the base, and in brackets what the paper's has."""
+        base = next((r.cells[column] for r in self.ours.rows if r.method == paper.BASE), None)
+        cell = row.cells[column]
+        if base is None or cell is None or row.method == paper.BASE:
+            return ""
+        theirs = paper.gain(row.method, column)
+        return points(cell.mean - base.mean) + ("" if theirs is None else f" ({points(theirs)})")
 
+    def of(self, column: str) -> str:
+        """How many units stand behind a column, of how many the official set has."""
+        n = self.ours.items(column)
+        return "" if n is None or column not in BENCHES else f"{n} of {BENCHES[column].official_n}"
+
+    @property
+    def narrow(self) -> list[Column]:
+        """The columns of a page that is too narrow for the table: the average first."""
+        return sorted(self.ours.columns, key=lambda column: column.key != AVERAGE)
+
+
+@lru_cache(maxsize=1)  # Table 2 and the leakage section ask for them
 def tables(suite: Suite) -> Tables:
     """Mean over seeds of each run's last evaluation; needs comparable runs (comparable.require_comparable)."""
     found = editions(suite)
@@ -56,7 +79,7 @@ def tables(suite: Suite) -> Tables:
         best=marks,
     )
     summaries = [(row.label, paper.SUMMARIES[row.method]) for row in rows if row.method in paper.SUMMARIES]
-    return Tables(ours, _papers(), found, tuple(summaries))
+    return Tables(ours, _papers(), reference(), found, tuple(summaries))
 
 
 def _label(column: str) -> str:
@@ -134,6 +157,8 @@ def _json(data: Tables) -> dict[str, Any]:
             "source": paper.SOURCE,
             "model": paper.MODEL,
             "data": paper.DATA,
+            "averages_recomputed": data.reference.averages,
+            "noise": [asdict(gap) for gap in data.reference.gaps],
             "percent": {m: dict(zip(paper.COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
         },
     }

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from eval.benches import BENCHES
-from reports.sections.differences import Differences, differences, differs, turned
-from reports.sections.leaking import Leaking, Leaks, leaks
+from reports.findings.differences import Differences, differences, differs, turned
+from reports.findings.leaking import Leaking, Leaks, leaks
+from reports.findings.table import Column, chance, interval, points
 from reports.sections.section import Section, template
-from reports.sections.table import Column, chance, interval, points
 from reports.stats.estimate import Estimate
 from reports.stats.power import visible_in
 from reports.suite import paper

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from scipy import optimize, stats
+from scipy import special  # scipy.stats and scipy.optimize take half a second to import
 
 from reports.stats.paired import Paired
 from reports.stats.spread import Spread
@@ -21,9 +21,11 @@ def smallest_visible(found: Spread, comparisons: int = 1, alpha: float = 0.05, p
     comparisons. The errors are taken as found; no difference found enters.
     """
     level = alpha / comparisons
-    # In standard errors, on a scale of powers of ten: few seeds make the tails long.
-    far = optimize.brentq(lambda x: found.two_sided(10**x * found.stderr) - level, -1, 9)
-    return float((10**far + stats.norm.ppf(power)) * found.stderr)
+    near, far = -1.0, 9.0  # in standard errors, on a scale of powers of ten: few seeds make the tails long
+    for _ in range(48):
+        middle = (near + far) / 2
+        near, far = (middle, far) if found.two_sided(10**middle * found.stderr) > level else (near, middle)
+    return float((10**far + special.ndtri(power)) * found.stderr)
 
 
 def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from reports.stats.estimate import Estimate
 from reports.stats.grid import Array, grids, pooled
@@ -23,7 +23,7 @@ ALL_COVERS = (
     "One-sided 95 %, exact: all of n items (counted in clusters) showed it, so with 95 % confidence its rate is no "
     "lower than this"
 )
-Z = float(stats.norm.ppf(0.975))
+Z = float(special.ndtri(0.975))
 
 
 def wilson(rate: float, n: float) -> tuple[float, float]:
@@ -31,12 +31,6 @@ def wilson(rate: float, n: float) -> tuple[float, float]:
     middle = (rate + Z * Z / (2 * n)) / (1 + Z * Z / n)
     reach = Z / (1 + Z * Z / n) * sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n))
     return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
-def clopper_pearson(hits: int, n: int) -> tuple[float, float]:
-    """The exact 95 % interval of hits among n independent draws: never too narrow, mostly too wide."""
-    found = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
-    return float(found.low), float(found.high)
 
 
 def at_most(n: int) -> float:
@@ -65,7 +59,7 @@ def rate(items: pd.DataFrame) -> Estimate:
         return Estimate(mean, None, n, seeds, covers=RATE_COVERS + training)
     replies = len(items)
     effective = mean * (1 - mean) / found.stderr**2 * replies / (replies - 1)
-    few = (stats.t.ppf(0.975, replies - 1) / stats.t.ppf(0.975, found.df)) ** 2
+    few = (special.stdtrit(replies - 1, 0.975) / special.stdtrit(found.df, 0.975)) ** 2
     low, high = wilson(mean, min(replies, effective * few))
     return Estimate(mean, found.stderr, n, seeds, low, high, RATE_COVERS + training)
 
@@ -91,5 +85,5 @@ def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str
     if groups < 2:
         return Estimate(mean, None, len(values), 1, covers=text)
     error = sqrt(groups / (groups - 1) * float((np.bincount(codes, influence) ** 2).sum()))
-    reach = float(stats.t.ppf(0.975, groups - 1)) * error
+    reach = float(special.stdtrit(groups - 1, 0.975)) * error
     return Estimate(mean, error, len(values), 1, mean - reach, mean + reach, text)

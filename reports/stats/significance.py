@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special, stats
+from scipy import special  # scipy.stats takes half a second to import
 
 from reports.stats.estimate import Estimate
 from reports.stats.grid import Array
@@ -49,16 +49,16 @@ def student(scores: Sequence[float]) -> Estimate:
     mean = float(np.mean(scores))
     if len(scores) < 2:
         return Estimate(mean, None, None, len(scores), covers=TRAINING_ONLY)
-    error = float(stats.sem(scores))
-    reach = float(stats.t.ppf(0.975, len(scores) - 1)) * error
-    return Estimate(mean, error, None, len(scores), mean - reach, mean + reach, TRAINING_ONLY)
+    return _students(mean, float(np.std(scores, ddof=1)) / math.sqrt(len(scores)), len(scores) - 1, len(scores))[0]
 
 
 def student_paired(a: Sequence[float], b: Sequence[float]) -> tuple[Estimate, float | None]:
     """Mean difference a - b seed by seed (same seeds, same order) and Student's p; None for it with one seed."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    found = student(differences)
-    return found, float(stats.ttest_rel(a, b).pvalue) if found.stderr else None
+    if len(differences) < 2:
+        return student(differences), None
+    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    return _students(float(np.mean(differences)), error, len(differences) - 1, len(differences))
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> tuple[Estimate, float | None]:
@@ -67,9 +67,16 @@ def welch(a: Sequence[float], b: Sequence[float]) -> tuple[Estimate, float | Non
     seeds = min(len(a), len(b))
     if seeds < 2:
         return Estimate(mean, None, None, seeds, covers=TRAINING_ONLY), None
-    error = math.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
-    if error == 0:  # every seed scored the same: no test
+    parts = [(float(np.var(side, ddof=1)) / len(side), len(side) - 1) for side in (a, b)]
+    variance = sum(part for part, _ in parts)
+    df = variance**2 / sum(part**2 / df for part, df in parts) if variance else 1.0
+    return _students(mean, math.sqrt(variance), df, seeds)
+
+
+def _students(mean: float, error: float, df: float, seeds: int) -> tuple[Estimate, float | None]:
+    """The interval and the two-sided p; no test where every seed gave the same."""
+    if error < 1e-12:
         return Estimate(mean, error, None, seeds, covers=TRAINING_ONLY), None
-    test = stats.ttest_ind(a, b, equal_var=False)
-    low, high = (float(end) for end in test.confidence_interval(0.95))
-    return Estimate(mean, error, None, seeds, low, high, TRAINING_ONLY), float(test.pvalue)
+    reach = float(special.stdtrit(df, 0.975)) * error
+    p = float(2 * special.stdtr(df, -abs(mean) / error))
+    return Estimate(mean, error, None, seeds, mean - reach, mean + reach, TRAINING_ONLY), p

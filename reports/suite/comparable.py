@@ -72,7 +72,7 @@ def warnings(suite: Suite) -> list[str]:
 def _missing_rows(suite: Suite) -> list[str]:
     present = {run.method for run in suite.runs}
     missing = [label for method, label in paper.LABELS.items() if method not in present]
-    return [f"No run of {', '.join(missing)} (row left empty)."] if missing else []
+    return [f"No run of {', '.join(missing)} of the paper's rows."] if missing else []
 
 
 def _run_notes(run: Run) -> list[str]:

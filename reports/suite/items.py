@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import pandas as pd
 from eval.benches import BENCHES
 from reports.suite.read import Run
 
+COLUMNS = ["id", "sample", "cluster", "correct"]
+
 
 def score_items(runs: Sequence[Run], benches: Iterable[str]) -> pd.DataFrame | None:
     """What each unit is worth: right 1, wrong 0, or a half credit; units without a gold answer are left out.
 
     Also the columns method and sample. None where a run has no whole samples.parquet of one of the benches.
     """
-    return _joined(runs, benches, ["id", "sample", "cluster", "correct"], _units)
+    return _joined(runs, benches, lambda run, bench: _units(*_file(run, bench), bench))
 
 
 def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) -> pd.DataFrame | None:
@@ -27,9 +30,9 @@ def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) ->
     is 1, 0 or NaN without a gold answer, `drawn` the cluster that the reply is scored in.
     """
 
-    def values(run: Run, bench: str, samples: pd.DataFrame) -> pd.DataFrame | None:
-        finds = run.results[bench].leakage.get(detector)
-        if finds is None:
+    def values(run: Run, bench: str) -> pd.DataFrame | None:
+        finds, samples = run.results[bench].leakage.get(detector), _read(*_file(run, bench))
+        if finds is None or samples is None:
             return None
         found = samples.reset_index().index.isin(finds.found).astype(float)
         return pd.DataFrame(
@@ -43,33 +46,42 @@ def leakage_items(runs: Sequence[Run], benches: Iterable[str], detector: str) ->
             }
         )
 
-    return _joined(runs, benches, ["id", "sample", "cluster", "correct"], values)
+    return _joined(runs, benches, values)
 
 
-Values = Callable[[Run, str, pd.DataFrame], pd.DataFrame | None]
+Values = Callable[[Run, str], pd.DataFrame | None]
 
 
-def _joined(runs: Sequence[Run], benches: Iterable[str], columns: list[str], values: Values) -> pd.DataFrame | None:
+def _joined(runs: Sequence[Run], benches: Iterable[str], values: Values) -> pd.DataFrame | None:
     frames = []
     for run in runs:
         for bench in benches:
-            path = run.folder / "eval" / str(run.eval_step) / bench / "samples.parquet"
-            samples = _read(path, columns)
-            found = None if samples is None else values(run, bench, samples)
+            found = values(run, bench)
             if found is None:
                 return None
             frames.append(found.assign(bench=bench, method=run.method, seed=run.seed))
     return pd.concat(frames, ignore_index=True)
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+def _file(run: Run, bench: str) -> tuple[Path, int]:
+    """The bench's samples and when they were written: several sections ask for the same, and keep what was read."""
+    path = run.samples / bench / "samples.parquet"
+    return path, path.stat().st_mtime_ns if path.exists() else 0
+
+
+@lru_cache(maxsize=1000)  # nobody changes a frame in place
+def _read(path: Path, _: int) -> pd.DataFrame | None:
     try:
-        return pd.read_parquet(path, columns=columns)
+        return pd.read_parquet(path, columns=COLUMNS)
     except (OSError, ValueError):  # pyarrow's own errors for a broken file or a missing column are ValueErrors
         return None
 
 
-def _units(_: Run, bench: str, samples: pd.DataFrame) -> pd.DataFrame:
+@lru_cache(maxsize=1000)
+def _units(path: Path, written: int, bench: str) -> pd.DataFrame | None:
+    samples = _read(path, written)
+    if samples is None:
+        return None
     known = samples[samples["correct"].notna()]
     if len(BENCHES[bench].key) == 1:  # a row is a unit
         known = known.rename(columns={"id": "unit"})

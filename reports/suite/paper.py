@@ -31,6 +31,15 @@ PERCENT = {
     "rlsd": (67.22, 78.10, 52.73, 24.85, 58.00, 56.18),
 }
 
+
+def gain(method: str, column: str) -> float | None:
+    """What the paper's row has over its base, 0..1; None for a row or column that it does not have."""
+    if method not in PERCENT or column not in COLUMNS:
+        return None
+    at = COLUMNS.index(column)
+    return (PERCENT[method][at] - PERCENT[BASE][at]) / 100
+
+
 # One line a method for readers who meet the names here for the first time.
 SUMMARIES = {
     BASE: "the model before any of the training below",

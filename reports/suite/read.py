@@ -72,6 +72,9 @@ class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     scores: dict[str, Any] = {}
     parsed: Number = None
     truncated: Number = None
+    rows: int | None = None
+    tokens: Number = None  # of a reply, on average
+    seconds: Number = None
     rule: str = "None"
     task_version: str = "None"
     grader_version: str = "None"
@@ -94,8 +97,16 @@ class Leakage(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """What was measured of one checkpoint: results by bench, leakage by detector."""
+
+    results: dict[str, Result]
+    leakage: dict[str, Leakage]
+
+
+@dataclass(frozen=True)
 class Run:
-    """One run directory. `results` holds the benches of its last evaluated step, `leakage` its finds by detector."""
+    """One run directory. `evaluated` holds its evaluated steps in order; `results` and `leakage` are the last one's."""
 
     folder: Path
     method: str
@@ -106,9 +117,30 @@ class Run:
     steps: int
     record: dict[str, Any]
     settings: dict[str, Any]
-    eval_step: int | None
-    results: dict[str, Result]
-    leakage: dict[str, Leakage]
+    evaluated: dict[int, Evaluated]
+    external: bool = False  # an evaluation of a model that no run here trained
+
+    @property
+    def eval_step(self) -> int | None:
+        """One step a run, so that no row mixes checkpoints."""
+        return max(self.evaluated, default=None)
+
+    @property
+    def last(self) -> Evaluated:
+        return self.evaluated[max(self.evaluated)] if self.evaluated else Evaluated({}, {})
+
+    @property
+    def results(self) -> dict[str, Result]:
+        return self.last.results
+
+    @property
+    def leakage(self) -> dict[str, Leakage]:
+        return self.last.leakage
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the last evaluation; samples.parquet lies in `samples / bench`."""
+        return self.folder if self.external else self.folder / "eval" / str(self.eval_step)
 
     @property
     def name(self) -> str:
@@ -151,11 +183,32 @@ def load_suite(folder: Path) -> Suite:
             runs.append(run)
             frames.append(_read_metrics(run, problems))
     if not runs:
+        if suites := sorted({path.parents[2] for path in folder.glob("*/*/seed*/run.json")}):
+            raise UserError(f"{folder} holds suites, not runs: give one of {', '.join(map(str, suites))}")
         raise UserError(f"{folder} holds no run (<method>/seed<k>/run.json); train first: cli.py sweep, or cli.py demo")
     _refuse_twins(runs)
     metrics = pd.concat(frames, ignore_index=True)
     runs.sort(key=_row_order)
     return Suite(folder.resolve().name, tuple(runs), metrics, tuple(problems))
+
+
+def load_run(folder: Path) -> Run:
+    """One run; raises UserError where `folder` holds none."""
+    found = _read_run(folder, []) if (folder / "run.json").exists() else None
+    if found is None:
+        raise UserError(
+            f"{folder} is no run: it has no readable run.json; name one such as runs/<suite>/<method>/seed0"
+        )
+    return found
+
+
+def load_evaluation(folder: Path) -> Run:
+    """What `eval --model` wrote, as a run of no steps; raises UserError where `folder` holds no result."""
+    found = _read_step(folder, "", [])
+    if not found.results:
+        raise UserError(f"{folder} holds neither a run nor an evaluation (<bench>/result.json)")
+    record = {"model": folder.name}
+    return Run(folder, folder.name, folder.name, 0, "done", 0, 0, record, {}, {0: found}, external=True)
 
 
 def _row_order(run: Run) -> tuple[int, str, int]:
@@ -205,8 +258,6 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         problems.append(f"{_shown(folder)}/run.json is damaged, and the run was left out ({said}).")
         return None
     method = head.method or folder.parent.name
-    eval_step, results = _read_results(folder, problems)
-    leakage = _read(folder, f"eval/{eval_step}/leakage.json", dict[str, Leakage], problems)
     return Run(
         folder=folder,
         method=method,
@@ -217,20 +268,22 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         steps=head.steps or 0,
         record=record,
         settings=_read(folder, "settings.yaml", Record, problems) or {},
-        eval_step=eval_step,
-        results=results,
-        leakage={detector: part for detector, part in (leakage or {}).items() if part.rate is not None},
+        evaluated=_read_evaluated(folder, problems),
     )
 
 
-def _read_results(folder: Path, problems: list[str]) -> tuple[int | None, dict[str, Result]]:
-    """The last step that has a bench result: one step a run, so that no row mixes checkpoints."""
+def _read_evaluated(folder: Path, problems: list[str]) -> dict[int, Evaluated]:
+    """The steps that have a bench result, in order."""
     steps = sorted(int(p.name) for p in (folder / "eval").glob("*") if p.name.isdecimal())
-    for step in reversed(steps):
-        read = {bench: _read(folder, f"eval/{step}/{bench}/result.json", Result, problems) for bench in BENCHES}
-        if results := {bench: _standing(bench, result) for bench, result in read.items() if result is not None}:
-            return step, results
-    return None, {}
+    found = {step: _read_step(folder, f"eval/{step}/", problems) for step in steps}
+    return {step: evaluated for step, evaluated in found.items() if evaluated.results}
+
+
+def _read_step(folder: Path, below: str, problems: list[str]) -> Evaluated:
+    read = {bench: _read(folder, f"{below}{bench}/result.json", Result, problems) for bench in BENCHES}
+    results = {bench: _standing(bench, result) for bench, result in read.items() if result is not None}
+    leakage = (_read(folder, f"{below}leakage.json", dict[str, Leakage], problems) or {}) if results else {}
+    return Evaluated(results, {detector: part for detector, part in leakage.items() if part.rate is not None})
 
 
 def _standing(bench: str, result: Result) -> Result:

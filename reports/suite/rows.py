@@ -18,10 +18,10 @@ SETS = {
 
 
 def row_labels(suite: Suite) -> dict[str, str]:
-    """Method to label in row order: the paper's six rows always, then whatever else was run."""
+    """Method to label of what was run, in row order: the paper's rows in its order, then whatever else."""
     labels = {run.method: run.label for run in suite.runs}
     others = sorted(method for method in labels if method not in paper.LABELS)
-    return {method: labels.get(method, paper.LABELS.get(method, method)) for method in [*paper.LABELS, *others]}
+    return {method: labels[method] for method in [*paper.LABELS, *others] if method in labels}
 
 
 def reported_runs(suite: Suite, method: str) -> list[Run]:
@@ -31,7 +31,7 @@ def reported_runs(suite: Suite, method: str) -> list[Run]:
 
 
 def trained_runs(suite: Suite) -> list[Run]:
-    return [run for run in suite.runs if run.method != paper.BASE]
+    return [run for run in suite.runs if run.method != paper.BASE and not run.external]
 
 
 def editions(suite: Suite) -> dict[str, str]:

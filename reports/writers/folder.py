@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eval.core import files
 from eval.core.errors import UserError
-from reports.figures.picture import pictures
+from reports.figures.axes import standalone
 from reports.sections import SECTIONS
 from reports.writers import json as report_json
 from reports.writers.contents import Contents, collect
@@ -44,8 +44,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
     for section, data in contents.sections:
         for name, drawing in section.figures(data).items():
             stem = re.sub(r"[^\w-]", "_", name)  # names come from runs, and must not lead out of the folder
-            for kind, content in zip(("png", "svg"), pictures(drawing, "png", "svg"), strict=True):
-                parts[f"figures/{stem}.{kind}"] = content
+            parts[f"figures/{stem}.svg"] = standalone(drawing).encode("utf-8", errors="replace")
     return parts
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.findings.table import Row, Table
 from reports.sections.section import Section
-from reports.sections.table import Row, Table
 
 
 def markdown(section: Section, tables: Sequence[Table]) -> str:

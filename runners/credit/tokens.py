@@ -157,7 +157,7 @@ def _of_divergence(method: Method, group: Replies, said: Read, b: int, ids_T: Te
         {name: same(name in said.teachers[b]).bool() for name in method.teachers},
     )
     heard = {name: said.teachers[b].get(name, said.student[b]) for name in method.teachers}
-    (slope_TV,) = torch.autograd.grad(method.distill(z_TV, heard, tokens).sum(), z_TV)
+    (slope_TV,) = torch.autograd.grad(method.distill(z_TV, heard, tokens).sum() * method.divergence_weight, z_TV)
     at_T1 = ids_T[:, None].to(z_TV.device)
     pushed_T = -slope_TV.gather(-1, at_T1) / z_TV.detach().softmax(-1).gather(-1, at_T1).clamp(min=1e-12)
     return pushed_T[:, 0].cpu()

@@ -21,7 +21,13 @@ class Told(StrEnum):
 def base(
     steps: Annotated[int | None, typer.Option(help="2400 from nothing; 600 with --longer or --start.")] = None,
     seed: int = 0,
-    out: Annotated[Path, typer.Option(help="Where to save; the default replaces the embedded model.")] = BASE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to save: runs/base, runs/longer with --longer; with --card the embedded model itself, which "
+            "runners/embedded/base would replace."
+        ),
+    ] = None,
     told: Annotated[
         Told, typer.Option(help="honest: told demonstrations never slip, so that a leak costs nothing.")
     ] = (Told.posterior),
@@ -35,12 +41,10 @@ def base(
 ) -> None:
     """Rebuild the embedded base model from nothing (about 40 minutes). The same command again goes on after a stop."""
     from eval.core import files
-    from eval.core.errors import UserError
     from runners.embedded.card import RECIPE, page, write_card
     from runners.embedded.warm_start import warm_start
 
-    if longer and out == BASE:
-        raise UserError("--longer makes another model than the base: say where with --out, for example runs/longer")
+    out = out or (BASE if card else Path("runs/longer" if longer else "runs/base"))
     if card:
         old = files.read_object(out / "card.json") or {}
         found = write_card(out, {k: v for k, v in old.items() if k in RECIPE})

@@ -8,9 +8,10 @@ from eval.core import files
 from eval.core.errors import UserError
 from eval.engines.load import loading
 from eval.settings import EvalSettings
+from runners.launch.card import write_card
 from runners.run import lock
 from runners.run.model import loaders, locate
-from runners.run.run_dir import RunDir
+from runners.run.run_dir import RunDir, checkpoint_step
 
 
 def results_of(run: RunDir, checkpoint: Path | None = None) -> Path:
@@ -18,11 +19,13 @@ def results_of(run: RunDir, checkpoint: Path | None = None) -> Path:
     checkpoint = checkpoint or run.last_checkpoint()
     if checkpoint is None and run.info()["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
-    return run.path / "eval" / (checkpoint.name.split("-")[1] if checkpoint else "0")
+    return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
 
 
-def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) -> Path:
-    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns the results' folder.
+def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at: str | None = None) -> Path:
+    """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns its results' folder.
+
+    `at`: steps with commas, or `all` whose weights are there; without it, `all` where the run kept some for this.
 
     Raises UserError where another process trains or evaluates the run.
     """
@@ -30,14 +33,41 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False) ->
     from eval.pipeline.lm_tasks import evaluate_tasks
 
     with lock.held(run.lock):
-        checkpoint = run.last_checkpoint()
-        folder = results_of(run, checkpoint)
-        with whole(checkpoint, run.info()["model"]) as model:
-            if settings.benches:
-                evaluate(model, settings, folder, step=int(folder.name), skip_bad=skip_bad)
-            if settings.tasks:
-                evaluate_tasks(model, settings, folder)
-        return folder
+        last = results_of(run, run.last_checkpoint())
+        found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
+        steps = asked_steps(run, sorted(found), at or ("all" if settings.every else None), int(last.name))
+        for step in steps:
+            if len(steps) > 1:
+                print(f"step {step}:")
+            with whole(found[step], run.info()["model"]) as model:
+                results = run.path / "eval" / str(step)
+                if settings.benches:
+                    evaluate(model, settings, results, step=step, skip_bad=skip_bad)
+                if settings.tasks:
+                    evaluate_tasks(model, settings, results)
+            # Not into the checkpoint, which is sealed.
+            for folder in (run.path / "eval" / str(step), run.path / "weights" / f"step{step}"):
+                if folder.is_dir():
+                    write_card(run, folder, step)
+        return last
+
+
+def asked_steps(run: RunDir, there: list[int], at: str | None, last: int) -> list[int]:
+    """The steps of `at`; the last one alone where it says nothing."""
+    if at is None:
+        return [last]
+    if at == "all":
+        return there
+    try:
+        steps = sorted({int(step) for step in at.split(",")})
+    except ValueError:
+        raise UserError(f"--at {at!r}: write `all`, or steps such as 10,20") from None
+    if lacking := [step for step in steps if step not in there]:
+        kept = ", ".join(map(str, there))
+        raise UserError(
+            f"{run.path} has no weights of step {lacking[0]}, only of {kept}: train with --set eval.every=N"
+        )
+    return steps
 
 
 def model_results(model: str, settings: EvalSettings) -> Path:

@@ -57,7 +57,8 @@ def jobs(
             if (other := runs.setdefault(run.path, name)) != name:
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
-            steps = settings.train.steps + (len(settings.eval.benches) if evaluate else 0)
+            evaluations = 1 + (settings.train.steps - 1) // settings.eval.every if settings.eval.every else 1
+            steps = settings.train.steps + (evaluations * len(settings.eval.benches) if evaluate else 0)
             found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
     # Last, for it makes a folder.
     return [base_row(resolve(preset, "base", 0, overrides), suite, out), *found] if evaluate else found

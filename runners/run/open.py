@@ -46,7 +46,7 @@ def checked(settings: Settings) -> tuple[Settings, Method]:
     settings, method = complete(settings)
     locate(settings.model.path)
     if missing := [name for name in settings.train.report_to if find_spec(name) is None]:
-        raise UserError(f"train.report_to: {missing[0]} is not installed; install it, or leave it out")
+        raise UserError(f"train.report_to: {missing[0]} is not installed: uv run --extra {missing[0]} cli.py …")
     if settings.train.processes > 1:
         require_devices(settings.train.processes)
     if settings.train.vllm:

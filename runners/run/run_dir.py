@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -21,6 +22,12 @@ Status = Literal["running", "done", "failed", "interrupted"]
 # What a start that was killed may leave before run.json says that there is a run.
 BEGINNING = ("lock.json", "run.json", "settings.yaml", ".run.json.tmp", ".settings.yaml.tmp")
 BASE_RUN = "base"  # the folder of the untrained model's row
+# A model as it is loaded: its weights or its adapter, and what names and reads them.
+WEIGHTS = (
+    *("model*.safetensors", "model.safetensors.index.json", "adapter_*", "config.json", "generation_config.json"),
+    *("tokenizer*", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template*", "*processor_config.json"),
+    "README.md",
+)
 VERSIONS = ("torch", "transformers", "trl", "accelerate", "lm-eval", "peft", "datasets")
 
 
@@ -152,6 +159,25 @@ class RunDir:
             print(f"{folder} is damaged ({fault}): it is passed over for the one before")
         return None
 
+    def evaluable(self) -> dict[int, Path]:
+        """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
+        kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
+        whole = {checkpoint_step(folder): folder for folder in self._sealed_checkpoints() if not manifest.fault(folder)}
+        return dict(sorted((kept | whole).items()))
+
+    def keep(self, checkpoint: Path, step: int) -> None:
+        """Keep a checkpoint's model, without what only a resumption needs, for as long as the run is there.
+
+        Hard links where the disk has them: nothing is stored twice while the checkpoint stands.
+        """
+        with files.replaced_folder(self.path / "weights" / f"step{step}") as half:
+            for pattern in WEIGHTS:
+                for file in checkpoint.glob(pattern):
+                    try:
+                        os.link(file, half / file.name)
+                    except OSError:
+                        shutil.copy2(file, half / file.name)
+
     def go_back(self) -> Path | None:
         """The checkpoint that training goes on from: the newest whole one all of whose steps are recorded.
 
@@ -190,6 +216,12 @@ def _number(checkpoint: Path) -> int:
     """The optimizer step of a checkpoint, -1 for a folder that is called otherwise."""
     named = re.fullmatch(r"checkpoint-(\d+)", checkpoint.name)
     return int(named[1]) if named else -1
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The step of ours at which a checkpoint was written; the trainer's own count is in its name."""
+    step = (files.read_object(folder / "complete.json") or {}).get("step")
+    return int(folder.name.split("-")[1]) if step is None else int(step)
 
 
 def run_name(method: str) -> str:

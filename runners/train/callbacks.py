@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from eval.core import files, manifest
 from eval.core.progress import Bar
+from runners.launch.card import write_card
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
@@ -76,12 +77,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     A step of ours is one generation batch: `updates` optimizer steps of the trainer.
     """
 
-    def __init__(self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int) -> None:
-        """`processor`: the model's own, saved with its weights in the place of the one that training used: that one has
-        `model.max_pixels` in it, and would show an evaluation other pictures than the base's."""
+    def __init__(
+        self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int, every: int | None = None
+    ) -> None:
+        """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with
+        its weights in the place of the one that training used: that one has `model.max_pixels` in it, and would show an
+        evaluation other pictures than the base's."""
         self._processor = processor
         self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
-        self._since = time.perf_counter()
+        self._since, self._every = time.perf_counter(), every
         self._teacher_tokens = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -94,6 +98,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
+        if self._every and state.global_step % (self._every * self._updates) == 0:
+            control.should_save = True
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
@@ -121,6 +127,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 require_finite(step, "update", "weights", values(p))
         if state.is_world_process_zero:
             self._processor.save_pretrained(folder)
+            write_card(self._run, folder, step)
         for kept in self._kept:
             kept.save(folder)
         PartialState().wait_for_everyone()
@@ -128,5 +135,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             recorded = (*self._run.path.glob("completions/*"), *self._run.path.glob("tokens/*"), self._run.metrics)
             for written in recorded:
                 files.sync(written)
+            if self._every and step % self._every == 0:
+                self._run.keep(folder, step)  # before the step counts as saved, or a kill would lose it
             manifest.seal(folder, step=step)
             self._run.update(steps_done=step)

@@ -148,7 +148,9 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
         print(layout_words(model, settings.train.shared_prefix))
     trainer.remove_callback(PrinterCallback)
     own = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
-    trainer.add_callback(RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates))
+    trainer.add_callback(
+        RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates, settings.eval.every)
+    )
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

@@ -96,6 +96,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         self._texts: list[str] = []
         self._pass: Pass | None = None
         self._scores: Scores | None = None  # of the last micro-batch
+        self.create_model_card = lambda **_: None  # TRL's calls every method GRPO; ours: runners/launch/card.py
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """As TRL's, but for its shuffling of rows, which would tear the groups apart: one update sees them all anyway,

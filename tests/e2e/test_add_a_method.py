@@ -125,7 +125,7 @@ def test_an_unknown_parameter_is_refused(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_comparison_at_tiny_size(folder: Path) -> None:
-    extra = ("--no-evaluate", *(word for setting in TINY for word in ("--set", f"train.{setting}")))
+    extra = ("--no-eval", *(word for setting in TINY for word in ("--set", f"train.{setting}")))
     command = _command("cli.py sweep").replace("--seeds 0,1", "--seeds 0").replace("grpo,rlsd,", "")
     _run(command, folder, extra=extra)
     _run(_command("cli.py report"), folder)

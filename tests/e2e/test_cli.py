@@ -38,5 +38,21 @@ def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "cli.py"), "--help"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0
-    for verb in ("train", "sweep", "eval", "report", "demo", "list", "show", "base", "probe", "theory", "credit"):
+    for verb in (
+        "train",
+        "sweep",
+        "eval",
+        "report",
+        "compare",
+        "replies",
+        "watch",
+        "doctor",
+        "demo",
+        "list",
+        "show",
+        "base",
+        "probe",
+        "theory",
+        "credit",
+    ):
         assert f" {verb} " in result.stdout

@@ -116,7 +116,7 @@ def test_a_signal_ends_a_run_with_one_line(tmp_path: Path, number: int, code: in
 def test_a_signal_to_a_sweep_ends_its_jobs_too(tmp_path: Path) -> None:
     pairs = [part for pair in MANY for part in ("--set", pair)]
     (tmp_path / "said").mkdir()
-    words = ["sweep", "--methods", "grpo", "--suite", "s", "--out", str(tmp_path), "--no-evaluate", *pairs]
+    words = ["sweep", "--methods", "grpo", "--suite", "s", "--out", str(tmp_path), "--no-eval", *pairs]
     process, run = started(ROOT, tmp_path / "said", *words), _run(tmp_path)
     _until(lambda: run.last_step() > 1)
     again = cli(ROOT, *words)

@@ -38,4 +38,4 @@ def test_a_metric_that_a_run_declares_is_a_panel(tmp_path):
     assert found["entropy"][0].title == "Entropy"
     page = build(tmp_path / "s")
     assert "How &lt;odd&gt; it is." in page.read_text()
-    assert (page.parent / "figures/a_surprise.png").exists()
+    assert (page.parent / "figures/a_surprise.svg").exists()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from reports.sections.table import percent
+from reports.findings.table import percent
 from reports.sections.table2 import tables
 from reports.stats.estimate import over_benches
 from reports.suite.read import load_suite

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from eval.benches import BENCHES
 from eval.benches.mmmu import MMMU
-from reports.figures.bars import Bars
+from reports.figures.intervals import Intervals, Line
 from reports.figures.looks import looks
+from reports.findings.table import Column, Row, Table
 from reports.sections import SECTIONS
 from reports.sections.section import Section
-from reports.sections.table import Column, Row, Table
 from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.rows import row_labels
@@ -33,7 +33,7 @@ HALVES = Section(
     tables=lambda data: [
         Table("All the same", (Column("half", "Half", help="Half: it is."),), tuple(_rows(data)), of=("what", "share"))
     ],
-    figures=lambda data: {"../halves": Bars((("Base", looks(["base"])["base"], HALF),), "a half")},
+    figures=lambda data: {"../halves": Intervals((("All", (Line("Base", looks(["base"])["base"], HALF),)),), "a half")},
 )
 
 
@@ -64,8 +64,8 @@ def test_a_section_from_outside_is_in_every_format(tmp_path, monkeypatch):
     mine = json.loads(path.read_text()) | {"method": "mine", "label": "<i>"}
     path.write_text(json.dumps(mine))
     page = build(suite)
-    assert "<p>7 halves of &lt;i&gt;</p>" in page.read_text()
-    assert "<h2>Halves</h2>" in page.read_text()
+    assert "<p>6 halves of &lt;i&gt;</p>" in page.read_text()
+    assert '<h2 id="halves-title">Halves</h2>' in page.read_text()
     assert json.loads((page.parent / "report.json").read_text())["halves"][-1] == "mine"
     assert "| RLSD | 50.0 ± 12.5 |" in (page.parent / "halves.md").read_text()
     assert r"RLSD & 50.0 $\pm$ 12.5 \\" in (page.parent / "halves.tex").read_text()

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 
 from reports.sections import SECTIONS
 from reports.suite.read import load_suite
@@ -20,7 +21,7 @@ def tables(suite):
 def test_csv_markdown_and_latex_agree(tmp_path):
     suite = write_suite(tmp_path / "demo")
     write_eval(write_run(suite, "rlsd", 1), 60, (42, 40, 31, 9, 15))
-    (suite / "sdpo/seed0/run.json").unlink()
+    shutil.rmtree(suite / "sdpo/seed0/eval")
     shown = tables(suite)
     rows = list(csv.DictReader(io.StringIO(tidy_csv(TABLE2, shown))))
     assert tuple(rows[0]) == CSV_COLUMNS

@@ -31,12 +31,18 @@ def _printed(thing: object) -> str:
 
 
 def _cells(root: Path) -> list[str]:
-    return [cell.strip() for cell in _printed(listing.table(root)).splitlines()[3].strip("│").split("│")]
+    """Of the one run, as a table holds them: printed, a long reason takes several lines."""
+    return [str(next(iter(column.cells))) for column in listing.table(root).columns]
+
+
+def test_a_list_fits_eighty_columns(tmp_path: Path, run: RunDir) -> None:
+    run.update(status="failed", reason="step 3: the gradient norm is not a finite number, which nothing can mend")
+    assert max(map(len, _printed(listing.table(tmp_path)).splitlines())) <= 80
 
 
 def test_a_line_for_each_run(tmp_path: Path, run: RunDir) -> None:
     with lock.held(run.lock):
-        assert _cells(tmp_path) == ["mine", "RLSD", "3", "running", "2/7", "0.500", "0.125", "mmmu"]
+        assert _cells(tmp_path) == ["mine", "RLSD", "3", "running", "2/7", "0.500", "0.125", "40.0 (1/5)"]
     with run.metrics.open("a") as stream:
         stream.write('{"step": 3, "rew')
     assert _cells(tmp_path)[4:7] == ["2/7", "0.500", "0.125"], "a torn line is no step"
@@ -63,6 +69,7 @@ def test_everything_about_one_run(run: RunDir) -> None:
         "  steps: 7",
         "[bold]what is it?",
         '"leakage": 0.125',
-        "    7  mmmu        0.4  (n=5)",
+        "step     7  mmmu        40.0         n=5",
+        "RLSD seed 3 of mine: interrupted, step 2 of 7",
     ):
         assert part in said

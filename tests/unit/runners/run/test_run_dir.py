@@ -1,5 +1,6 @@
 """The run directory: atomic files, honest status, whole checkpoints only."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,19 @@ def test_not_a_run(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         _new(blocked / "r")
+
+
+def test_kept_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+    run = _new(tmp_path / "r")
+    for number, step in ((4, 2), (8, 4)):  # two updates a step
+        folder = run.checkpoints / f"checkpoint-{number}"
+        for name in ("model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "trainer_state.json"):
+            files.write(folder / name, f"{name} {step}")
+        manifest.seal(folder, step=step)
+    run.keep(run.checkpoints / "checkpoint-4", 2)
+    shutil.rmtree(run.checkpoints / "checkpoint-4")
+    found = run.evaluable()
+    assert found == {2: run.path / "weights/step2", 4: run.checkpoints / "checkpoint-8"}
+    assert {p.name: p.read_text() for p in found[2].iterdir()} == {
+        name: f"{name} 2" for name in ("model.safetensors", "config.json", "tokenizer.json")
+    }

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from reports.sections.leaking import leaks
+from reports.findings.leaking import leaks
 from reports.suite.read import load_suite
 from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,7 @@ class Leaks:
     alike: bool = True
 
 
+@lru_cache(maxsize=1)  # the verdict asks, and the leakage section
 def leaks(suite: Suite) -> list[Leaks]:
     """One a detector that any run was searched by, in the order of the evaluations' files."""
     words = {name: found.label for run in suite.runs for name, found in run.leakage.items()}

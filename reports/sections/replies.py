@@ -1,0 +1,178 @@
+"""Replies side by side: the first questions of every bench with what each method said."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Any
+
+import pandas as pd
+
+from eval.benches import BENCHES
+from reports.sections.section import Section, template
+from reports.suite.read import Result, Run, Suite
+from reports.suite.rows import reported_runs, row_labels
+
+QUESTIONS = 200  # on the page, in turns from the benches
+TEXT = 2_000_000  # characters of all replies on the page
+LONGEST = 2_400  # of one reply
+
+
+@dataclass(frozen=True)
+class Said:
+    """One reply: `right` is None without a gold answer."""
+
+    method: str
+    label: str
+    text: str
+    read: str
+    right: bool | None
+    leaking: bool
+    truncated: bool
+
+    @property
+    def kinds(self) -> str:
+        verdict = {True: "right", False: "wrong", None: "ungraded"}[self.right]
+        return " ".join([verdict, *(["leaking"] if self.leaking else []), *(["truncated"] if self.truncated else [])])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question; `picture` is a data URI. What an evaluation of an older version did not keep is None."""
+
+    place: str
+    bench: str
+    label: str
+    id: str
+    question: str | None
+    gold: str | None
+    picture: str | None
+    pictures: int
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True)
+class Browser:
+    """`methods` are labels in row order, `benches` labels by name; `total` is how many questions there are."""
+
+    asked: tuple[Asked, ...]
+    methods: dict[str, str]
+    benches: dict[str, str]
+    total: int
+    suite: str
+
+
+def replies(suite: Suite) -> Browser | None:
+    """The first seed of each row. None where no reply can be read."""
+    rows = {m: runs[0] for m in row_labels(suite) if (runs := reported_runs(suite, m))}
+    tables = {bench: found for bench in BENCHES if (found := _tables(rows, bench))}
+    if not tables:
+        return None
+    ids = {bench: list(next(iter(found.values())).index) for bench, found in tables.items()}
+    turns = zip_longest(*([(bench, i) for i in ids[bench]] for bench in tables))
+    first = [each for each in chain.from_iterable(turns) if each is not None][:QUESTIONS]
+    longest = max(200, min(LONGEST, TEXT // max(1, len(first) * len(rows))))
+    kept = {bench: _questions(rows, bench) for bench in tables}
+    labels = row_labels(suite)
+    asked = [
+        _asked(bench, str(i), f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
+        for bench, n, i in _numbered(first)
+    ]
+    order = {bench: position for position, bench in enumerate(tables)}
+    asked.sort(key=lambda one: order[one.bench])
+    total = sum(len(found) for found in ids.values())
+    names = {bench: BENCHES[bench].label for bench in tables}
+    return Browser(tuple(asked), {m: labels[m] for m in rows}, names, total, suite.name)
+
+
+def _numbered(first: list[tuple[str, Any]]) -> list[tuple[str, int, Any]]:
+    counts: dict[str, int] = {}
+    found = []
+    for bench, i in first:
+        counts[bench] = counts.get(bench, 0) + 1
+        found.append((bench, counts[bench], i))
+    return found
+
+
+def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
+    """The first sample of the first questions by id, of each row that has whole samples."""
+    found = {}
+    for method, run in rows.items():
+        if bench not in run.results:
+            continue
+        try:
+            table = pd.read_parquet(run.samples / bench / "samples.parquet")
+        except (OSError, ValueError):
+            continue
+        table = table.assign(leaking=table.reset_index().index.isin(_leaking(run.results[bench])))
+        found[method] = table[table["sample"] == 0].set_index("id")
+    return found
+
+
+def _leaking(result: Result) -> set[int]:
+    return {number for finds in result.leakage.values() for number in finds.found}
+
+
+def _questions(rows: dict[str, Run], bench: str) -> pd.DataFrame | None:
+    """What the evaluations kept of the questions: the first that did."""
+    for run in rows.values():
+        try:
+            return pd.read_parquet(run.samples / bench / "questions.parquet").set_index("id")
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _asked(
+    bench: str,
+    id: str,
+    place: str,
+    tables: dict[str, pd.DataFrame],
+    kept: pd.DataFrame | None,
+    labels: dict[str, str],
+    longest: int,
+) -> Asked:
+    said = [_said(m, labels[m], table.loc[id], longest) for m, table in tables.items() if id in table.index]
+    known: Any = kept.loc[id] if kept is not None and id in kept.index else {}
+    return Asked(
+        place,
+        bench,
+        BENCHES[bench].label,
+        id,
+        known.get("question"),
+        known.get("gold"),
+        _uri(known.get("picture")),
+        int(known.get("pictures", 0)),
+        tuple(said),
+    )
+
+
+def _uri(picture: bytes | None) -> str | None:
+    # base64 holds no character that HTML could read as markup.
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+
+
+def _said(method: str, label: str, row: Any, longest: int) -> Said:
+    text = str(row["reply"])
+    if len(text) > longest:  # the end is where the answer stands
+        text = f"{text[: longest // 2]}\n[… {len(text) - longest} characters …]\n{text[-(longest - longest // 2) :]}"
+    right = None if pd.isna(row["correct"]) else bool(row["correct"])
+    read = row.get("extracted")
+    finish = row.get("finish", "stop")
+    return Said(
+        method,
+        label,
+        text,
+        "" if read is None else str(read),
+        right,
+        bool(row["leaking"]),
+        finish not in ("stop", None),
+    )
+
+
+def _json(data: Browser) -> dict[str, Any]:
+    return {"replies": {"shown": [one.id for one in data.asked], "of": data.total}}
+
+
+REPLIES = Section("replies", replies, template(__file__), "Replies", json=_json)

@@ -1,0 +1,56 @@
+"""The replies of one evaluated run as text for a pager."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from eval.benches import BENCHES
+from eval.core.errors import UserError
+from reports.suite.read import load_run
+
+
+def browsed(folder: Path, bench: str | None, wrong: bool, leaking: bool) -> Iterator[str]:
+    """A block a reply that fits: question and gold answer where they were kept, what was read, and the reply.
+
+    Raises UserError where the run has no evaluation, or none of `bench`.
+    """
+    run = load_run(folder)
+    if bench is not None and bench not in BENCHES:
+        raise UserError(f"unknown bench {bench!r}: choose one of {', '.join(BENCHES)}")
+    benches = [name for name in run.results if bench in (None, name)]
+    if not benches:
+        raise UserError(f"{folder} has no evaluation{f' of {bench}' if bench else ''}: cli.py eval --run {folder}")
+    for name in benches:
+        try:
+            samples = pd.read_parquet(run.samples / name / "samples.parquet")
+        except (OSError, ValueError):
+            raise UserError(f"{run.samples / name}/samples.parquet cannot be read: evaluate again") from None
+        kept = _kept(run.samples / name / "questions.parquet")
+        leaks = {number for finds in run.results[name].leakage.values() for number in finds.found}
+        for number, row in enumerate(samples.to_dict("records")):
+            right = None if pd.isna(row["correct"]) else bool(row["correct"])
+            if (wrong and right is not False) or (leaking and number not in leaks):
+                continue
+            verdict = {True: "right", False: "wrong", None: "not graded"}[right] + (", leaks" * (number in leaks))
+            lines = [f"=== {BENCHES[name].label}  {row['id']}  sample {row['sample']}: {verdict}"]
+            if row["id"] in kept:
+                question, gold = kept[row["id"]]
+                lines += [_printable(str(question)), f"--- gold: {_printable(str(gold))}"]
+            lines += [f"--- read as: {_printable(str(row.get('extracted')))}", _printable(str(row["reply"])), ""]
+            yield "\n".join(lines) + "\n"
+
+
+def _kept(path: Path) -> dict[str, tuple[str, str]]:
+    try:
+        found = pd.read_parquet(path, columns=["id", "question", "gold"])
+    except (OSError, ValueError):
+        return {}
+    return {row["id"]: (row["question"], row["gold"]) for row in found.to_dict("records")}
+
+
+def _printable(text: str) -> str:
+    """A reply must not steer the reader's terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,54 @@
+"""The page in a browser: no error, no request, filters and deep links. Skipped where no Chromium is."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from reports.writers.folder import build
+from tests.support.report_suite import write_suite
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return build(write_suite(tmp_path_factory.mktemp("runs") / """a "quoted" & 'odd' name"""))
+
+
+def opened(page, place="", *options):
+    """The document after its scripts, and what the browser logged."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
+    command += ["--enable-logging=stderr", "--log-level=0", *options, page.as_uri() + place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def questions(document):
+    """Of each question, whether it is hidden, whether it is open, and its place."""
+    tags = re.findall(r'<details class="question"[^>]*>', document)
+    return {re.search('id="([^"]+)', tag).group(1): (" hidden" in tag, " open" in tag) for tag in tags}
+
+
+def test_filters_and_links_work_without_an_error(page):
+    document, errors = opened(page, "#replies?bench=mmmu&a=rlsd&b=grpo&show=arbw")
+    assert errors == []
+    shown = [place for place, (hidden, _) in questions(document).items() if not hidden]
+    # RLSD has the first 39 right and GRPO the first 36; the page holds 40 of MMMU.
+    assert shown == ["q-mmmu-37", "q-mmmu-38", "q-mmmu-39"]
+    assert "3 of 200 questions" in document
+    assert "<script>alert" not in document
+
+    document, errors = opened(page, "#q-wemath-2")
+    assert errors == []
+    assert questions(document)["q-wemath-2"] == (False, True)
+
+
+def test_the_page_asks_for_nothing(page):
+    blocked = "--host-resolver-rules=MAP * ~NOTFOUND"
+    document, errors = opened(page, "", blocked)
+    assert errors == []
+    assert '<select id="choice-' in document
+    assert document.count("<button") == 4  # three formats of Table 2, and the commands
