@@ -1,6 +1,5 @@
 """Pure tensor functions shared by the methods."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -100,6 +99,6 @@ def masked_mean(value_BT: Tensor, mask_BT: Tensor) -> float:
 
 
 def masked_quantiles(value_BT: Tensor, mask_BT: Tensor, shares: Sequence[float]) -> list[float]:
-    """The values that lie nearest to these shares of the sorted ones; NaN where the mask leaves none."""
+    """The values that lie nearest to these shares of the sorted ones; none where the mask leaves none."""
     sorted_N = value_BT[mask_BT.bool()].float().sort().values
-    return [sorted_N[round(share * (len(sorted_N) - 1))].item() if len(sorted_N) else math.nan for share in shares]
+    return [sorted_N[round(share * (len(sorted_N) - 1))].item() for share in shares] if len(sorted_N) else []

@@ -69,14 +69,12 @@ class RLSD(Method):
         clipped_BT = weight_BT.clamp(1 - self.clip, 1 + self.clip)
         mixed_BT = (1 - mix) + mix * clipped_BT
         shaped_BT, cut_BT = rollouts.mask_BT * advantage_B1.ne(0), (weight_BT != clipped_BT).float()
-        low, middle, high = masked_quantiles(weight_BT, shaped_BT, (0.1, 0.5, 0.9))
+        names, shares = ("weight_p10", "weight_p50", "weight_p90"), (0.1, 0.5, 0.9)
         metrics = {
             "lambda": mix,
             "clip_rate": masked_mean(cut_BT, shaped_BT),
             "clip_rate_of_all": masked_mean(cut_BT, rollouts.mask_BT),  # as the official code counts
             "weight_mean": masked_mean(weight_BT, shaped_BT),
-            "weight_p10": low,
-            "weight_p50": middle,
-            "weight_p90": high,
+            **dict(zip(names, masked_quantiles(weight_BT, shaped_BT, shares), strict=False)),
         }
         return Credit(advantage_B1 * mixed_BT * rollouts.mask_BT, metrics, mixed_BT)

@@ -3,6 +3,7 @@
 One method a family here; all methods, LoRA and evaluation: `python -m tests.parity.families`, in docs/models.md."""
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from eval.core.errors import UserError
 from eval.engines.load import load_engine
 from eval.settings import EvalSettings
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.run.config import resolve
 from runners.run.model import load
 from tests.parity.families import ALLOWED, COUNTS, LORA, answered, trained
@@ -39,7 +40,9 @@ def _holds(found: dict[str, float], *counts: str) -> None:
     assert found["norm"] > 0
 
 
-@pytest.mark.parametrize(("name", "method"), [(n, [*METHODS][i % len(METHODS)]) for i, n in enumerate(SEEING)])
+@pytest.mark.parametrize(
+    ("name", "method"), [(n, SELF_CONTAINED[i % len(SELF_CONTAINED)]) for i, n in enumerate(SEEING)]
+)
 def test_one_and_two_pictures(name: str, method: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     found = trained(checkpoint(name), tmp_path, method, "shown")
     _holds(found, "one", "two")
@@ -51,7 +54,7 @@ def test_a_model_that_sees_reads_text(name: str, checkpoint: Callable[[str], Pat
     _holds(trained(checkpoint(name), tmp_path, "grpo", "text", LORA), "text")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SELF_CONTAINED)
 def test_a_text_model_by_all_methods(method: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     _holds(trained(checkpoint("qwen3"), tmp_path, method, "text"), "text")
 

@@ -24,7 +24,7 @@ from eval.core.images import Picture
 from eval.engines.load import loaded_engine
 from eval.engines.requests import Question
 from eval.settings import EvalSettings
-from methods import METHODS
+from methods import SELF_CONTAINED
 from runners.forward.logprobs import token_log_probs
 from runners.run.config import resolve
 from runners.run.model import loaders
@@ -196,7 +196,7 @@ def line(name: str, folder: Path, work: Path) -> str:
     """One row of the table; raises AssertionError where a cell is not what it should be."""
     pictures = name in VLMS
     cells: list[str] = []
-    for method, changes in [*((method, ()) for method in METHODS), ("rlsd", (LORA,))]:
+    for method, changes in [*((method, ()) for method in SELF_CONTAINED), ("rlsd", (LORA,))]:
         found = trained(folder, work, method, "shown" if pictures else "text", *changes)
         apart = [found[k] for k in (*COUNTS, "update") if k in found]
         assert max(apart) <= ALLOWED, (name, method, found)
@@ -212,7 +212,7 @@ def line(name: str, folder: Path, work: Path) -> str:
 
 
 def main(names: list[str]) -> None:
-    heads = ["family", *METHODS, "LoRA", "text rows", "evaluation"]
+    heads = ["family", *SELF_CONTAINED, "LoRA", "text rows", "evaluation"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
