@@ -97,8 +97,8 @@ class NaiveRLSD(GRPOTrainer):  # type: ignore[misc]
         asked = [{**e, "prompt": turn(e, e["prompt"][-1]["content"], len(e["images"]))} for e in inputs]
         batch: dict[str, Any] = super()._generate_and_score_completions(asked)
         told, (name,) = contexts_of(self.method, inputs, [], 0, self.num_generations), self.method.teachers
-        ids, _, fields = self._tokenize_prompts(prompts_of(name, inputs, told))
-        read = inputs_of(name, inputs, told, ids, fields, self._tokenizer.pad_token_id, self.accelerator.device)
+        ids, _, types = self._tokenize_prompts(prompts_of(name, inputs, told))
+        read = inputs_of(name, told, ids, types, None, self._tokenizer.pad_token_id, self.accelerator.device)
         both = [self._scored(rows) for rows in (student_rows(batch), context_rows(batch | read, name))]
         advantages_B, mask_BT, step = batch["advantages"], batch["completion_mask"], self.state.global_step + 1
         rollouts = Rollouts(step, advantages_B, advantages_B, mask_BT, both[0], {name: both[1]})

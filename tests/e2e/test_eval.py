@@ -72,7 +72,8 @@ def test_every_bench_leaves_a_result_and_its_samples(evaluated: Path) -> None:
         assert result["generation"]["top_k"] == 20
         assert len({row["doc_hash"] for row in rows}) == 6
         assert result["samples"] == 1
-        assert sorted(path.name for path in (evaluated / bench).iterdir()) == ["result.json", "samples.parquet"]
+        names = sorted(path.name for path in (evaluated / bench).iterdir())
+        assert names == ["questions.parquet", "result.json", "samples.parquet"]
 
 
 def test_leakage_counts_every_reply_of_every_bench(evaluated: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_killed_evaluation_asks_only_what_is_not_answered(
     assert f"ZeroBench: {there} of 24 replies were there" in capsys.readouterr().out
     assert samples(folder) == samples(unbroken)
     assert result_of(folder) == {**result_of(unbroken), "model": result_of(folder)["model"]}
-    assert sorted(path.name for path in folder.iterdir()) == ["result.json", "samples.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == ["questions.parquet", "result.json", "samples.parquet"]
 
 
 @pytest.mark.slow

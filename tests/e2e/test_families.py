@@ -3,7 +3,6 @@
 One method a family here; all methods, LoRA and evaluation: `python -m tests.parity.families`, in docs/models.md."""
 
 from collections.abc import Callable
-from itertools import cycle
 from pathlib import Path
 
 import pytest
