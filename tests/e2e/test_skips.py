@@ -17,6 +17,7 @@ from tests.support.helpers import history_of, lottery, small
 ONE_STEP = ("train.steps=1", "train.micro_batch=8", "train.max_completion_tokens=12")
 # Of a group in halves: each makes its pass, and what is told is told of the whole group at once.
 DEAD_PARTS, PARTS = [("grad", 1)] * 2, [("grad", 2)] * 2
+DEAD = ("no grad", 4)  # for the entropy of all completion tokens, those of rollouts that no update forwards
 
 
 @pytest.fixture(autouse=True)
@@ -45,16 +46,16 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("grpo", [("grad", 4)]),
-        ("rlsd", [("no grad", 4), ("grad", 4)]),
-        ("rlsd params.mix=0.0", [("grad", 4)]),
-        ("rlsd params.decay=1", [("grad", 4)]),
+        ("grpo", [DEAD, ("grad", 4)]),
+        ("rlsd", [("no grad", 4), DEAD, ("grad", 4)]),
+        ("rlsd params.mix=0.0", [DEAD, ("grad", 4)]),
+        ("rlsd params.decay=1", [DEAD, ("grad", 4)]),
         ("opsd", [("no grad", 8), ("grad", 8)]),
         ("grpo_opsd", [("no grad", 8), ("grad", 8)]),
         ("grpo_opsd params.form=advantage", [("no grad", 8), ("grad", 8)]),
-        ("sdpo", [("no grad", 4), ("grad", 4)]),
-        ("rlsd train.micro_batch=2", [("no grad", 1), ("no grad", 4), *DEAD_PARTS, *PARTS]),
-        ("sdpo train.micro_batch=2", [("no grad", 2), *DEAD_PARTS, ("no grad", 4), *PARTS]),
+        ("sdpo", [DEAD, ("no grad", 4), ("grad", 4)]),
+        ("rlsd train.micro_batch=2", [("no grad", 1), ("no grad", 4), DEAD, *DEAD_PARTS, *PARTS]),
+        ("sdpo train.micro_batch=2", [DEAD, ("no grad", 2), *DEAD_PARTS, ("no grad", 4), *PARTS]),
     ],
 )
 def test_the_passes_of_a_step(
@@ -71,7 +72,7 @@ def test_a_batch_without_any_gradient_still_makes_its_pass(
 ) -> None:
     monkeypatch.setitem(train.REWARDS, "accuracy", {lambda completions, **_: [0.0] * len(completions): 1.0})
     rows = history_of(tmp_path, small("rlsd", *ONE_STEP))
-    assert passes == [("grad", 1)]
+    assert passes == [("no grad", 8), ("grad", 1)]
     assert (rows[0]["loss"], rows[0]["grad_norm"]) == (0, 0)
 
 
