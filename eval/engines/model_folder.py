@@ -29,7 +29,7 @@ def check_model(model: str) -> None:
         return
     for names, what in (
         (("config.json",), "config"),
-        *([(PROCESSOR_FILES, "processor")] if _has_processor(model) else []),
+        *([(PROCESSOR_FILES, "processor")] if not reads_text_alone(model) else []),
         (TOKENIZER_FILES, "tokenizer"),
     ):
         if not any((folder / name).is_file() for name in names):
@@ -46,24 +46,18 @@ def check_model(model: str) -> None:
     _fits(read_config(folder / "config.json"), _shapes(folder), folder)
 
 
-def _has_processor(model: str) -> bool:
-    """Also where the configuration cannot be read: what is wrong with it is said by whoever loads it."""
-    try:
-        return not reads_text_alone(model)
-    except (OSError, ValueError):
-        return True
-
-
 def reads_text_alone(model: str) -> bool:
     """Whether a model folder or hub id is a causal language model without pictures, which has no processor.
 
-    Raises OSError or ValueError where its configuration cannot be read.
+    A folder without a configuration is none: who loads it says what is wrong. Raises OSError or ValueError for a hub
+    id whose configuration cannot be read.
     """
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
 
-    if Path(model).is_dir() and not Path(model, "config.json").is_file():
-        return False
+    if Path(model).is_dir():
+        kind = (files.read_object(Path(model, "config.json")) or {}).get("model_type")
+        return isinstance(kind, str) and kind not in WITH_PICTURES
     return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 

@@ -63,7 +63,7 @@ def show(run: RunDir, console: Console) -> None:
     _print(console, f"{name}: {_status(run)}, step {_step(run, info)} of {info.get('steps')}")
     for file in _results(run):
         result = files.read_object(file) or {}
-        score, error = result.get("score"), result.get("stderr")
+        score, error = _number(result.get("score")), _number(result.get("stderr"))
         shown = "no score" if score is None else f"{100 * score:.1f}" + (f" ± {100 * error:.1f}" if error else "")
         line = f"  step {file.parent.parent.name:>5}  {file.parent.name:<11} {shown:<12} n={result.get('n')}"
         _print(console, line)
@@ -89,10 +89,15 @@ def _score(run: RunDir) -> str:
     """Of the last evaluated step, with how many benches that is where some lack."""
     steps = sorted({int(file.parent.parent.name) for file in _results(run)})
     last = [file for file in _results(run) if steps and int(file.parent.parent.name) == steps[-1]]
-    scores = [score for file in last if (score := (files.read_object(file) or {}).get("score")) is not None]
+    scores = [score for file in last if (score := _number((files.read_object(file) or {}).get("score"))) is not None]
     if not scores:
         return ""
     return f"{100 * fmean(scores):.1f}" + (f" ({len(scores)}/{len(BENCHES)})" if len(scores) < len(BENCHES) else "")
+
+
+def _number(value: Any) -> float | None:
+    """None for what a damaged file may hold in its place."""
+    return value if isinstance(value, int | float) else None
 
 
 def _last_step(run: RunDir) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_figures(report: Path) -> None:
             "foreignObject",
             "a",
         }
-    assert list(report.glob("figures/*.png"))
+    assert list(report.glob("figures/*.svg"))
 
 
 def test_terminal(report: Path) -> None:
