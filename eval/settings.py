@@ -1,6 +1,6 @@
 """What an evaluation is asked to do. Part of a run's settings; importing it costs nothing but pydantic."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -22,7 +22,7 @@ class SettingsSection(BaseModel):
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
         """`true` is no number, whatever Python thinks."""
         wanted = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and wanted is not bool:
+        if isinstance(value, bool) and bool not in (wanted, *get_args(wanted)):
             raise ValueError("true and false are no values of it")
         if isinstance(value, str) and not value.replace("\n", "").replace("\t", "").isprintable():
             raise ValueError("it holds characters that cannot be printed")

@@ -39,8 +39,8 @@ class Teacher:
             raise ValueError(f"no teacher is {self.kind!r}: choose one of {', '.join(get_args(Kind))}")
         if self.kind == "snapshot" and self.every < 1:
             raise ValueError(f"a snapshot is renewed every {self.every} steps: 1 or more")
-        if self.kind == "ema" and not 0 < self.rate <= 1:
-            raise ValueError(f"an average moves by {self.rate} of the policy: more than 0, at most 1")
+        if self.kind == "ema" and not 0 <= self.rate <= 1:
+            raise ValueError(f"an average moves by {self.rate} of the policy: 0 to 1")
 
 
 class Context(NamedTuple):

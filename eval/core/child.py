@@ -109,6 +109,7 @@ def end_with_parent() -> None:
 def leave_word(error: UserError) -> None:
     """In a child, or in a process that one has started: hand the user's line up."""
     if file := os.environ.get(WORD_FILE):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)  # a refused command has left nothing behind
         Path(file).write_text(str(error))
 
 

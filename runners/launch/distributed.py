@@ -1,10 +1,10 @@
 """Starting a run on several processes: the same command again, under accelerate, or forked where no GPU is."""
 
+import contextlib
 import shlex
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
@@ -52,8 +52,11 @@ def relaunch(settings: Settings, run: RunDir, arguments: list[str]) -> None:
     try:
         _launch(settings, arguments, run.path / "processes.log")
     except (UserError, ChildFailed) as error:
-        there = lock.holder(run.lock) is None and (run.path / "run.json").exists()  # or the first process discarded it
-        if there and not (isinstance(error, UserError) and run.discard()):
+        if not (run.path / "run.json").exists():  # the first process has discarded it, and has left its word
+            with contextlib.suppress(OSError):
+                for folder in (run.path, *run.path.parents[:3]):
+                    folder.rmdir()
+        elif lock.holder(run.lock) is None and not (isinstance(error, UserError) and run.discard()):
             run.update(status="failed", reason=one_line(error))
         raise
 
@@ -84,7 +87,7 @@ def _forked(count: int, arguments: list[str], log: Path) -> Iterator[child.Child
     """The run's processes without a launcher, which would spend ten seconds of imports on each, and ask for MPI."""
     for name in PRELOADED:
         import_module(name)
-    with closing(socket.create_server(("localhost", 0))) as free:
+    with contextlib.closing(socket.create_server(("localhost", 0))) as free:
         port = free.getsockname()[1]
     told = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
     for rank in range(count):

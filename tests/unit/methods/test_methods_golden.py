@@ -200,7 +200,7 @@ def test_rlsd_weights_advantages_and_clip_rates(golden: dict[str, Any], dtype: t
     _close(credit.advantages, _tensor(v.expected["rlsd_adv_lam0p37"]) * v.mask.double(), tolerance)
     assert credit.metrics["lambda"] == pytest.approx(0.37)
     low, high = v.expected["rlsd_clip_low"], v.expected["rlsd_clip_high"]
-    assert credit.metrics["clip_rate"] == pytest.approx(low + high, abs=1e-7)
+    assert credit.metrics["clip_rate_of_all"] == pytest.approx(low + high, abs=1e-7)
     # The weights before the clip: with lambda = 1 and a clip that nothing reaches, they are the credit itself.
     bare = v.credit(RLSD(mix=2.0, decay=2, clip=1e9)).weights_BT
     assert bare is not None
@@ -221,6 +221,7 @@ class Logits(nn.Module):
         self.said_BTV = nn.Parameter(torch.cat([logits_BTV, logits_BTV[:, :1]], 1))
         self.head = nn.Linear(logits_BTV.shape[-1], logits_BTV.shape[-1], bias=False, dtype=logits_BTV.dtype)
         nn.init.eye_(self.head.weight)
+        self.config = SimpleNamespace(model_type="logits", vision_config=None)
         expose_hidden_states(self)
 
     def base_model(self, input_ids: Tensor, **_: Any) -> Any:

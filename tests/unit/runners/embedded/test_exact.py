@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from eval.benches.drawn import Group, Problem, Scene, with_options
+from eval.core import manifest
 from eval.core.errors import UserError
 from runners.embedded import exact
 from runners.embedded.demonstrations import Example
@@ -70,7 +71,7 @@ def test_runs_are_scored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(exact, "score_folder", score)
     run = tmp_path / "grpo" / "seed0"
     (run / "checkpoints" / "checkpoint-3").mkdir(parents=True)
-    (run / "checkpoints" / "checkpoint-3" / "complete.json").write_text("{}")
+    manifest.seal(run / "checkpoints" / "checkpoint-3", step=3)
     (run / "run.json").write_text('{"status": "done", "model": "embedded"}')
     for _ in range(2):
         assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", 0.25)]

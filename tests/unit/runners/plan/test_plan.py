@@ -89,7 +89,7 @@ def test_adapters_by_hand() -> None:
 @pytest.mark.parametrize("keys", [{"hidden_size": 8}, []])
 def test_a_foreign_configuration_is_one_line(tmp_path: Path, keys: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps(keys))
-    with pytest.raises(UserError, match="not the configuration of a model"):
+    with pytest.raises(UserError, match="is no model's configuration"):
         planned("paper", "grpo", f"model.path={tmp_path}")
     with pytest.raises(UserError, match=r"set model\.path to a folder that has one"):
         planned("paper", "grpo", "model.path=Qwen/Qwen9-VL")

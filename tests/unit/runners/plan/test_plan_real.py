@@ -70,7 +70,7 @@ def micro_batch(config: Any, settings: Settings, told: bool = False) -> Rows:
 def adapted(model: Any, settings: Settings) -> Any:
     from peft import get_peft_model
 
-    return get_peft_model(model, adapters(settings.model.lora)) if settings.model.lora else model
+    return get_peft_model(model, adapters(settings.model.lora, model)) if settings.model.lora else model
 
 
 @pytest.mark.parametrize("lora", [(), (LORA,)])
@@ -234,7 +234,7 @@ def test_the_teachers_copy_has_the_planned_bytes(kind: Any, options: tuple[str, 
     weights.start()
 
     class Told:
-        teachers = {"told": Teacher(kind)}
+        teachers = {"told": Teacher(kind, every=1, rate=0.1)}
 
     assert weights.bytes == teacher_copy(settings, Told(), model_shape(settings.model))  # type: ignore[arg-type]
 
@@ -252,7 +252,7 @@ def test_a_teacher_on_the_host_has_the_planned_bytes(kind: Any, options: tuple[s
             pass
 
     class Told:
-        teachers, distils, policy_gradient = {"told": Teacher(kind)}, False, True
+        teachers, distils, policy_gradient = {"told": Teacher(kind, every=1, rate=0.1)}, False, True
 
     tight = memory(settings, Told(), model_shape(settings.model), 1.0)  # type: ignore[arg-type]
     aside = bytes_.peak if kind == "ema" and options else 0  # the student's values, while an average scores
