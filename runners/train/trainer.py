@@ -46,7 +46,6 @@ class Pass(NamedTuple):
 
 class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO as TRL has it, plus told teachers: credit from their log-probabilities, or a divergence from their logits.
-
     Columns of the data set: prompt, images, answer, solution (may be None). The first reward function is the accuracy.
     """
 

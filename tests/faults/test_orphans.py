@@ -14,7 +14,7 @@ from tests.support.warm import started
 LONG = ("--set", "train.steps=500")
 COMMANDS = {
     "two processes": ("train", "--suite", "s", "--method", "grpo", *SETS, *TWO, *LONG),
-    "sweep": (*SWEEP, *LONG, "--no-evaluate"),
+    "sweep": (*SWEEP, *LONG, "--no-eval"),
 }
 
 

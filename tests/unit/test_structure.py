@@ -70,7 +70,6 @@ COVERED_BY = {
     "runners/embedded/command.py": "tests/e2e/test_cli.py",
     "runners/embedded/muon.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/forward/fsdp.py": "tests/unit/runners/forward/test_split_group_sharded.py",
-    "runners/launch/evaluate.py": "tests/e2e/test_cli.py",
     "runners/probe/command.py": "tests/e2e/test_cli.py",
     "runners/probe/scored.py": "tests/e2e/test_leaks.py",
     "runners/probe/subject.py": "tests/unit/runners/probe/test_probe.py",

@@ -5,6 +5,7 @@ import json
 import math
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from methods.opsd import OPSD
 from methods.rlsd import RLSD
 from methods.sdpo import SDPO
 from runners.forward.chunked_head import States
-from runners.forward.lm_head import Head
+from runners.forward.lm_head import PLAIN, Head
 from runners.forward.logprobs import expose_hidden_states
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
@@ -222,7 +223,8 @@ class Logits(nn.Module):
         self.head = nn.Linear(logits_BTV.shape[-1], logits_BTV.shape[-1], bias=False, dtype=logits_BTV.dtype)
         nn.init.eye_(self.head.weight)
         self.config = SimpleNamespace(model_type="logits", vision_config=None)
-        expose_hidden_states(self)
+        with patch("runners.forward.logprobs.form_of", return_value=PLAIN):  # no family that it could be asked as
+            expose_hidden_states(self)
 
     def base_model(self, input_ids: Tensor, **_: Any) -> Any:
         return SimpleNamespace(last_hidden_state=self.said_BTV[input_ids[:, 0]])

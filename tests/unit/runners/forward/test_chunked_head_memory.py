@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from trl.trainer.utils import add_fused_lm_head
 from methods import Method
 from methods.opsd import OPSD
 from runners.forward.batch import Rows
+from runners.forward.lm_head import PLAIN
 from runners.forward.logprobs import expose_hidden_states, student_scores, teacher_states
 from runners.speed.measure import peak
 from tests.support.methods import by_chunks
@@ -26,7 +28,7 @@ class HeadOnly(nn.Module):
         torch.manual_seed(0)
         self.states_NH = nn.Parameter(torch.randn(tokens + 1, HIDDEN))
         self.head = nn.Linear(HIDDEN, vocabulary, bias=False)
-        self.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace())
+        self.config = SimpleNamespace(vision_config=None, get_text_config=lambda: SimpleNamespace())
 
     def base_model(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(last_hidden_state=self.states_NH[None])
@@ -54,7 +56,8 @@ def _sampled() -> Callable[[], None]:
 def _distilled(method: Method) -> Callable[[], None]:
     """The whole of distillation: the teacher's states, a copy of its head, the loss and its gradient."""
     model = HeadOnly(VOCABULARY, TOKENS)
-    expose_hidden_states(model)
+    with patch("runners.forward.logprobs.form_of", return_value=PLAIN):  # no family that it could be asked as
+        expose_hidden_states(model)
     rows = _rows(TOKENS, VOCABULARY)
 
     def step() -> None:

@@ -194,7 +194,7 @@ def test_a_step_forwards_the_planned_tokens_and_patches(
         "runners.train.contexts.told_text", lambda text, c: text + "ab"[numbers.setdefault(c.text, len(numbers))]
     )
     small = ("train.steps=1", "train.prompts=1", "train.generations=4", "train.micro_batch=2")
-    settings = resolve("cpu", method, 0, [*small, "train.max_completion_tokens=6", *options])
+    settings = resolve("cpu", method, 0, [*small, "train.max_completion_tokens=6", "train.temperature=3", *options])
     built, folder = build_method(method, settings.params), RunDir(tmp_path / "run")
     folder.open(settings, built.label, "test", "embedded")
     trainer = run.build_trainer(settings, built, folder, [])
