@@ -52,12 +52,15 @@ def reads_text_alone(model: str) -> bool:
     A folder without a configuration is none: who loads it says what is wrong. Raises OSError or ValueError for a hub
     id whose configuration cannot be read.
     """
+    config = files.read_object(Path(model, "config.json")) or {}
+    if Path(model).is_dir() and ("vision_config" in config or not isinstance(config.get("model_type"), str)):
+        return False  # found without torch, which the next lines import
+
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
 
     if Path(model).is_dir():
-        kind = (files.read_object(Path(model, "config.json")) or {}).get("model_type")
-        return isinstance(kind, str) and kind not in WITH_PICTURES
+        return config["model_type"] not in WITH_PICTURES
     return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 
