@@ -29,6 +29,11 @@ def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train.REWARDS, "accuracy", {lottery: 1.0})
 
 
+def uneven(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
+    """Another lottery, by which no step has one reward throughout, and a step has a group that has."""
+    return lottery([[{"content": "a" + completion[-1]["content"]}] for completion in completions])
+
+
 def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
     return [tuple(row.get(name, row["entropy"]) for name in FIGURES) for row in rows]
 
@@ -41,7 +46,7 @@ def _stock(folder: Path) -> list[dict[str, float]]:
         model=model,
         processing_class=processor,
         args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
-        reward_funcs=lottery,
+        reward_funcs=uneven,
         train_dataset=training_rows(settings),
         callbacks=[history],
     ).train()
@@ -53,6 +58,7 @@ def test_grpo_equals_stock_trl(tmp_path: Path, shared: str, monkeypatch: pytest.
     """But for rounding, and for TRL's shuffling of rows between micro-batches of one update, which ours leaves out:
     it would draw from the stream that samples."""
     monkeypatch.setattr("trl.trainer.grpo_trainer.shuffle_sequence_dict", lambda batch: batch)
+    monkeypatch.setitem(train.REWARDS, "accuracy", {uneven: 1.0})
     stock = _figures(_stock(tmp_path / "stock"))
     assert len(stock) == 3
     assert all(row[1] > 0 for row in stock), "no reward differed: the comparison would hold for any trainer"

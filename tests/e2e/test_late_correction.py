@@ -17,7 +17,7 @@ from runners.train.trl_config import trl_config
 from tests.support.helpers import History, lottery, small
 from tests.support.training import training_rows
 
-SIZE = ("train.steps=2", "train.micro_batch=8", "train.vllm_max_difference=9")
+SIZE = ("train.steps=2", "train.micro_batch=8", "train.vllm_max_difference=9", "train.temperature=1.4")
 THEIRS, OURS = "sampling/sampling_logp_difference/mean", "bench/sampling_difference"
 
 
