@@ -57,10 +57,11 @@ def reads_text_alone(model: str) -> bool:
         return False  # found without torch, which the next lines import
 
     from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as WRITING
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_PICTURES
 
     if Path(model).is_dir():
-        return config["model_type"] not in WITH_PICTURES
+        return config["model_type"] in WRITING and config["model_type"] not in WITH_PICTURES
     return AutoConfig.from_pretrained(model).model_type not in WITH_PICTURES
 
 

@@ -281,7 +281,7 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         old_BT = inputs.get("old_per_token_logps")
         rest_BT = torch.zeros(mask_BT.shape, device=mask_BT.device) if old_BT is None else old_BT
         logp_BT = rest_BT.index_copy(0, index_K, scores.logp_BT)
-        entropy_BT = torch.zeros(mask_BT.shape, device=mask_BT.device).index_copy(0, index_K, scores.entropy_BT)
+        entropy_BT = scores.entropy_BT.new_zeros(mask_BT.shape).index_copy(0, index_K, scores.entropy_BT)
         gradient_B1 = has_gradient(inputs, self.method, self.kl)[
             :, None
         ]  # of a micro-batch without any, one row is here

@@ -246,7 +246,10 @@ def _loss(trainer: BenchTrainer, method: Method, aggregation: str, v: Vectors) -
         "num_items_in_batch": v.mask.sum(),
         "advantages": v.credit(method).advantages,
         **{f"{name}/told": torch.ones(8, dtype=torch.bool) for name in method.teachers},
-        **{name: torch.zeros(8) for name in ("rewards", "accuracy", "group_advantages", "solved")},
+        **{
+            name: torch.zeros(8)
+            for name in ("rewards", "accuracy", "group_advantages", "solved", "rest/entropy", "rest/apart")
+        },
         "told_items": v.mask.sum(),
     }
     student, identity = Logits(v.student_logits), torch.eye(v.student_logits.shape[-1], dtype=v.logp_student.dtype)
