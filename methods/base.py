@@ -219,3 +219,15 @@ class Method:
         """Which rollouts' credit the teachers can change (B,), bool. The others are not scored by them, and `credit`
         sees equal log-probabilities; where none is left it sees None."""
         return torch.ones_like(advantages_B, dtype=torch.bool)
+
+
+class Imitation(Method):
+    """A method that learns from its teachers' distributions alone: no policy gradient."""
+
+    @property
+    def policy_gradient(self) -> bool:
+        return False
+
+    @property
+    def distils(self) -> bool:
+        return True

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Context, Method, Sibling, Task, Teacher, Tokens
+from methods.base import Context, Imitation, Sibling, Task, Teacher, Tokens
 from methods.functional import divergence
 
 
 @dataclass(frozen=True)
-class OPD(Method):
+class OPD(Imitation):
     name = "opd"
     label = "OPD"
 
@@ -25,14 +25,6 @@ class OPD(Method):
     @property
     def teachers(self) -> Mapping[str, Teacher]:
         return {"expert": Teacher("external")}
-
-    @property
-    def policy_gradient(self) -> bool:
-        return False
-
-    @property
-    def distils(self) -> bool:
-        return True
 
     def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         return {"expert": Context("")}

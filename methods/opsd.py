@@ -12,13 +12,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Context, Count, Method, Positive, Share, Sibling, Task, Teacher, Tokens
+from methods.base import Context, Count, Imitation, Positive, Share, Sibling, Task, Teacher, Tokens
 from methods.functional import Support, divergence
 from methods.words import context
 
 
 @dataclass(frozen=True)
-class OPSD(Method):
+class OPSD(Imitation):
     name = "opsd"
     label = "OPSD"
 
@@ -33,14 +33,6 @@ class OPSD(Method):
     @property
     def teachers(self) -> Mapping[str, Teacher]:
         return {"reference": Teacher(self.weights)}
-
-    @property
-    def policy_gradient(self) -> bool:
-        return False
-
-    @property
-    def distils(self) -> bool:
-        return True
 
     def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         if self.told != "answer" and task.solution:

@@ -9,13 +9,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.base import Context, Count, Method, Positive, Share, Sibling, Task, Teacher, Tokens
+from methods.base import Context, Count, Imitation, Positive, Share, Sibling, Task, Teacher, Tokens
 from methods.functional import divergence
 from methods.words import context
 
 
 @dataclass(frozen=True)
-class SDPO(Method):
+class SDPO(Imitation):
     name = "sdpo"
     label = "SDPO"
 
@@ -31,14 +31,6 @@ class SDPO(Method):
     @property
     def teachers(self) -> Mapping[str, Teacher]:
         return {"sibling": Teacher("live") if self.rate is None else Teacher("ema", rate=self.rate)}
-
-    @property
-    def policy_gradient(self) -> bool:
-        return False
-
-    @property
-    def distils(self) -> bool:
-        return True
 
     @property
     def importance_clip(self) -> float | None:

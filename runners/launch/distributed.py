@@ -76,9 +76,8 @@ def _launch(settings: Settings, arguments: list[str], log: Path) -> None:
         failed = [one for one in children if one.poll()]
         for one in children:
             one.cancel()
-    for one in children:
-        if word := child.take_word(one.log):
-            raise UserError(word)
+    if words := [word for one in children if (word := child.take_word(one.log))]:  # all are taken: none stays behind
+        raise UserError(words[0])
     if failed:
         raise ChildFailed(f"a process ended with an error, see {failed[0].log}")
 

@@ -85,8 +85,9 @@ def test_shards_train_as_one_process_does(tmp_path: Path, expected: Any) -> None
 
 
 @pytest.mark.slow
-def test_shards_that_compute_in_bfloat16_train_alike(tmp_path: Path, expected: Any) -> None:
+def test_shards_that_compute_in_bfloat16_train_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one process that rounds alike; log-probabilities and what the processes add up are float32."""
+    monkeypatch.setitem(train.REWARDS, "accuracy", train.REWARDS["accuracy"])  # which `trajectories` replaces
     rounded = [*ONCE, "train.micro_batch=8", "model.dtype=bfloat16"]
     alone = trajectories([METHOD], tmp_path / "alone", rounded)[METHOD]
     history = _trained(tmp_path, "bfloat16")[0][0]
