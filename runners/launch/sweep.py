@@ -50,8 +50,9 @@ def jobs(
     common += [part for pair in overrides for part in ("--set", pair)]
     found: list[Job] = []
     runs: dict[Path, str] = {}
-    for name, seeds in rows.items():
-        for seed in seeds:
+    # Seed after seed, so that what an interrupted suite has can be compared.
+    for seed in dict.fromkeys(seed for seeds in rows.values() for seed in seeds):
+        for name in (name for name, seeds in rows.items() if seed in seeds):
             settings, _ = checked(resolve(preset, name, seed, overrides))
             run = run_of(out, suite, name, seed)
             if (other := runs.setdefault(run.path, name)) != name:

@@ -36,7 +36,8 @@ def random_model(sizes: Sizes, device: str) -> Any:
     vision = {"out_hidden_size": sizes.hidden, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]}
     config.text_config.update(text | dict(zip(TEXT, sizes[: len(TEXT)], strict=True)))
     config.vision_config.update(vision | dict(zip(VISION, sizes[len(TEXT) :], strict=True)))
-    with torch.random.fork_rng(devices=[]):
+    cards = [torch.cuda.current_device()] if device == "cuda" else []
+    with torch.random.fork_rng(cards), torch.device(device):  # drawn where it stays: a CPU takes long for a large one
         torch.manual_seed(0)
         model = Qwen3VLForConditionalGeneration(config).to(device).train()
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = END, PAD

@@ -6,7 +6,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 Call = Callable[[], object]
 T = TypeVar("T")
@@ -162,7 +162,7 @@ def count(model: Any, call: Call) -> Counts:
         seen["pictures"] += len(kwargs["grid_thw"] if "grid_thw" in kwargs else inputs[1])
 
     head = _HeadRows(model.get_output_embeddings().weight)
-    flops = FlopCounterMode(display=False, custom_mapping=_FLASH_ON_CPU)
+    flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     with ExitStack() as stack:
         stack.callback(model.model.language_model.norm.register_forward_pre_hook(tokens).remove)
         stack.callback(model.model.visual.register_forward_pre_hook(pictures, with_kwargs=True).remove)
@@ -188,10 +188,18 @@ class _HeadRows(TorchDispatchMode):
         return out
 
 
-# PyTorch's counter knows the flash kernels of GPUs alone.
-_FLASH_ON_CPU = {
-    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-        lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v)
-    ),
-}
+def _attention(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **__: Any) -> int:
+    """Operations of the shapes (B, heads, tokens, head): both products. Keys may have fewer heads than queries."""
+    return 2 * q[0] * q[1] * q[2] * k[2] * (q[3] + v[3])
+
+
+def _attention_backward(_: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *__: Any, **___: Any) -> int:
+    """The scores again, and the gradients of scores, values, queries and keys."""
+    return 2 * q[0] * q[1] * q[2] * k[2] * (3 * q[3] + 2 * v[3])
+
+
+# PyTorch's own counter knows no kernel of CPUs, and up to 2.11 none whose keys have fewer heads.
+_KERNELS = [f"_scaled_dot_product_{name}_attention" for name in ("flash", "efficient", "cudnn")]
+_KERNELS.append("_scaled_dot_product_flash_attention_for_cpu")
+_FORMULAS = {getattr(aten, name): _attention for name in _KERNELS}
+_FORMULAS |= {getattr(aten, f"{name}_backward"): _attention_backward for name in _KERNELS}

@@ -76,6 +76,7 @@ def trained(method: str, model: Path, folder: Path, device: str, tiny: bool, *ov
         row["plan is off by"] = round(planned / peak - 1, 3)
         row["ok"] &= abs(planned / peak - 1) <= PLAN_IS_RIGHT
         torch.cuda.empty_cache()
+    print(row, flush=True)  # what was measured before a limit of time is not lost
     return row
 
 
