@@ -206,5 +206,5 @@ def _attention_backward(_: Any, q: Sequence[int], k: Sequence[int], v: Sequence[
 # product whose dtype is given, which TRL's head takes on a GPU.
 _KERNELS = [f"_scaled_dot_product_{name}_attention" for name in ("flash", "efficient", "cudnn")]
 _KERNELS.append("_scaled_dot_product_flash_attention_for_cpu")
-FORMULAS = {getattr(aten, name): _attention for name in _KERNELS}
+FORMULAS: dict[Any, Callable[..., int]] = {getattr(aten, name): _attention for name in _KERNELS}
 FORMULAS |= {getattr(aten, f"{name}_backward"): _attention_backward for name in _KERNELS} | {aten.addmm: _addmm}
