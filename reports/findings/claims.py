@@ -24,10 +24,10 @@ from reports.suite import paper
 
 HELD, FAILED, OPEN = "held", "not held", "cannot say"
 MEANING = (
-    "Each seed gives one value; the interval and the test (Student's, or Welch's where two methods have other seeds) "
-    "are over training again, on these very questions. p is corrected over all claims of the table (Holm). Visible: "
-    "the smallest true difference that so many seeds show four times in five, uncorrected. Training numbers are means "
-    "of ten steps, on questions that are drawn anew and so unseen where the data do not repeat."
+    "Each seed gives one value; the interval and the test (Student's, of the seeds that both sides have; Welch's where "
+    "these are none) are over training again, on these very questions. p is corrected over all claims (Holm). "
+    "Visible: the smallest true difference that so many seeds show four times in five, uncorrected. Training numbers "
+    "are means of ten steps, on questions that are drawn anew and so unseen where the data do not repeat."
 )
 SEEDS = 2  # below, nothing is tested
 
@@ -42,7 +42,7 @@ class Claim:
     words: str
     paper: str
     sign: int
-    values: Callable[[Table], tuple[Values, Values | None]]  # one value a seed; or two sides, whose difference it is
+    values: Callable[[BySeed], tuple[Values, Values | None]]  # one value a seed; or two sides, whose difference it is
     bound: float = 0.0
     unit: str = "points"
 
@@ -57,7 +57,7 @@ class Finding:
     verdict: str
 
 
-class Table:
+class BySeed:
     """The long table of by_seed, looked up."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -65,6 +65,10 @@ class Table:
         for row in frame.to_dict("records"):
             steps = self._values.setdefault((row["method"], row["number"]), {})
             steps.setdefault(row["step"], {})[row["seed"]] = row["value"]
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(method for method, _ in self._values))
 
     def series(self, method: str, number: str, until: float = inf) -> list[Values]:
         """By step, the steps that all seeds have."""
@@ -105,7 +109,7 @@ def _order() -> list[Claim]:
     return found
 
 
-def _sides(table: Table, a: str, b: str) -> tuple[Values, Values | None]:
+def _sides(table: BySeed, a: str, b: str) -> tuple[Values, Values | None]:
     """Average scores in points; the base is one model and no training: it is taken as exact."""
     ours, theirs = ({s: 100 * v for s, v in table.last(m, paper.AVERAGE).items()} for m in (a, b))
     if b != paper.BASE:
@@ -114,10 +118,10 @@ def _sides(table: Table, a: str, b: str) -> tuple[Values, Values | None]:
     return ({} if base is None else {seed: value - base for seed, value in ours.items()}), None
 
 
-def _change(method: str, number: str, since: str) -> Callable[[Table], tuple[Values, Values | None]]:
+def _change(method: str, number: str, since: str) -> Callable[[BySeed], tuple[Values, Values | None]]:
     """The last value less the first one or the peak's, in points."""
 
-    def values(table: Table) -> tuple[Values, Values | None]:
+    def values(table: BySeed) -> tuple[Values, Values | None]:
         before = getattr(table, since)(method, number)
         after = table.last(method, number)
         return {seed: 100 * (after[seed] - before[seed]) for seed in after.keys() & before.keys()}, None
@@ -125,13 +129,13 @@ def _change(method: str, number: str, since: str) -> Callable[[Table], tuple[Val
     return values
 
 
-def _kept(table: Table, method: str) -> Values:
+def _kept(table: BySeed, method: str) -> Values:
     """The last divergence in percent of the first."""
     first, last = (at(method, f"{TRAINING}divergence") for at in (table.first, table.last))
     return {seed: 100 * value / first[seed] for seed, value in last.items()}
 
 
-def _at_the_end(method: str, number: str) -> Callable[[Table], tuple[Values, Values | None]]:
+def _at_the_end(method: str, number: str) -> Callable[[BySeed], tuple[Values, Values | None]]:
     return lambda table: ({seed: 100 * value for seed, value in table.last(method, number).items()}, None)
 
 
@@ -139,25 +143,25 @@ def _claims() -> list[Claim]:
     accuracy, leakage = f"{TRAINING}accuracy", f"{TRAINING}leakage"
     entropy, clipped = f"{TRAINING}entropy", f"{TRAINING}clip_rate_of_all"
     label = paper.LABELS
-    early = lambda table: ({s: 100 * v for s, v in table.mean("rlsd", clipped, 40).items()}, None)  # noqa: E731
+    early = lambda table: ({s: 100 * v for s, v in table.mean(paper.CREDIT, clipped, 40).items()}, None)  # noqa: E731
     return [
         *_order(),
-        Claim("Figure 1a", "OPSD ends below its peak", "rises, then declines", -1, _change("opsd", accuracy, "peak")),
-        Claim("Figure 1a", "OPSD ends above its start", "early gain", 1, _change("opsd", accuracy, "first")),
-        Claim("Figure 1a", "RLSD ends above its start", "keeps rising", 1, _change("rlsd", accuracy, "first")),
+        Claim("Figure 1a", "OPSD ends below its peak", "then declines", -1, _change(paper.TOLD, accuracy, "peak")),
+        Claim("Figure 1a", "OPSD ends above its start", "early gain", 1, _change(paper.TOLD, accuracy, "first")),
+        Claim("Figure 1a", "RLSD ends above its start", "keeps rising", 1, _change(paper.CREDIT, accuracy, "first")),
         *(
             Claim("Figure 1b", f"{label[m]}'s leakage rises", "rises", 1, _change(m, leakage, "first"))
-            for m in ("opsd", "sdpo")
+            for m in (paper.TOLD, paper.SHOWN)
         ),
         *(
             Claim("Figure 1b", f"{label[m]} leaks in less than 1 % of its replies", "none", -1,
                   _at_the_end(m, "leakage mention"), 1.0)
-            for m in ("grpo", "rlsd")
+            for m in (paper.PLAIN, paper.CREDIT)
         ),
         Claim("Figure 3c", "OPSD keeps more of its first divergence than OPD of its own", "plateau against decline", 1,
-              lambda t: (_kept(t, "opsd"), _kept(t, "opd"))),
+              lambda t: (_kept(t, paper.TOLD), _kept(t, paper.EXTERNAL))),
         Claim("Figure 5b", "RLSD keeps more entropy than GRPO", "higher", 1,
-              lambda t: (t.last("rlsd", entropy), t.last("grpo", entropy)), unit="nats"),
+              lambda t: (t.last(paper.CREDIT, entropy), t.last(paper.PLAIN, entropy)), unit="nats"),
         Claim("Figure 5c", "RLSD clips more than 3 % of its tokens (steps 1 to 40)", "3 to 6 %", 1, early, 3.0),
         Claim("Figure 5c", "RLSD clips less than 6 % of its tokens (steps 1 to 40)", "3 to 6 %", -1, early, 6.0),
     ]  # fmt: skip
@@ -165,7 +169,7 @@ def _claims() -> list[Claim]:
 
 def findings(frame: pd.DataFrame) -> list[Finding]:
     """Every claim, in the paper's order, on a table of by_seed."""
-    table = Table(frame)
+    table = BySeed(frame)
     tested = [(claim, *_tested(*claim.values(table), claim.bound)) for claim in _claims()]
     corrected = holm([p for _, _, p in tested])
     return [_finding(claim, found, p) for (claim, found, _), p in zip(tested, corrected, strict=True)]
@@ -175,9 +179,9 @@ def _tested(a: Values, b: Values | None, bound: float) -> tuple[Estimate | None,
     """The mean less the bound, with its interval, and p of its being none."""
     if not a or b == {}:
         return None, None
-    seeds = sorted(a)
-    if b is None or a.keys() == b.keys():
-        return student_paired([a[s] for s in seeds], [bound if b is None else b[s] for s in seeds])
+    common = sorted(a if b is None else a.keys() & b.keys())
+    if b is None or len(common) >= SEEDS or a.keys() == b.keys():
+        return student_paired([a[s] for s in common], [bound if b is None else b[s] for s in common])
     return welch(list(a.values()), list(b.values()))
 
 

@@ -1,31 +1,88 @@
-"""The paper's claims on a suite's own runs, as Markdown."""
+"""The paper's claims on a suite's own runs, and what they stand on, as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import StatisticsError, correlation, fmean, stdev
 
 import pandas as pd
 
-from reports.findings.by_seed import load
-from reports.findings.claims import MEANING, Finding, findings
+from reports.findings.by_seed import EXACT, TRAINING, load
+from reports.findings.claims import MEANING, BySeed, Finding, Values, findings
 from reports.findings.table import chance
+from reports.suite import paper
+from reports.suite.paper import AVERAGE
 
-HEAD = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
+CLAIMS = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
+ROWS = (
+    "Method",
+    "Seeds",
+    "Average",
+    "Exact score",
+    "Mentions a reference",
+    "Training accuracy at its peak",
+    "at its end",
+)
+ROWS_NOTE = (
+    "Percent, means over seeds with their standard deviation. The exact score is the probability of a right chain, "
+    "summed over the valid ways (`cli.py exact`). Training accuracy: means of ten steps; of each seed the peak is "
+    "where the other seeds are highest."
+)
+PAIR = (paper.CREDIT, paper.PLAIN)
 
 
-def tested(folders: Sequence[Path]) -> str:
-    """A table with a line a claim; a method is taken from the first folder that has it. Raises UserError as `load`."""
+def claims_text(folders: Sequence[Path]) -> str:
+    """The rows by seed, then a line a claim; a method is taken from the first folder that has it. Raises UserError as
+    `load`."""
     frames: list[pd.DataFrame] = []
     for folder in folders:
         found = load(folder)
         frames.append(found[~found["method"].isin({m for frame in frames for m in frame["method"]})])
-    lines = [_cells(finding) for finding in findings(pd.concat(frames, ignore_index=True))]
-    rows = [HEAD, ("---",) * len(HEAD), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{MEANING}\n"
+    frame = pd.concat(frames, ignore_index=True)
+    parts = [_table(ROWS, _rows(frame)), ROWS_NOTE, _agreement(BySeed(frame))]
+    parts += [_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _cells(finding: Finding) -> tuple[str, ...]:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _rows(frame: pd.DataFrame) -> Iterable[Sequence[str]]:
+    table, accuracy = BySeed(frame), f"{TRAINING}accuracy"
+    for method, label in dict(zip(frame["method"], frame["label"], strict=True)).items():
+        numbers = [table.last(method, number) for number in (AVERAGE, EXACT, "leakage mention")]
+        numbers += [table.peak(method, accuracy), table.last(method, accuracy)]
+        seeds = frame[frame["method"] == method]["seed"].nunique()
+        yield (f"{label} ({method})", str(seeds), *map(_spread, numbers))
+
+
+def _spread(values: Values) -> str:
+    numbers = [100 * value for value in values.values()]
+    if not numbers:
+        return "–"
+    return f"{fmean(numbers):.1f}" + (f" (sd {stdev(numbers):.1f})" if len(numbers) > 1 else "")
+
+
+def _agreement(table: BySeed) -> str:
+    """Whether the exact score goes with the sampled one, and what each differs by from seed to seed."""
+    runs = [(table.last(m, EXACT), table.last(m, AVERAGE)) for m in table.methods]
+    both = [(exact[seed], average[seed]) for exact, average in runs for seed in exact.keys() & average.keys()]
+    try:
+        agreement = correlation(*zip(*both, strict=True))
+    except (StatisticsError, TypeError):
+        return ""
+    words = f"Over {len(both)} runs the exact score and the average correlate by {agreement:.3f}."
+    for number in (EXACT, AVERAGE):
+        a, b = (table.last(method, number) for method in PAIR)
+        if len(common := a.keys() & b.keys()) > 1:
+            spread = 100 * stdev(a[seed] - b[seed] for seed in common)
+            words += f" RLSD less GRPO, seed by seed, of the {number}: standard deviation {spread:.2f} points."
+    return words
+
+
+def _claim(finding: Finding) -> tuple[str, ...]:
     claim, found = finding.claim, finding.found
     words = (claim.source, claim.words, claim.paper)
     if found is None:

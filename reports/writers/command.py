@@ -84,6 +84,6 @@ def claims(
     folders: Annotated[list[Path], typer.Argument(help="Suites, or reports of suites: results/study-mini.")],
 ) -> None:
     """What the RLSD paper claims, tested over training seeds on your runs: held, not held, or not to be said."""
-    from reports.writers.claims import tested
+    from reports.writers.claims import claims_text
 
-    say(tested(folders))
+    say(claims_text(folders))

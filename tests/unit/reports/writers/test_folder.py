@@ -18,7 +18,7 @@ def test_report_holds_every_file(page):
     assert page.name == "report.html"
     names = {path.name for path in page.parent.iterdir()}
     tables = {f"{key}.{kind}" for key in ("table2", "leakage", "differences") for kind in ("md", "tex", "csv")}
-    assert names == {"report.html", "report.json", "figures", *tables}
+    assert names == {"report.html", "report.json", "seeds.csv", "figures", *tables}
     stems = {"reward", "entropy", "length", "leakage", "lambda", "clip_rate", "gap", "truncated"}
     stems |= {"leakage_evaluated_mention", "leakage_and_score_mention", "differences"}
     stems |= {"held_out_accuracy", "held_out_leakage_mention"}

@@ -1,0 +1,48 @@
+"""The claims as a table, and the page of findings that has it."""
+
+import re
+from statistics import stdev
+
+import pandas as pd
+import pytest
+
+from reports.findings.by_seed import COLUMNS
+from reports.writers.claims import claims_text
+from tests.support.paths import ROOT
+
+STUDY = ROOT / "results" / "study-mini"
+PAGE = ROOT / "docs" / "findings.md"
+PRINTED = re.compile(r"(?<=<!-- cli\.py claims results/study-mini -->\n\n).*?(?=\n<!-- end -->)", re.DOTALL)
+
+
+def test_a_line_a_claim_and_a_line_a_method(tmp_path) -> None:
+    exact = {"grpo": (0.30, 0.34, 0.32), "rlsd": (0.33, 0.35, 0.36)}
+    rows = [(m, m.upper(), s, 100, "exact", v) for m, values in exact.items() for s, v in enumerate(values)]
+    rows += [(m, m.upper(), s, 100, "average", 2 * v) for m, values in exact.items() for s, v in enumerate(values)]
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
+    found = claims_text([tmp_path])
+    assert f"| GRPO (grpo) | 3 | 64.0 (sd 4.0) | 32.0 (sd {100 * stdev(exact['grpo']):.1f}) | – | – | – |" in found
+    assert "Over 6 runs the exact score and the average correlate by 1.000." in found
+    assert f"of the exact: standard deviation {100 * stdev((0.03, 0.01, 0.04)):.2f} points." in found
+    assert re.search(
+        r"\| Table 2 \| RLSD scores above GRPO \| \+2\.32 \| \+5\.3 \(.* to .*\) \| .* \| 3 \| .* \|", found
+    )
+    assert "| Table 2 | SDPO scores above OPSD | +0.25 | – | – | – | – | not run |" in found
+
+
+def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
+    for name, value in (("a", 0.5), ("b", 0.7)):
+        (tmp_path / name).mkdir()
+        row = pd.DataFrame([("grpo", "GRPO", 0, 100, "average", value)], columns=list(COLUMNS))
+        row.to_csv(tmp_path / name / "seeds.csv", index=False)
+    assert "| GRPO (grpo) | 1 | 50.0 |" in claims_text([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize("study", [STUDY], ids=["study-mini"])
+def test_the_page_of_findings_has_what_the_command_prints(study) -> None:
+    """`python -m tests.unit.reports.writers.test_claims` writes it anew."""
+    assert PRINTED.search(PAGE.read_text()).group() == claims_text([study])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(PRINTED.sub(lambda _: claims_text([STUDY]), PAGE.read_text()))
