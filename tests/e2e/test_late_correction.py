@@ -50,6 +50,7 @@ def _ours(folder: Path, method: str, mode: str) -> list[dict[str, Any]]:
     run.open(settings, built.label, "test", "embedded")
     trainer = build_trainer(settings, built, run, [history])
     _as_vllm(trainer, mode)
+    trainer.args.save_strategy = "no"
     trainer.train()
     return history.rows
 

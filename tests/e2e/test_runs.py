@@ -85,7 +85,7 @@ def test_every_variant_trains(tmp_path: Path, name: str) -> None:
 def test_several_updates_on_the_same_rollouts(tmp_path: Path) -> None:
     """The policy moves away from what it sampled with, and the importance ratio says so."""
     settings = small("sdpo@official", "train.steps=2", "train.generations=8", "train.checkpoint_every=2")
-    rows = history_of(tmp_path, settings)
+    rows = history_of(tmp_path, settings, saved=True)
     assert len(rows) == 2, "one line for each generation, whatever the number of updates"
     assert rows[0]["bench/importance"] != pytest.approx(1.0, abs=1e-6)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("checkpoint-*")) == ["checkpoint-16"]
@@ -121,7 +121,7 @@ def test_a_group_without_differences_gives_rlsd_nothing(tmp_path: Path, monkeypa
 
 
 def test_lora_trains_the_adapter_alone_and_shares_the_base(tmp_path: Path) -> None:
-    history_of(tmp_path, small("rlsd", "train.steps=1", *KINDS["lora"]))
+    history_of(tmp_path, small("rlsd", "train.steps=1", *KINDS["lora"]), saved=True)
     checkpoint = next((tmp_path / "checkpoints").glob("checkpoint-*"))
     saved = load_file(checkpoint / "teacher.safetensors")
     assert saved
