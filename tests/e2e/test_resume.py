@@ -75,9 +75,7 @@ def test_fewer_steps_than_asked_are_not_done(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_killed_run_ends_like_an_unbroken_one(
-    tmp_path: Path, method: str, unbroken: Callable[[str], RunDir]
-) -> None:
+def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path, method: str, unbroken: Callable[[str], RunDir]) -> None:
     overrides = (*CHANGES, *METHODS[method])
     settings = small(method, *overrides)
     killed = RunDir(tmp_path / "s" / method / "seed0")

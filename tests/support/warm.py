@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 OURS = {"cli", "methods", "eval", "runners", "reports", "tests"}
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["tests.support.imported"])
+context.set_forkserver_preload(["tests.support.preloaded"])
 
 
 class Finished(NamedTuple):
