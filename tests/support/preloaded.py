@@ -12,7 +12,13 @@ from runners.launch.local import PRELOADED
 from runners.train.patches import leave_out_vllm
 
 leave_out_vllm()
-for name in (*PRELOADED, "runners.train.run", "transformers.models.qwen3_vl", "reports.writers.folder", "cli"):
+for name in (
+    *PRELOADED,
+    "runners.train.run",
+    "transformers.models.qwen3_vl.modeling_qwen3_vl",
+    "reports.writers.folder",
+    "cli",
+):
     import_module(name)
 gc.collect()
 gc.freeze()  # no child's collector looks at it again, .3 s every time
