@@ -74,7 +74,11 @@ def test_what_the_system_says_and_the_template_s_options_are_read_by_all(
         history_of(tmp_path / "unknown", small("opsd", "model.template={depth: 3}"))
 
 
-@pytest.mark.parametrize("name", [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)])
+VARIANTS = [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)]
+ALIKE = ("gamma-0.001", "gamma-0.01", "gamma-0.5")  # but for that number as gamma-0.1
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.endswith(ALIKE)])
 def test_every_variant_trains(tmp_path: Path, name: str) -> None:
     settings = small(name, "train.steps=1", "train.generations=8")
     rows = history_of(tmp_path, settings)
