@@ -39,6 +39,8 @@ class Bench(ABC):
     pictures: ClassVar[tuple[str, ...]] = ("image",)
     graded: ClassVar[tuple[str, ...]] = ()
     asked: ClassVar[tuple[str, ...]] = ("question",)
+    # Official column -> the columns that hold it in one file or another; the first that holds something is read.
+    spelt: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     answers_optional: ClassVar[bool] = False  # whether rows of the official split may be without an answer
 
     # A file of replies that brings its rows along: official column -> the file's column, the key's first.
@@ -58,8 +60,8 @@ class Bench(ABC):
         out of any wrapper first."""
 
     def respelt(self, row: Row) -> Row:
-        """A raw row in official columns, a copy: what local files spell otherwise is read here."""
-        return dict(row)
+        """A raw row in official columns, a copy: what local files spell otherwise is read here, by `spelt`."""
+        return {**row, **{column: first(row, *names) for column, names in self.spelt.items()}}
 
     def fault(self, row: Row) -> str | None:
         """Why a row cannot be graded although its columns are there; None for a sound row."""

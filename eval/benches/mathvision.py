@@ -2,7 +2,7 @@
 
 import random
 
-from eval.benches.bench import Bench, Groups, first, option, quotable
+from eval.benches.bench import Bench, Groups, option, quotable
 from eval.benches.drawn import Problem, make_problem, with_options
 from eval.grading.choice import choose
 from eval.grading.equal import same_value
@@ -179,6 +179,7 @@ class MathVision(Bench):
     official_n = 3040
     pictures = ("decoded_image",)  # one, merged where a question has several
     graded = ("options", "level", "subject")
+    spelt = {"decoded_image": ("decoded_image", "file", "image")}
     mini_splits = ("test",)
     macro = "subject"
 
@@ -199,10 +200,6 @@ class MathVision(Bench):
         options = [] if "".join(row["options"]) == _LETTERS else row["options"]
         block = "".join(f"\n({chr(65 + i)}) {o}" for i, o in enumerate(options))
         return f"<image>{INSTRUCTION}\n{row['question']}{block}"
-
-    def respelt(self, row: Row) -> Row:
-        """Also read: `file` or `image`, a path, for `decoded_image`."""
-        return {**row, "decoded_image": first(row, "decoded_image", "file", "image")}
 
     def fault(self, row: Row) -> str | None:
         return None if isinstance(row["options"], list) else "has options that are no list"

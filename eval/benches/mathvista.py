@@ -8,7 +8,7 @@ import random
 import re
 from functools import partial
 
-from eval.benches.bench import Bench, Groups, first, option
+from eval.benches.bench import Bench, Groups, option
 from eval.benches.drawn import Problem, make_problem, number, with_options
 from eval.grading.choice import choose
 from eval.grading.extract import Cut, cut
@@ -112,6 +112,7 @@ class MathVista(Bench):
     pictures = ("decoded_image",)
     graded = ("question_type", "answer_type")
     asked = ("query",)
+    spelt = {"decoded_image": ("decoded_image", "file", "image")}
     mini_splits = ("testmini",)
     macro = "task"
 
@@ -126,10 +127,6 @@ class MathVista(Bench):
     def prompt(self, row: Row) -> str:
         """The official text is a column."""
         return f"<image>{row['query']}"
-
-    def respelt(self, row: Row) -> Row:
-        """Also read: `file` or `image`, a path, for `decoded_image`."""
-        return {**row, "decoded_image": first(row, "decoded_image", "file", "image")}
 
     def fault(self, row: Row) -> str | None:
         if row["question_type"] == "multi_choice" and not isinstance(row.get("choices"), list):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from eval.benches.bench import Bench, first, option
+from eval.benches.bench import Bench, option
 from eval.benches.drawn import Problem, make_problem, with_options
 from eval.core.errors import UserError
 from eval.grading.choice import choose
@@ -104,6 +104,7 @@ class WeMath(Bench):
     key = ("ID", "key")
     pictures = ("image_path",)
     asked = ("question", "option")
+    spelt = {"image_path": ("file", "image_path", "image")}
     metrics = ("loose",)
     mini_splits = ("testmini",)
 
@@ -126,10 +127,6 @@ class WeMath(Bench):
             "Regarding the format, please answer following the template below, and be sure to include two <> symbols:\n"
             "<Thought process>: <<your thought process>> <Answer>: <<your option>>"
         )
-
-    def respelt(self, row: Row) -> Row:
-        """Also read: `file` (a path) or `image` for the picture in `image_path`."""
-        return {**row, "image_path": first(row, "file", "image_path", "image")}
 
     def fault(self, row: Row) -> str | None:
         if _KEY.fullmatch(str(row["key"])):

@@ -82,7 +82,12 @@ def _run(
 
     try:
         found = simple_evaluate(
-            model=engine, tasks=tasks, limit=settings.limit, batch_size=settings.batch_size, apply_chat_template=True
+            model=engine,
+            tasks=tasks,
+            task_manager=_manager(index=False),  # else it reads the index once more, for each task
+            limit=settings.limit,
+            batch_size=settings.batch_size,
+            apply_chat_template=True,
         )
     except (NotImplementedError, ValueError) as error:
         raise UserError(f"lm-eval cannot evaluate {name} on this model ({one_line(error)})") from error

@@ -99,12 +99,11 @@ def measure(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor,
             if told == "nothing":
                 found = {"greedy": replies(model, processor, batch, sample=False), "sampled": texts}
         kinds = {k: [i for i, p in enumerate(problems) if p.kind == k] for k in KINDS}
+        ended = {how: [*map(ends_at, texts, (p.answer for p in problems))] for how, texts in found.items()}
         card["kinds"] = {
-            k: {how: share(right(batch_of(problems)[i], texts[i]) for i in own) for how, texts in found.items()}
-            for k, own in kinds.items()
-            if own
+            k: {how: share(values[i] for i in own) for how, values in ended.items()} for k, own in kinds.items() if own
         }
-        card |= {how: share(map(right, batch_of(problems), texts)) for how, texts in found.items()}
+        card |= {how: share(values) for how, values in ended.items()}
         card["benches"] = {}
         for bench in drawn_benches():
             batch = bench_examples(rng, bench, -1)
@@ -115,10 +114,6 @@ def measure(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor,
         card["exact"] = round(exact_score(model, processor, held_out(200)).score, 4)
         card["information"] = information(model, processor, problems[: n // 2])
     return card
-
-
-def batch_of(problems: Sequence[Problem]) -> list[Example]:
-    return [Example("", "", problem) for problem in problems]
 
 
 def write_card(folder: Path, recipe: dict[str, Any], n: int = 300) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from eval.core import files
 from eval.core.errors import UserError
 
 
@@ -22,10 +23,9 @@ class Unfinished:
         for o, optimizer in enumerate(optimizers):
             for p, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"{o}/{p}/{key}": value for key, value in state.items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, new, {"recipe": self._recipe, "step": str(step)})
-        new.replace(self.path)
+        about = {"recipe": self._recipe, "step": str(step)}
+        with files.replaced(self.path) as [half]:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, half, about)
 
     def load(self, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
         """Put the kept state in place; returns its step, 0 where nothing is kept."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from eval.benches.drawn import drawn_problem, question_text
+from eval.core.progress import Bar
+from eval.core.terminal import say
 from runners.data.prompts import student_text
 from runners.embedded.base_model import build_model, build_processor
 from runners.embedded.card import right, write_card
@@ -60,20 +61,19 @@ def warm_start(
     rng = random.Random(seed)
     batches = expert_curriculum(steps, rng) if expert else curriculum(steps, rng, told, 0.0 if start else CLEAN)
     model.train()
-    with Progress() as progress:
-        task = progress.add_task("warm start", total=steps)
+    with Bar("warm start", steps, done) as bar:
         for step, rows in enumerate(batches):
             if step >= done:
                 loss = update(model, processor, rows)
                 for optimizer in optimizers:
                     optimizer.step()
                     optimizer.zero_grad()
-                progress.update(task, completed=step + 1, description=f"warm start, loss {loss:.3f}")
+                bar.update(step + 1, f"loss {loss:.3f}")
             for schedule in schedules:
                 schedule.step()
             if step % 200 == 199 and done <= step < steps - 1:
                 unfinished.save(model, optimizers, step + 1)
-                progress.console.print(f"step {step + 1}: loss {loss:.3f}, {glance(model, processor)}")
+                say(f"step {step + 1}: loss {loss:.3f}, {glance(model, processor)}")
     model.save_pretrained(out)
     processor.save_pretrained(out)
     unfinished.path.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from methods import SELF_CONTAINED
-from runners.speed import cells, run, scoring
+from runners.speed import cells, run, scoring, steps
 from runners.speed.cells import Cell, HeadCell, Sizes
 
+METHODS = ["grpo", "sdpo", "rlsd"]  # without a teacher, with one in the loss, with one in the credit
 MINI = replace(
     cells.QUICK,
     sizes=Sizes(32, 2, 4, 2, 64, 800, 16, 3, 2, 32),
@@ -30,7 +30,8 @@ MINI = replace(
 @pytest.fixture(autouse=True)
 def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "QUICK", MINI)
-    monkeypatch.setattr(run, "SELF_CONTAINED", ["sdpo", "rlsd"])  # whose trajectories are measured
+    monkeypatch.setattr(run, "SELF_CONTAINED", ["rlsd"])  # whose trajectories are measured
+    monkeypatch.setattr(steps, "SELF_CONTAINED", METHODS)  # whose whole steps
 
 
 def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
@@ -47,8 +48,8 @@ def test_every_part_is_measured_and_written(tmp_path: Path) -> None:
     for row in found["rows"]:
         assert row["errors"] and row["verdict"] in ("equal", "fails, as it must")
         assert row["cell"] in page.read_text()
-    steps = [row["cell"].partition(";")[0] for row in found["rows"] if row["table"] == "step"]
-    assert {f"{name} / stock GRPO" for name in SELF_CONTAINED} < set(steps)
+    named = {row["cell"].partition(";")[0] for row in found["rows"] if row["table"] == "step"}
+    assert {f"{name} / stock GRPO" for name in METHODS} < named
     told = next(r for r in found["rows"] if r["cell"].startswith("rlsd / stock"))
     assert told["figures"]["score ours"] > 0 and told["figures"]["rollout stock"] > 0
 

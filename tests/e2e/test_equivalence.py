@@ -1,9 +1,10 @@
 """The harness changes nothing where it should not: against stock TRL, and against itself."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -38,28 +39,46 @@ def _figures(rows: list[dict[str, float]]) -> list[tuple[float, ...]]:
     return [tuple(row.get(name, row["entropy"]) for name in FIGURES) for row in rows]
 
 
-def _stock(folder: Path) -> list[dict[str, float]]:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
+    """Two steps of a method: what each logged. A run is made once, for all tests that look at it."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+
+    def run(*asked: str) -> list[dict[str, Any]]:
+        if asked not in found:
+            found[asked] = history_of(tmp_path_factory.mktemp("run"), small(*asked, "train.steps=2"))
+        return found[asked]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[float, ...]]:
+    """TRL's own trainer, but for its shuffling of rows between micro-batches of one update, which ours leaves out: it
+    would draw from the stream that samples."""
     settings = small("grpo")
     model, processor = load(settings.model)
     history = History()
-    GRPOTrainer(
+    trainer = GRPOTrainer(
         model=model,
         processing_class=processor,
-        args=trl_config(settings, RunDir(folder), vision_ids(model.config)),
+        args=trl_config(settings, RunDir(tmp_path_factory.mktemp("stock")), vision_ids(model.config)),
         reward_funcs=uneven,
         train_dataset=training_rows(settings),
         callbacks=[history],
-    ).train()
-    return history.rows
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trl.trainer.grpo_trainer.shuffle_sequence_dict", lambda batch: batch)
+        trainer.train()
+    return _figures(history.rows)
 
 
 @pytest.mark.parametrize("shared", ["true", "false"])
-def test_grpo_equals_stock_trl(tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for rounding, and for TRL's shuffling of rows between micro-batches of one update, which ours leaves out:
-    it would draw from the stream that samples."""
-    monkeypatch.setattr("trl.trainer.grpo_trainer.shuffle_sequence_dict", lambda batch: batch)
+def test_grpo_equals_stock_trl(
+    tmp_path: Path, shared: str, stock: list[tuple[float, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for rounding."""
     monkeypatch.setitem(train.REWARDS, "accuracy", {uneven: 1.0})
-    stock = _figures(_stock(tmp_path / "stock"))
     assert len(stock) == 3
     assert all(row[1] > 0 for row in stock), "no reward differed: the comparison would hold for any trainer"
     ours = _figures(history_of(tmp_path / "grpo", small("grpo", f"train.shared_prefix={shared}")))
@@ -73,31 +92,29 @@ def test_grpo_equals_stock_trl(tmp_path: Path, shared: str, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", SELF_CONTAINED)
-def test_no_figure_hangs_on_the_micro_batch(tmp_path: Path, name: str) -> None:
-    """Rows of several lengths, with and without a gradient, whichever of them are forwarded together."""
-    (whole,), (parts,), (single,) = (
-        history_of(tmp_path / size, small(name, "train.steps=1", f"train.micro_batch={size}"))
-        for size in ("8", "4", "1")
+def test_no_figure_hangs_on_the_micro_batch(tmp_path: Path, name: str, trained: Callable[..., Any]) -> None:
+    """Rows of several lengths, with and without a gradient, whichever of them are forwarded together: 8, 4 or one."""
+    (whole,), (single,) = (
+        history_of(tmp_path / size, small(name, "train.steps=1", f"train.micro_batch={size}")) for size in ("8", "1")
     )
+    parts = trained(name)[0]
     measured = {key for key in whole if key.startswith("bench/")}
     assert {"bench/entropy"} < measured
     for row in (parts, single):
         assert {key: row[key] for key in measured} == pytest.approx({key: whole[key] for key in measured}, abs=1e-5)
 
 
-def test_rlsd_without_mix_is_grpo_to_the_last_bit(tmp_path: Path) -> None:
-    grpo = _figures(history_of(tmp_path / "grpo", small("grpo")))
-    assert _figures(history_of(tmp_path / "rlsd", small("rlsd", "params.mix=0.0"))) == grpo
-    assert _figures(history_of(tmp_path / "mixed", small("rlsd"))) != grpo
+def test_rlsd_without_mix_is_grpo_to_the_last_bit(trained: Callable[..., Any]) -> None:
+    grpo = _figures(trained("grpo"))
+    assert _figures(trained("rlsd", "params.mix=0.0")) == grpo
+    assert _figures(trained("rlsd")) != grpo
 
 
 @pytest.mark.parametrize("name", SELF_CONTAINED)
-def test_both_layouts_train_alike(tmp_path: Path, name: str) -> None:
+def test_both_layouts_train_alike(name: str, trained: Callable[..., Any]) -> None:
     """Ragged completions, groups torn by no micro-batch, groups without a gradient left out in both."""
-    together, alone = (
-        history_of(tmp_path / shared, small(name, "train.steps=2", f"train.shared_prefix={shared}"))
-        for shared in ("true", "false")
-    )
+    assert small(name).train.shared_prefix
+    together, alone = trained(name), trained(name, "train.shared_prefix=false")
     for ours, theirs in zip(together, alone, strict=True):
         assert ours["reward"] == theirs["reward"]
         assert ours.keys() == theirs.keys()
@@ -150,13 +167,13 @@ def test_a_teacher_told_nothing_is_the_student_exactly(tmp_path: Path) -> None:
     assert rows[1]["bench/delta_max"] > 0, "the policy moved and the snapshot did not"
     synced = history_of(tmp_path / "synced", small("grpo", "train.steps=2"), Told(every=1))
     assert [row["bench/delta_max"] for row in synced] == [0, 0]
-    told = history_of(tmp_path / "told", small("grpo", "train.steps=2"), Told(answer=True))
+    told = history_of(tmp_path / "told", small("grpo", "train.steps=1"), Told(answer=True))
     assert told[0]["bench/delta_max"] > 0
 
 
 @pytest.mark.parametrize("name", SELF_CONTAINED)
-def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) -> None:
-    rows = history_of(tmp_path / name, small(name, "train.steps=2"))
+def test_every_method_trains_and_moves_the_weights(name: str, trained: Callable[..., Any]) -> None:
+    rows = trained(name)
     assert len(rows) == 2
     names = {key.removeprefix("bench/") for key in rows[0]}
     assert {"reward", "entropy", "completions/mean_length", "leakage"} <= names
@@ -165,12 +182,9 @@ def test_every_method_trains_and_moves_the_weights(tmp_path: Path, name: str) ->
     assert any(row["grad_norm"] > 0 for row in rows)
 
 
-def test_gamma_of_the_hybrid_spans_grpo_and_opsd(tmp_path: Path) -> None:
-    grpo = history_of(tmp_path / "grpo", small("grpo", "train.steps=2"))
-    opsd = history_of(tmp_path / "opsd", small("opsd", "train.steps=2"))
-    for gamma, pure in ((0.0, grpo), (1.0, opsd)):
-        mixed = history_of(tmp_path / f"hybrid{gamma}", small("grpo_opsd", "train.steps=2", f"params.gamma={gamma}"))
-        for a, b in zip(mixed, pure, strict=True):
+def test_gamma_of_the_hybrid_spans_grpo_and_opsd(trained: Callable[..., Any]) -> None:
+    for gamma, pure in ((0.0, "grpo"), (1.0, "opsd")):
+        for a, b in zip(trained("grpo_opsd", f"params.gamma={gamma}"), trained(pure), strict=True):
             assert a["loss"] == pytest.approx(b["loss"], abs=1e-6)
             assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
             assert a["reward"] == b["reward"]

@@ -130,7 +130,7 @@ def test_several_replies_a_question(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[TransformersEngine]:
-    with loaded_engine(BASE, settings(max_new_tokens=48, temperature=1.0, top_p=1.0, top_k=0), 1) as loaded:
+    with loaded_engine(BASE, settings(max_new_tokens=24, temperature=1.0, top_p=1.0, top_k=0), 1) as loaded:
         yield loaded
 
 
@@ -210,7 +210,7 @@ def test_vision_placeholders_are_never_sampled(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(TransformersEngine, "_reply", watch)
     # Near-uniform sampling meets every id of the small vocabulary that is not banned.
-    hot = settings(benches=("mmmu",), limit=60, temperature=100.0, top_p=1.0, top_k=0, max_new_tokens=96, batch_size=60)
+    hot = settings(benches=("mmmu",), limit=60, temperature=100.0, top_p=1.0, top_k=0, max_new_tokens=40, batch_size=60)
     result = run.evaluate(BASE, hot, tmp_path)["mmmu"]
     banned = result["generation"]["banned_token_ids"]
     assert len(banned) == 4

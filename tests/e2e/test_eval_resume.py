@@ -94,7 +94,16 @@ def test_a_killed_evaluation_asks_only_what_is_not_answered(
 
 
 @pytest.mark.slow
-def test_two_workers_give_what_one_gives(tmp_path: Path, unbroken: Path) -> None:
+def test_two_workers_give_what_one_gives(tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warm_worker(job: dict[str, Any], log: Path, _: str | None) -> Child:
+        """Without ten seconds of imports; the next tests start real ones."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        process = warm.context.Process(target=parallel.work_off, args=(job,))
+        process.start()
+        return Child(process, log)
+
+    monkeypatch.setattr(parallel, "_start", warm_worker)
     run.evaluate(BASE, settings(data_parallel=2), tmp_path)
     assert samples(tmp_path / "zerobench") == samples(unbroken)
     assert result_of(tmp_path / "zerobench") == result_of(unbroken)

@@ -108,7 +108,7 @@ def test_rollouts_of_a_row_differ_and_no_placeholder_is_sampled(
         return read(engine, ids)
 
     monkeypatch.setattr(TransformersEngine, "_reply", spy)
-    noise = ("eval.temperature=1000", "eval.max_new_tokens=150")  # some 3,600 tokens, drawn evenly
+    noise = ("eval.temperature=1000", "eval.max_new_tokens=80")  # some 1,900 tokens, drawn evenly
     filter_rows(_asked("synthetic", 1.0, 6, 4, *noise), tmp_path / "noise.parquet")
     assert len({reply for reply, _ in graded}) == 24, "every reply is noise of its own"
     fields = json.loads((ROOT / "runners" / "embedded" / "base" / "config.json").read_text())

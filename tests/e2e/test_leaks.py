@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """One step of OPSD whose teachers are told codes and wrong answers."""
     folder = tmp_path_factory.mktemp("suite") / "opsd" / "seed0"
     shape = ("train.steps=1", "train.prompts=6", "train.generations=4", "train.checkpoint_every=1")
-    history_of(folder, small("opsd", *shape, "train.max_completion_tokens=48", *PLANTED))
+    history_of(folder, small("opsd", *shape, "train.max_completion_tokens=48", *PLANTED), saved=True)
     return RunDir(folder)
 
 

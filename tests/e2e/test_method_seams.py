@@ -127,7 +127,7 @@ class Calibrated(Method):
 
 def test_state_goes_from_step_to_step_and_into_checkpoints(tmp_path: Path) -> None:
     settings = small("grpo")
-    rows = history_of(tmp_path / "whole", settings, Calibrated())
+    rows = history_of(tmp_path / "whole", settings, Calibrated(), saved=True)
     assert [row["bench/seen"] for row in rows] == [1, 2, 3]
     assert [row["grad_norm"] > 0 for row in rows] == [False, False, True]
     (file,) = (tmp_path / "whole").glob("checkpoints/*/method.safetensors")

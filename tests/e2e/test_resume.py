@@ -1,6 +1,8 @@
 """A run that is killed goes on with the same command and ends as if nothing had happened."""
 
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,26 @@ def _kill_after(lines: int, method: str, out: Path, overrides: tuple[str, ...]) 
     process.join()
 
 
-def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path: Path) -> None:
-    longer, short = (small("rlsd", *CHANGES, f"train.steps={steps}", "params.sync=3") for steps in (4, 2))
-    whole, extended = RunDir(tmp_path / "whole"), RunDir(tmp_path / "extended")
-    assert train(longer, whole, "s")
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunDir]:
+    """A method's run that nothing happened to."""
+
+    @cache
+    def of(method: str) -> RunDir:
+        run = RunDir(tmp_path_factory.mktemp("unbroken") / "run")
+        assert train(small(method, *CHANGES, *METHODS[method]), run, "s")
+        return run
+
+    return of
+
+
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(tmp_path: Path, unbroken: Callable[[str], RunDir]) -> None:
+    longer, short = (small("rlsd", *CHANGES, *METHODS["rlsd"], f"train.steps={steps}") for steps in (5, 2))
+    extended = RunDir(tmp_path / "extended")
     assert train(short, extended, "s")
     assert train(longer, extended, "s")
-    assert metrics(extended.path) == metrics(whole.path)
-    assert extended.info()["status"] == "done" and extended.info()["steps_done"] == 4
+    assert metrics(extended.path) == metrics(unbroken("rlsd").path)
+    assert extended.info()["status"] == "done" and extended.info()["steps_done"] == 5
 
 
 def test_a_mistake_in_the_data_leaves_no_run(tmp_path: Path) -> None:
@@ -61,16 +75,14 @@ def test_fewer_steps_than_asked_are_not_done(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path, method: str) -> None:
+def test_a_killed_run_ends_like_an_unbroken_one(tmp_path: Path, method: str, unbroken: Callable[[str], RunDir]) -> None:
     overrides = (*CHANGES, *METHODS[method])
     settings = small(method, *overrides)
-    unbroken = RunDir(tmp_path / "unbroken")
-    assert train(settings, unbroken, "s")
     killed = RunDir(tmp_path / "s" / method / "seed0")
     _kill_after(3, method, tmp_path, overrides)
     assert killed.info()["status"] == "running"
     assert train(settings, killed, "s")
-    assert metrics(killed.path) == metrics(unbroken.path)
+    assert metrics(killed.path) == metrics(unbroken(method).path)
     assert [row["step"] for row in metrics(killed.path)] == [1, 2, 3, 4, 5]
     assert killed.info()["status"] == "done"
     assert not train(settings, killed, "s"), "a finished run has nothing to do"
@@ -83,10 +95,8 @@ class Stop(TrainerCallback):
         raise KeyboardInterrupt
 
 
-def test_a_half_written_checkpoint_is_not_used(tmp_path: Path) -> None:
-    settings = small("rlsd", *CHANGES)
-    unbroken, broken = RunDir(tmp_path / "unbroken"), RunDir(tmp_path / "broken")
-    train(settings, unbroken, "s")
+def test_a_half_written_checkpoint_is_not_used(tmp_path: Path, unbroken: Callable[[str], RunDir]) -> None:
+    settings, broken = small("rlsd", *CHANGES, *METHODS["rlsd"]), RunDir(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(settings, broken, "s", [Stop()])
     marker = broken.checkpoints / "checkpoint-2" / "complete.json"
@@ -94,11 +104,11 @@ def test_a_half_written_checkpoint_is_not_used(tmp_path: Path) -> None:
     assert broken.last_checkpoint() is None
     assert broken.info()["status"] == "interrupted"
     train(settings, broken, "s")
-    assert metrics(broken.path) == metrics(unbroken.path)
+    assert metrics(broken.path) == metrics(unbroken("rlsd").path)
 
 
 def test_same_seed_same_numbers_other_seed_others(tmp_path: Path) -> None:
-    settings = small("rlsd")
+    settings = small("rlsd", "train.steps=2")
     for name in ("a", "b"):
         train(settings, RunDir(tmp_path / name), "s")
     train(settings.model_copy(update={"seed": 1}), RunDir(tmp_path / "c"), "s")

@@ -17,7 +17,7 @@ from runners.train import run as train
 from tests.support.helpers import history_of, lottery, small
 
 KINDS = {
-    "lora": ("model.lora={rank: 4, alpha: 8}",),
+    "lora": ("model.lora={rank: 4, alpha: 8}", "train.steps=2"),
     "text": ("data.source=synthetic-text",),
     "pairs": ("data.source=synthetic-pairs",),
 }
@@ -32,9 +32,9 @@ def _lively_reward(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("method", SELF_CONTAINED)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_method_trains_on_every_kind(tmp_path: Path, kind: str, method: str) -> None:
-    settings = small(method, "train.steps=2", *KINDS[kind])
+    settings = small(method, "train.steps=1", *KINDS[kind])
     rows = history_of(tmp_path, settings)
-    assert len(rows) == 2
+    assert len(rows) == settings.train.steps
     assert all(math.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in rows)
     prompts = (tmp_path / "prompts.txt").read_text()
     pictures = {"lora": 1, "text": 0, "pairs": 2}[kind]
@@ -74,7 +74,11 @@ def test_what_the_system_says_and_the_template_s_options_are_read_by_all(
         history_of(tmp_path / "unknown", small("opsd", "model.template={depth: 3}"))
 
 
-@pytest.mark.parametrize("name", [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)])
+VARIANTS = [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)]
+ALIKE = ("gamma-0.001", "gamma-0.01", "gamma-0.5")  # but for that number as gamma-0.1
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.endswith(ALIKE)])
 def test_every_variant_trains(tmp_path: Path, name: str) -> None:
     settings = small(name, "train.steps=1", "train.generations=8")
     rows = history_of(tmp_path, settings)
@@ -85,7 +89,7 @@ def test_every_variant_trains(tmp_path: Path, name: str) -> None:
 def test_several_updates_on_the_same_rollouts(tmp_path: Path) -> None:
     """The policy moves away from what it sampled with, and the importance ratio says so."""
     settings = small("sdpo@official", "train.steps=2", "train.generations=8", "train.checkpoint_every=2")
-    rows = history_of(tmp_path, settings)
+    rows = history_of(tmp_path, settings, saved=True)
     assert len(rows) == 2, "one line for each generation, whatever the number of updates"
     assert rows[0]["bench/importance"] != pytest.approx(1.0, abs=1e-6)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("checkpoint-*")) == ["checkpoint-16"]
@@ -121,7 +125,7 @@ def test_a_group_without_differences_gives_rlsd_nothing(tmp_path: Path, monkeypa
 
 
 def test_lora_trains_the_adapter_alone_and_shares_the_base(tmp_path: Path) -> None:
-    history_of(tmp_path, small("rlsd", "train.steps=1", *KINDS["lora"]))
+    history_of(tmp_path, small("rlsd", *KINDS["lora"], "train.steps=1"), saved=True)
     checkpoint = next((tmp_path / "checkpoints").glob("checkpoint-*"))
     saved = load_file(checkpoint / "teacher.safetensors")
     assert saved

@@ -15,11 +15,15 @@ from tests.support.paths import SHARED
 
 REAL = SHARED / "bench-data" / "mathvista" / "images" / "questions.jsonl"
 ASKED = ("eval.benches=[mathvista]", "eval.limit=6", "eval.temperature=0", "eval.presence_penalty=0")
+LORA = "{rank: 2, alpha: 4}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", ["null", "{rank: 2, alpha: 4}"], ids=["full", "lora"])
-@pytest.mark.parametrize("data", ["mini", str(REAL)], ids=["mini", "real"])
+@pytest.mark.parametrize(
+    ("data", "lora"),
+    [("mini", "null"), ("mini", LORA), (str(REAL), LORA)],
+    ids=["mini, full", "mini, lora", "real, lora"],
+)
 def test_base_and_a_run_that_learnt_nothing_reply_alike(tmp_path: Path, data: str, lora: str) -> None:
     if data != "mini" and not REAL.exists():
         pytest.skip("needs ../shared/bench-data")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 
 from eval.engines.hf import TransformersEngine
+from eval.engines.load import loaded_engine
 from eval.engines.requests import Question
 from eval.pipeline import evaluate as run
+from eval.settings import EvalSettings
 from tests.e2e.test_eval import BASE, samples, settings
 
 
@@ -44,25 +47,37 @@ def test_both_engines_give_the_same_greedy_replies(
         return reply(output)
 
     monkeypatch.setattr(engine_vllm, "_reply", told)
+    asked = settings(data=str(file), limit=None, benches=("zerobench",), temperature=0, max_pixels=2048)
+    sampled = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
     both = {}
-    for engine in ("transformers", "vllm"):
-        greedy = settings(
-            data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0, max_pixels=2048
-        )
-        result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
-        both[engine] = samples(tmp_path / engine / "zerobench")
-        assert result["generation"]["engine"] == engine
+
+    def greedy(name: str) -> None:
+        result = run.evaluate(BASE, asked.model_copy(update={"engine": name}), tmp_path / name)["zerobench"]
+        both[name] = samples(tmp_path / name / "zerobench")
+        assert result["generation"]["engine"] == name
         assert len(result["generation"]["banned_token_ids"]) == 4
-        assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
-    assert sorted(theirs_told) == sorted(ours_told[row] for row in range(9))
-    assert len(set(theirs_told)) > 2
+        assert both[name][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
+
+    greedy("transformers")
+    with loaded_engine(BASE, sampled, 1) as engine, monkeypatch.context() as patch:  # one for both, it takes long
+
+        def kept(_: str, wanted: EvalSettings, most: int) -> Any:
+            engine.settings = wanted
+            return nullcontext(engine)
+
+        patch.setattr(run, "loaded_engine", kept)
+        greedy("vllm")
+        read = sorted(theirs_told)
+        run.evaluate(BASE, sampled, tmp_path / "first")
+    assert read == sorted(ours_told[row] for row in range(9))
+    assert len(set(read)) > 2
     for ours, theirs in zip(both["transformers"], both["vllm"], strict=True):
         assert ours["prompt_hash"] == theirs["prompt_hash"]
     same = sum(ours["reply"] == theirs["reply"] for ours, theirs in zip(*both.values(), strict=True))
     assert same >= 9  # a tie of two logits may fall the other way once
-    vllm = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
-    replies = []
-    for name in ("first", "second"):
-        run.evaluate(BASE, vllm, tmp_path / name)
-        replies.append([(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")])
-    assert replies[0] == replies[1]
+    run.evaluate(BASE, sampled, tmp_path / "second")
+    first, second = (
+        [(row["reply"], row["tokens"], row["finish"]) for row in samples(tmp_path / name / "zerobench")]
+        for name in ("first", "second")
+    )
+    assert first == second

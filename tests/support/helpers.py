@@ -44,13 +44,18 @@ class History(TrainerCallback):
             self.rows.append(dict(logs))
 
 
-def history_of(folder: Path, settings: Settings, method: Method | None = None) -> list[dict[str, Any]]:
-    """Train without the command line and return what each step logged."""
+def history_of(
+    folder: Path, settings: Settings, method: Method | None = None, saved: bool = False
+) -> list[dict[str, Any]]:
+    """Train without the command line and return what each step logged. `saved`: with checkpoints."""
     method = method or build_method(settings.method, settings.params)
     run = RunDir(folder)
     run.open(settings, method.label, "test", "embedded")
     history = History()
-    build_trainer(settings, method, run, [history]).train()
+    trainer = build_trainer(settings, method, run, [history])
+    if not saved:
+        trainer.args.save_strategy = "no"
+    trainer.train()
     return history.rows
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runners.launch.local import PRELOADED
 from tests.support.paths import ROOT
 
 OURS = {"cli", "methods", "eval", "runners", "reports", "tests"}
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(PRELOADED)
+context.set_forkserver_preload(["tests.support.preloaded"])
 
 
 class Finished(NamedTuple):

@@ -17,7 +17,7 @@ from runners.forward.logprobs import expose_hidden_states, student_scores, teach
 from runners.speed.measure import peak
 from tests.support.methods import by_chunks
 
-VOCABULARY, TOKENS, HIDDEN = 151_936, 512, 64
+VOCABULARY, TOKENS, HIDDEN = 151_936, 256, 64
 
 
 class HeadOnly(nn.Module):
