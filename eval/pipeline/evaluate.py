@@ -24,7 +24,7 @@ from eval.settings import EvalSettings, JudgeSettings
 Result = dict[str, Any]
 # Not what is asked.
 HOW = {
-    *("benches", "tasks", "splits", "every", "allow_outside"),
+    *("benches", "tasks", "splits", "every", "allow_outside", "chat"),
     *("batch_size", "device", "tensor_parallel", "data_parallel", "judge"),
 }
 
@@ -82,6 +82,7 @@ def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
         "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
+        **({"chat": settings.spoken} if settings.spoken else {}),
     }
 
 

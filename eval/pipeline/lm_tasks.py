@@ -48,7 +48,8 @@ def evaluate_tasks(model: str, settings: EvalSettings, out: Path) -> dict[str, R
 def _identity(name: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     task = files.text_hash(Path(name).read_text()) if Path(name).is_file() else name
     version = importlib.metadata.version("lm_eval")
-    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version}
+    spoken = {"chat": settings.spoken} if settings.spoken else {}
+    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version, **spoken}
 
 
 @cache
@@ -82,7 +83,12 @@ def _run(
 
     try:
         found = simple_evaluate(
-            model=engine, tasks=tasks, limit=settings.limit, batch_size=settings.batch_size, apply_chat_template=True
+            model=engine,
+            tasks=tasks,
+            limit=settings.limit,
+            batch_size=settings.batch_size,
+            apply_chat_template=True,
+            system_instruction=settings.chat.system if settings.chat else None,
         )
     except (NotImplementedError, ValueError) as error:
         raise UserError(f"lm-eval cannot evaluate {name} on this model ({one_line(error)})") from error

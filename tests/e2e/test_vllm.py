@@ -11,6 +11,7 @@ from PIL import Image
 from eval.engines.hf import TransformersEngine
 from eval.engines.requests import Question
 from eval.pipeline import evaluate as run
+from eval.settings import Chat
 from tests.e2e.test_eval import BASE, samples, settings
 
 
@@ -47,11 +48,13 @@ def test_both_engines_give_the_same_greedy_replies(
     both = {}
     for engine in ("transformers", "vllm"):
         greedy = settings(
-            data=str(file), limit=None, benches=("zerobench",), engine=engine, temperature=0, max_pixels=2048
+            **{"data": str(file), "limit": None, "benches": ("zerobench",), "engine": engine},
+            **{"temperature": 0, "max_pixels": 2048, "chat": Chat(system="Be brief.")},
         )
         result = run.evaluate(BASE, greedy, tmp_path / engine)["zerobench"]
         both[engine] = samples(tmp_path / engine / "zerobench")
         assert result["generation"]["engine"] == engine
+        assert result["generation"]["chat"] == result["identity"]["chat"] == {"system": "Be brief."}
         assert len(result["generation"]["banned_token_ids"]) == 4
         assert both[engine][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
     assert sorted(theirs_told) == sorted(ours_told[row] for row in range(9))
