@@ -72,7 +72,8 @@ def _load(name: str) -> list[Any]:
         return list(manager.load([name])["tasks"].values())
     except Exception as error:  # of a hub, a data set or a task's own code
         raise UserError(
-            f"lm-eval cannot load the task {name} ({one_line(error)}): check the network or the task"
+            f"lm-eval cannot load the task {name} ({one_line(error)}): without a network fetch its data elsewhere (`hf "
+            "download --repo-type dataset NAME`) and bring that cache as HF_HOME, or name a .yaml over a file of yours"
         ) from error
 
 

@@ -75,7 +75,7 @@ def test_what_is_not_set_is_not_recorded() -> None:
     [
         ("{{ messages[-1].content[0].text }}", Chat(template={"depth": 3}), "has no depth"),
         ("{{ messages[-1].content[0].text }}", Chat(system="Be brief."), "leaves model.system out"),
-        ("{{ raise_exception('no\nsystem') }}", Chat(system="Be brief."), r"refuses model\.system .*no system"),
+        ("{{ raise_exception('no system') }}", Chat(system="Be brief."), r"refuses model\.system .*no system"),
     ],
 )
 def test_what_a_template_does_not_have(template: str, chat: Chat, line: str) -> None:
