@@ -59,9 +59,9 @@ def evaluate(
     works = load_work(settings, needed, out, skip_bad)
     if todo:
         parallel.gpu_groups(settings)  # too few GPUs are told before anything is made
-        files.writable(out)
-        about = {"model": model, "step": step}
-        results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
+        with files.writable(out):
+            about = {"model": model, "step": step}
+            results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
     for work in works:
         if work.bench in unsearched:
             results[work.bench] = _search(work, results[work.bench])

@@ -37,8 +37,7 @@ def evaluate_tasks(model: str, settings: EvalSettings, out: Path) -> dict[str, R
     if todo := [name for name in wanted if name not in results]:
         quiet()
         loaded = {name: _load(name) for name in todo}  # what is misspelt must not cost a model load
-        files.writable(out)
-        with loaded_engine(model, settings, 0) as engine:
+        with files.writable(out), loaded_engine(model, settings, 0) as engine:
             for name in todo:
                 results[name] = _run(engine, name, loaded[name], settings, out / Path(name).stem, wanted[name])
                 print(line(name, results[name]))
