@@ -21,7 +21,7 @@ from runners.run.config import Settings
 Status = Literal["running", "done", "failed", "interrupted"]
 # What a start that was killed may leave before run.json says that there is a run.
 BEGINNING = ("lock.json", "run.json", "settings.yaml", ".run.json.tmp", ".settings.yaml.tmp")
-# What a run has that has taken no step; rollouts and files that somebody else has put there are none of it.
+# What a run has that has taken no step; what somebody else has put there is none of it.
 NO_STEP = {*BEGINNING, "checkpoints", "completions", "tokens", "prompts.txt", "processes.log", "processes.error"}
 BASE_RUN = "base"  # the folder of the untrained model's row
 # A model as it is loaded: its weights or its adapter, and what names and reads them.
@@ -76,9 +76,9 @@ class RunDir:
         something is there that no run without a step has."""
         info = files.read_object(self.path / "run.json") or {}
         names = {re.sub(r"^processes-\d+", "processes", p.name) for p in self.path.iterdir()}
-        folders = [self.path / name for name in ("checkpoints", "completions", "tokens")]
-        held = any(p for folder in folders if folder.is_dir() for p in folder.iterdir())
-        if info.get("status") != "running" or held or not names <= NO_STEP:
+        written = {p for folder in ("checkpoints", "completions", "tokens") for p in self.path.glob(f"{folder}/*")}
+        first = {*self.path.glob("*/step00001*.parquet")}  # is recorded before a method's hooks see it
+        if info.get("status") != "running" or not written <= first or not names <= NO_STEP:
             return False
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in self.path.parents[:3]:  # its method, suite and all suites

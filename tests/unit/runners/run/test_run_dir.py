@@ -153,6 +153,7 @@ def test_metrics_that_a_disk_has_spoilt(tmp_path: Path) -> None:
 
 def test_a_run_that_took_no_step_can_be_discarded(tmp_path: Path) -> None:
     run = _new(tmp_path / "runs" / "s" / "grpo" / "seed0")
+    files.write(run.path / "completions" / "step00001.parquet", "of the first step")
     assert run.discard()
     assert not (tmp_path / "runs").exists()
     run = _trained(tmp_path / "other", 1)
@@ -160,7 +161,7 @@ def test_a_run_that_took_no_step_can_be_discarded(tmp_path: Path) -> None:
     assert run.metrics.exists()
 
 
-@pytest.mark.parametrize("name", ["eval/0/mmmu/result.json", "completions/step00001.parquet", "notes.md"])
+@pytest.mark.parametrize("name", ["eval/0/mmmu/result.json", "completions/step00002.parquet", "notes.md"])
 def test_a_run_that_holds_more_is_not_discarded(tmp_path: Path, name: str) -> None:
     run = _new(tmp_path / "runs" / "s" / "grpo" / "seed0")
     files.write(run.path / name, "mine")
