@@ -98,7 +98,7 @@ def train(
         if then_eval:
             from runners.launch.evaluate import evaluate_run
 
-            say(f"results: {evaluate_run(run, settings.eval)}")
+            say(f"results: {evaluate_run(run, settings.evaluation)}")
 
 
 @app.command(name="plan")
@@ -184,10 +184,10 @@ def evaluate(
     if run is not None:
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
-        settings = override(opened.settings(), changes).eval
+        settings = override(opened.settings(), changes).evaluation
         folder = results_of(opened) if regrade else Path()
     else:
-        settings = resolve(preset, "base", 0, changes).eval
+        settings = resolve(preset, "base", 0, changes).evaluation
         folder = out or model_results(str(model), settings)
     if regrade:
         from eval.pipeline.regrade import regrade as regrade_stored

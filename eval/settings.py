@@ -29,6 +29,18 @@ class SettingsSection(BaseModel):
         return value
 
 
+class Chat(SettingsSection):
+    """What stands around every prompt, in training as in evaluation."""
+
+    system: str | None = None  # what stands before it, and before the teachers' too
+    thinking: bool | None = None  # the chat template's `enable_thinking`; None leaves it to the template
+    template: dict[str, str | int | float | bool] = {}  # further options of the chat template
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        return {**self.template, **({} if self.thinking is None else {"enable_thinking": self.thinking})}
+
+
 class JudgeSettings(SettingsSection):
     """An OpenAI-compatible endpoint that judges replies beside the rule. Off unless `url` is set."""
 
@@ -77,6 +89,12 @@ class EvalSettings(SettingsSection):
     tensor_parallel: Count = 1  # GPUs that share one copy of the model (vllm)
     data_parallel: Count = 1  # copies of the model that share the questions, a process each
     judge: JudgeSettings = JudgeSettings()
+    chat: Chat | None = None  # None: as in training (model.system, .thinking, .template)
+
+    @property
+    def spoken(self) -> dict[str, Any]:
+        """What is set of `chat`: nothing where it is the chat template's own, as it was before there were settings."""
+        return self.chat.model_dump(mode="json", exclude_defaults=True) if self.chat else {}
 
     @field_validator("benches")
     @classmethod

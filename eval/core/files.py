@@ -90,12 +90,22 @@ def replaced_folder(target: Path) -> Iterator[Path]:
             settle()
 
 
-def writable(folder: Path) -> None:
-    """Creates a folder; raises UserError where nothing can be written to it, before anything costly begins."""
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Creates a folder; raises UserError where nothing can be written to it, before anything costly begins. Where what
+    is inside is refused, no empty folder stays behind."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
         (folder / ".writable").unlink()
+    try:
+        yield
+    except UserError:
+        with suppress(OSError):  # something has been written
+            for path in made:
+                path.rmdir()
+        raise
 
 
 @contextmanager

@@ -92,6 +92,7 @@ class Answering:
             "context": self.max_length,
             "eos_token_ids": sorted(self.eos),
             "banned_token_ids": self.banned,
+            **({"chat": spoken} if (spoken := self.settings.spoken) else {}),
         }
 
     def answers(self, questions: Sequence[Question]) -> Iterator[list[tuple[Question, Reply]]]:

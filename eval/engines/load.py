@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.core.errors import UserError
+from eval.engines.chat import say_around
 from eval.engines.model_folder import reads_text_alone
-from eval.settings import EvalSettings
+from eval.settings import Chat, EvalSettings
 
 TINY_BYTES = 64 << 20
 
@@ -38,10 +39,13 @@ def load_engine(model: str, settings: EvalSettings, max_images: int) -> Any:
         if settings.engine == "vllm":
             from eval.engines.vllm import VllmEngine
 
-            return VllmEngine(model, settings, max_images)
-        from eval.engines.hf import TextEngine, TransformersEngine
+            engine = VllmEngine(model, settings, max_images)
+        else:
+            from eval.engines.hf import TextEngine, TransformersEngine
 
-        return TextEngine(model, settings) if text else TransformersEngine(model, settings)
+            engine = TextEngine(model, settings) if text else TransformersEngine(model, settings)
+        say_around(settings.chat or Chat(), engine.processor, model)
+        return engine
 
 
 @contextmanager

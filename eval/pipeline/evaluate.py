@@ -24,7 +24,7 @@ from eval.settings import EvalSettings, JudgeSettings
 Result = dict[str, Any]
 # Not what is asked.
 HOW = {
-    *("benches", "tasks", "splits", "every", "allow_outside"),
+    *("benches", "tasks", "splits", "every", "allow_outside", "chat"),
     *("batch_size", "device", "tensor_parallel", "data_parallel", "judge"),
 }
 
@@ -59,9 +59,9 @@ def evaluate(
     works = load_work(settings, needed, out, skip_bad)
     if todo:
         parallel.gpu_groups(settings)  # too few GPUs are told before anything is made
-        files.writable(out)
-        about = {"model": model, "step": step}
-        results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
+        with files.writable(out):
+            about = {"model": model, "step": step}
+            results |= _run([work for work in works if work.bench in todo], settings, out, skip_bad, about)
     for work in works:
         if work.bench in unsearched:
             results[work.bench] = _search(work, results[work.bench])
@@ -82,6 +82,7 @@ def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
         "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
+        **({"chat": settings.spoken} if settings.spoken else {}),
     }
 
 

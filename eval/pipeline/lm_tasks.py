@@ -37,8 +37,7 @@ def evaluate_tasks(model: str, settings: EvalSettings, out: Path) -> dict[str, R
     if todo := [name for name in wanted if name not in results]:
         quiet()
         loaded = {name: _load(name) for name in todo}  # what is misspelt must not cost a model load
-        files.writable(out)
-        with loaded_engine(model, settings, 0) as engine:
+        with files.writable(out), loaded_engine(model, settings, 0) as engine:
             for name in todo:
                 results[name] = _run(engine, name, loaded[name], settings, out / Path(name).stem, wanted[name])
                 print(line(name, results[name]))
@@ -48,7 +47,8 @@ def evaluate_tasks(model: str, settings: EvalSettings, out: Path) -> dict[str, R
 def _identity(name: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     task = files.text_hash(Path(name).read_text()) if Path(name).is_file() else name
     version = importlib.metadata.version("lm_eval")
-    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version}
+    spoken = {"chat": settings.spoken} if settings.spoken else {}
+    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version, **spoken}
 
 
 @cache
@@ -71,7 +71,8 @@ def _load(name: str) -> list[Any]:
         return list(manager.load([name])["tasks"].values())
     except Exception as error:  # of a hub, a data set or a task's own code
         raise UserError(
-            f"lm-eval cannot load the task {name} ({one_line(error)}): check the network or the task"
+            f"lm-eval cannot load the task {name} ({one_line(error)}): without a network fetch its data elsewhere (`hf "
+            "download --repo-type dataset NAME`) and bring that cache as HF_HOME, or name a .yaml over a file of yours"
         ) from error
 
 
@@ -88,6 +89,7 @@ def _run(
             limit=settings.limit,
             batch_size=settings.batch_size,
             apply_chat_template=True,
+            system_instruction=settings.chat.system if settings.chat else None,
         )
     except (NotImplementedError, ValueError) as error:
         raise UserError(f"lm-eval cannot evaluate {name} on this model ({one_line(error)})") from error

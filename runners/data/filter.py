@@ -76,13 +76,14 @@ class Filter:
             "model": model_id(locate(self.model)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
+            **({"chat": spoken} if (spoken := self.sampling().spoken) else {}),
             "k": self.k,
             "limit": self.limit,
         }
 
     def sampling(self) -> Any:
         pixels = self.settings.eval.max_pixels or self.settings.model.max_pixels
-        return self.settings.eval.model_copy(update={"max_pixels": pixels, "seed": self.settings.seed})
+        return self.settings.evaluation.model_copy(update={"max_pixels": pixels, "seed": self.settings.seed})
 
     def chunks(self, bad: list[str]) -> Iterator[list[Row]]:
         rows = islice(read_rows(self.settings.data, self.settings.seed, bad), self.limit)

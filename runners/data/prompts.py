@@ -5,6 +5,7 @@ The teacher scores the same completion. The words are the method's: methods/word
 
 from typing import Any
 
+from eval.engines.chat import system_turn
 from methods import Context
 
 INSTRUCTION = "Reason step by step and put the final answer in \\boxed{}."
@@ -41,9 +42,3 @@ def messages(text: str, images: int, system: str | None = None, plain: bool = Fa
     """One user turn as a multimodal chat template wants it, after what the system says; `plain`: as that of a text
     model does."""
     return [*system_turn(system, plain), {"role": "user", "content": text if plain else content(text, images)}]
-
-
-def system_turn(text: str | None, plain: bool = False) -> list[Message]:
-    if text is None:
-        return []
-    return [{"role": "system", "content": text if plain else [{"type": "text", "text": text}]}]

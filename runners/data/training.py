@@ -19,10 +19,10 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
     """One row per prompt of the run, memory-mapped; of prompts over `train.max_prompt_tokens` the next one instead.
 
     Columns: id, prompt (one user message with `<image>` where the data places a picture), images (none, one or
-    several), answer, solution (may be None). Data that end, or are cut to `data.rows`, are begun again in an order
-    drawn from the seed. Raises UserError where no row is usable or fits, and for several processes where some rows show
-    pictures and some show none: a process without one would not call the picture tower, for whose gradients the others
-    wait.
+    several) and their number `pictures`, answer, solution (may be None). Data that end, or are cut to `data.rows`, are
+    begun again in an order drawn from the seed. Raises UserError where no row is usable or fits, and for processes that
+    share their weights where some rows show pictures and some show none: one without would not call the picture tower,
+    for whose shards the others wait.
     """
     needed = settings.train.steps * settings.train.prompts
     distinct = min(needed, settings.data.rows or needed)
@@ -35,9 +35,9 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
     fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= settings.train.max_prompt_tokens)
     _say_left_out(settings, len(table), len(fits), needed)
     order = in_order(fits[:distinct].tolist(), needed, settings.seed)
-    if settings.train.processes > 1:
+    if settings.train.shards > 1:
         _refuse_mixed(table.data.column("pictures").to_numpy()[order] > 0)
-    return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution"])
+    return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution", "pictures"])
 
 
 def in_order(rows: Sequence[int], needed: int, seed: int) -> list[int]:
@@ -70,6 +70,6 @@ def _refuse_mixed(with_pictures: Any) -> None:
     shown, rows = int(with_pictures.sum()), len(with_pictures)
     if 0 < shown < rows:
         raise UserError(
-            f"{rows - shown} of {rows} prompts have no picture, and several processes cannot train on them beside the "
-            "others: keep one kind, or set train.processes=1"
+            f"{rows - shown} of {rows} prompts have no picture, and processes that share their weights cannot train on "
+            "them beside the others: keep one kind, or set train.sharding=none"
         )

@@ -41,11 +41,15 @@ def base(
 ) -> None:
     """Rebuild the embedded base model from nothing (about 40 minutes). The same command again goes on after a stop."""
     from eval.core import files
+    from eval.engines.model_folder import check_model
     from runners.embedded.card import RECIPE, page, write_card
     from runners.embedded.warm_start import warm_start
 
+    if start is not None:
+        check_model(str(start.absolute()))
     out = out or (BASE if card else Path("runs/longer" if longer else "runs/base"))
     if card:
+        check_model(str(out.absolute()))
         old = files.read_object(out / "card.json") or {}
         found = write_card(out, {k: v for k, v in old.items() if k in RECIPE})
     else:

@@ -24,7 +24,7 @@ def probe(run: RunDir, names: tuple[str, ...], n: int, samples: int) -> Path:
     n: items of each kind; samples: replies to each prompt.
     """
     settings = run.settings()
-    sampling = settings.eval.model_copy(update={"engine": "transformers", "samples": samples, "data_parallel": 1})
+    sampling = settings.evaluation.model_copy(update={"engine": "transformers", "samples": samples, "data_parallel": 1})
     with lock.held(run.lock):
         folder = results_of(run)
         path = folder / "probes.json"

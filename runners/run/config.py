@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from eval.benches import chosen
 from eval.core.errors import UserError
-from eval.settings import LARGEST, Count, EvalSettings, Seed, SettingsSection, TopK, TopP
+from eval.settings import LARGEST, Chat, Count, EvalSettings, Seed, SettingsSection, TopK, TopP
 
 PRESETS = Path(__file__).parent / "presets"
 SUITES = Path(__file__).parents[1] / "suites"  # presets with a part `suite`: runners/launch/suite_file.py
@@ -28,7 +28,7 @@ class LoraSettings(SettingsSection):
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class ModelSettings(SettingsSection):
+class ModelSettings(Chat):
     """Which model is trained. `embedded` is the tiny Qwen3-VL of this repository."""
 
     path: str
@@ -36,14 +36,7 @@ class ModelSettings(SettingsSection):
     attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"]
     lora: LoraSettings | None = None
     max_pixels: Count | None = None
-    system: str | None = None  # what stands before every prompt, the teachers' too
-    thinking: bool | None = None  # the chat template's `enable_thinking`; None leaves it to the template
-    template: dict[str, str | int | float | bool] = {}  # further options of the chat template
     teacher: str | None = None  # of methods with an external one: a folder or hub id with the same tokens
-
-    @property
-    def template_options(self) -> dict[str, Any]:
-        return {**self.template, **({} if self.thinking is None else {"enable_thinking": self.thinking})}
 
 
 class DataSettings(SettingsSection):
@@ -134,6 +127,12 @@ class Settings(SettingsSection):
     data: DataSettings
     train: TrainSettings
     eval: EvalSettings
+
+    @property
+    def evaluation(self) -> EvalSettings:
+        """`eval`, with what stands around every prompt in training."""
+        chat = self.eval.chat or Chat.model_validate(self.model.model_dump(include={*Chat.model_fields}))
+        return self.eval.model_copy(update={"chat": chat})
 
     @field_validator("eval")
     @classmethod

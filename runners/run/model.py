@@ -7,7 +7,6 @@ from typing import Any
 from eval.core.errors import UserError
 from eval.engines.load import loading
 from eval.engines.model_folder import check_model, reads_text_alone
-from eval.engines.requests import tokenizer_of
 from runners.run.config import LoraSettings, ModelSettings
 
 # By their `model_type`, and why.
@@ -71,13 +70,6 @@ def _refuse(kind: str, processor: Any) -> None:
         raise UserError(f"a {kind} cannot be trained here: {REFUSED[kind]}")
     if not processor.chat_template:
         raise UserError(f"the model's {type(processor).__name__} has no chat template: give an instruction-tuned one")
-
-
-def require_options(settings: ModelSettings, processor: Any) -> None:
-    """Raises UserError for an option that the model's chat template does not have: it would say nothing about it."""
-    template = str(getattr(processor, "chat_template", None) or tokenizer_of(processor).chat_template)
-    if unknown := [name for name in settings.template_options if name not in template]:
-        raise UserError(f"the chat template of {settings.path} has no {unknown[0]}: see model.template and .thinking")
 
 
 def adapters(lora: LoraSettings, model: Any) -> Any:

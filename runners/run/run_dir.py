@@ -21,6 +21,8 @@ from runners.run.config import Settings
 Status = Literal["running", "done", "failed", "interrupted"]
 # What a start that was killed may leave before run.json says that there is a run.
 BEGINNING = ("lock.json", "run.json", "settings.yaml", ".run.json.tmp", ".settings.yaml.tmp")
+# What a run has that has taken no step; what somebody else has put there is none of it.
+NO_STEP = {*BEGINNING, "checkpoints", "completions", "tokens", "prompts.txt", "processes.log", "processes.error"}
 BASE_RUN = "base"  # the folder of the untrained model's row
 # A model as it is loaded: its weights or its adapter, and what names and reads them.
 WEIGHTS = (
@@ -70,9 +72,13 @@ class RunDir:
         return info
 
     def discard(self) -> bool:
-        """Removes a run that has not taken a step, so that a refused command leaves nothing behind. False: it has."""
+        """Removes a run that has not taken a step, so that a refused command leaves nothing behind. False: it has, or
+        something is there that no run without a step has."""
         info = files.read_object(self.path / "run.json") or {}
-        if info.get("status") != "running" or self.metrics.exists() or any(self.checkpoints.glob("checkpoint-*")):
+        names = {re.sub(r"^processes-\d+", "processes", p.name) for p in self.path.iterdir()}
+        written = {p for folder in ("checkpoints", "completions", "tokens") for p in self.path.glob(f"{folder}/*")}
+        first = {*self.path.glob("*/step00001*.parquet")}  # is recorded before a method's hooks see it
+        if info.get("status") != "running" or not written <= first or not names <= NO_STEP:
             return False
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in self.path.parents[:3]:  # its method, suite and all suites
@@ -181,22 +187,46 @@ class RunDir:
     def go_back(self) -> Path | None:
         """The checkpoint that training goes on from: the newest whole one all of whose steps are recorded.
 
-        What was written after it is removed, for these steps are about to be run again, and what a kill has left half
-        written is swept up. A line says what was lost otherwise.
+        What a kill has left half written is swept up. A checkpoint that was whole once and is of no use now may be
+        somebody's only copy (damaged, of an earlier version, of a run whose metrics were removed): it is set aside with
+        the metrics, and a line says so.
         """
         kept = self._sealed_checkpoints()
-        while kept and (fault := manifest.fault(kept[0]) or self.unrecorded(manifest.sealed(kept[0])["step"])):
-            print(f"{kept.pop(0)} is of no use ({fault}): going on from {kept[0].name if kept else 'the first step'}")
+        while kept and (fault := self._useless(kept[0])):
+            aside = self._set_aside(kept.pop(0))
+            print(
+                f"{aside.name} is of no use ({fault}): going on from {kept[0].name if kept else 'the first step'}; "
+                f"it is kept as {aside}"
+            )
         step = manifest.sealed(kept[0])["step"] if kept else 0
         for folder in self.checkpoints.glob("checkpoint-*"):
-            if folder not in kept and _number(folder) >= 0:
+            if not (folder / manifest.NAME).exists() and _number(folder) >= 0:
                 shutil.rmtree(folder)
-        for half in (*self.path.glob(".*.tmp"), *self.path.glob("completions/.*"), *self.path.glob("tokens/.*")):
+        for half in (half for where in (".", "completions", "tokens") for half in self.path.glob(f"{where}/.*.tmp")):
             half.unlink()
         if self.metrics.exists():
             rows = files.read_lines(self.metrics).rows[:step]
             files.write(self.metrics, files.lines_text(rows))
         return kept[0] if kept else None
+
+    def _useless(self, checkpoint: Path) -> str | None:
+        """Why training cannot go on from a checkpoint; None where it can."""
+        step = manifest.sealed(checkpoint).get("step")
+        if fault := manifest.fault(checkpoint):
+            return fault
+        return self.unrecorded(step) if isinstance(step, int) else f"{manifest.NAME} names no step"
+
+    def _set_aside(self, checkpoint: Path) -> Path:
+        """Moves a checkpoint out of the way, and copies the metrics of the steps that are about to be run again."""
+        aside, number = self.checkpoints / "aside" / checkpoint.name, 2
+        while aside.exists():
+            aside, number = aside.with_name(f"{checkpoint.name}-{number}"), number + 1
+        with files.told(aside):
+            aside.parent.mkdir(exist_ok=True)
+            if self.metrics.exists():
+                shutil.copy2(self.metrics, aside.with_name(f"{aside.name}.metrics.jsonl"))
+            os.replace(checkpoint, aside)
+        return aside
 
     def unrecorded(self, step: int) -> str | None:
         """What is missing of the metrics and rollouts of all steps up to `step`; None for nothing."""

@@ -11,6 +11,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from eval.core import manifest
 from eval.core.errors import UserError, one_line
+from eval.engines.chat import require_chat
 from eval.engines.load import fitting_threads
 from eval.engines.requests import vision_ids
 from eval.pipeline.results import model_id
@@ -24,7 +25,7 @@ from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, loaders, locate, require_options
+from runners.run.model import adapters, load, loaders, locate
 from runners.run.open import opened
 from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
@@ -126,10 +127,12 @@ def _train_to_end(trainer: BenchTrainer, run: RunDir, steps: int) -> None:
 
 def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: list[TrainerCallback]) -> BenchTrainer:
     model, processor = load(settings.model)
-    require_options(settings.model, processor)
+    require_chat(settings.model, processor, settings.model.path)
     banned = vision_ids(model.config)
     arguments = trl_config(settings, run, banned)
     rows = treated(training_rows(settings, processor), settings)
+    # A process may have no gradient for the picture tower where another has one.
+    arguments.ddp_find_unused_parameters = len({n > 0 for n in rows["pictures"]}) > 1
     with engine_of(settings) if settings.train.vllm else contextlib.nullcontext():
         trainer = BenchTrainer(
             model=model,

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from trl import GRPOTrainer
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
+from eval.engines.chat import system_turn
 from eval.leakage.mention import mentions
 from methods import Method, Sibling
 from runners.data.image_cache import laid_by_grids, pictures_once
-from runners.data.prompts import system_turn
 from runners.forward.chunked_head import States
 from runners.forward.fsdp import keep_float32
 from runners.forward.logprobs import Scores, expose_hidden_states, student_scores, token_entropies, token_log_probs

@@ -69,7 +69,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         chat_template_kwargs=settings.model.template_options or None,
         gradient_checkpointing=t.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=False,  # but where some rows show pictures and some none
         # Or else each process would hold the whole gradient until the last micro-batch.
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": t.shards > 1}},
         reward_weights=list(REWARDS[t.reward].values()),
@@ -83,5 +83,6 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         report_to=list(t.report_to),
         remove_unused_columns=False,
         log_completions=False,
+        log_multimodal=False,  # it would gather the pictures of all processes, and wait for one that shows none
         disable_tqdm=True,
     )

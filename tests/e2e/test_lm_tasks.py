@@ -78,6 +78,15 @@ def few_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_names")
+def test_data_that_are_not_there_are_one_line_too(tmp_path: Path) -> None:
+    """The tests have no hub: the task is found, and what it asks for is told with what to do."""
+    with pytest.raises(UserError, match=r"the task gsm8k .*openai/gsm8k.*HF_HOME") as told:
+        evaluate_tasks(str(BASE), _settings("gsm8k"), tmp_path)
+    assert "\n" not in str(told.value)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.usefixtures("few_names")
 def test_a_name_that_nobody_knows_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^unknown bench 'gsm9k': choose from mmmu, .*, or a task of lm-eval"):
         evaluate_tasks(str(BASE), _settings("gsm9k"), tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from methods import SELF_CONTAINED
 from runners.train import run as train
@@ -26,6 +27,8 @@ COMMON = (
     "train.checkpoint_every=3",
 )
 WHOLE = (*COMMON, "train.prompts=2")  # a whole group on each of two processes
+# The same with one picture, in the first prompt: on two processes the second shows none.
+MIXED = (*COMMON, "train.micro_batch=6")
 METHODS_RUN = [*SELF_CONTAINED, "grpo@sequence", "grpo_opsd@mopd"]
 METHODS_SPLIT = ["sdpo", "rlsd"]  # teachers of both kinds: told in the loss, and before the update
 Histories = dict[str, list[dict[str, Any]]]
@@ -62,10 +65,26 @@ def two_groups(one_process: Histories, tmp_path_factory: pytest.TempPathFactory)
     return trajectories(METHODS_SPLIT, tmp_path_factory.mktemp("groups"), [*WHOLE, "train.micro_batch=8"])
 
 
+def _mixed(folder: Path) -> str:
+    Image.new("RGB", (48, 32), "red").save(folder / "a.png")
+    rows = [{"question": f"What is 1 + {i}?", "answer": str(i + 1), "images": ["a.png"][i:]} for i in range(3)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"data.source={folder / 'rows.jsonl'}"
+
+
+@pytest.fixture(scope="module")
+def mixed(one_process: Histories, tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    folder = tmp_path_factory.mktemp("mixed")
+    return trajectories(METHODS_SPLIT, folder / "runs", [*MIXED, _mixed(folder)])
+
+
 def _one_of_two(rank: int, folder: Path) -> None:
     found = [
         trajectories([*SELF_CONTAINED], folder / "divided", [*COMMON, "train.micro_batch=6", "train.processes=2"]),
         trajectories(METHODS_SPLIT, folder / "split", [*WHOLE, "train.micro_batch=1", "train.processes=2"]),
+        trajectories(
+            METHODS_SPLIT, folder / "mixed", [*MIXED, f"data.source={folder / 'rows.jsonl'}", "train.processes=2"]
+        ),
     ]
     if rank == 0:
         (folder / "history.json").write_text(json.dumps(found))
@@ -75,6 +94,7 @@ def _one_of_two(rank: int, folder: Path) -> None:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> list[Histories]:
     """Two processes that first divide all rollouts between them, and then take whole groups in parts."""
     folder = tmp_path_factory.mktemp("two")
+    _mixed(folder)
     warm.launched(_one_of_two, folder)
     histories: list[Histories] = json.loads((folder / "history.json").read_text())
     return histories
@@ -114,6 +134,13 @@ def test_the_trajectory_does_not_depend_on_the_layout(
 @pytest.mark.parametrize("method", METHODS_SPLIT)
 def test_nor_on_that_and_on_the_processes(two_groups: Histories, launched: list[Histories], method: str) -> None:
     assert_same(launched[1][method], two_groups[method])
+
+
+@pytest.mark.parametrize("method", METHODS_SPLIT)
+def test_a_process_may_have_no_picture_where_another_has_some(
+    mixed: Histories, launched: list[Histories], method: str
+) -> None:
+    assert_same(launched[2][method], mixed[method])
 
 
 def _train(folder: Path, *overrides: str) -> Finished:

@@ -13,7 +13,7 @@ from eval.engines.hf import TransformersEngine
 from eval.engines.load import loaded_engine
 from eval.engines.requests import Question
 from eval.pipeline import evaluate as run
-from eval.settings import EvalSettings
+from eval.settings import Chat, EvalSettings
 from tests.e2e.test_eval import BASE, samples, settings
 
 
@@ -47,14 +47,16 @@ def test_both_engines_give_the_same_greedy_replies(
         return reply(output)
 
     monkeypatch.setattr(engine_vllm, "_reply", told)
-    asked = settings(data=str(file), limit=None, benches=("zerobench",), temperature=0, max_pixels=2048)
-    sampled = settings(data=str(file), limit=3, benches=("zerobench",), engine="vllm", presence_penalty=1.5)
+    both_times: dict[str, Any] = {"data": str(file), "benches": ("zerobench",), "chat": Chat(system="Be brief.")}
+    asked = settings(**both_times, limit=None, temperature=0, max_pixels=2048)
+    sampled = settings(**both_times, limit=3, engine="vllm", presence_penalty=1.5)
     both = {}
 
     def greedy(name: str) -> None:
         result = run.evaluate(BASE, asked.model_copy(update={"engine": name}), tmp_path / name)["zerobench"]
         both[name] = samples(tmp_path / name / "zerobench")
         assert result["generation"]["engine"] == name
+        assert result["generation"]["chat"] == result["identity"]["chat"] == {"system": "Be brief."}
         assert len(result["generation"]["banned_token_ids"]) == 4
         assert both[name][-1]["finish"] == "overflow"  # its prompt is longer than the model's context
 

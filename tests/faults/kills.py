@@ -1,8 +1,9 @@
 """Kills commands at many moments, has the same command go on, and compares all files with an unbroken run's.
 
-`python -m tests.faults.kills --kills 100 [SCENARIO...]`. A kill comes before the n-th file operation of the command's
-process (a write, a rename, a removal; those of the libraries that Python knows of as well) or, where the work is done
-by other processes, at a moment.
+`python -m tests.faults.kills --kills 100 [SCENARIO...]` goes on where the last one stopped: each chain of kills is a
+line of results/kills.jsonl. A kill comes before the n-th file operation of the command's process (a write, a rename, a
+removal; those of the libraries that Python knows of as well) or, where the work is done by other processes, at a
+moment, to the command alone or to its whole group.
 """
 
 import argparse
@@ -14,13 +15,19 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from eval.core import files
 from methods import SELF_CONTAINED
+from runners.launch.local import PRELOADED
+from tests.support.processes import alive, descendants, until
 from tests.support.warm import context, started
+
+ORPHANS_S = 30.0  # within which all that a command has started must have ended, once it was killed
 
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
 TINY = ("steps=3", "prompts=1", "generations=4", "micro_batch=4", "max_completion_tokens=4", "checkpoint_every=1")
@@ -45,14 +52,25 @@ SCENARIOS = {
     "train-two-processes": Scenario((*TRAIN, "grpo", *TWO), alone=False),
     "sweep": Scenario((*SWEEP, "--jobs", "2"), alone=False),
     "eval": Scenario(("eval", "--model", "embedded", "--bench", "mmmu,zerobench", "--out", "results", *EVAL)),
+    "eval-two-workers": Scenario(("eval", "--model", "embedded", "--bench", "mmmu", "--out", "results", *EVAL,
+                                  "--set", "eval.data_parallel=2"), alone=False),
     "filter": Scenario(("data", "filter", "--data", "synthetic", "--limit", "6", "--k", "2", "--max-new-tokens", "4",
                         "--keep-max-pass-rate", "1", "--out", "kept.parquet")),
     "report": Scenario(("report", "runs/s"), before=SWEEP),
 }  # fmt: skip
 
 
+class Whole(NamedTuple):
+    """An unbroken run: the folder it began in, what it left, how many file operations and seconds it took."""
+
+    prepared: Path
+    files: dict[str, Any]
+    operations: int
+    seconds: float
+
+
 class Outcome(NamedTuple):
-    """How often a scenario was killed, and which files were not as in the unbroken run."""
+    """How often a command was killed, and which files were not as in the unbroken run."""
 
     kills: int
     unequal: list[str]
@@ -61,6 +79,7 @@ class Outcome(NamedTuple):
 def die_at(number: int, told: Path) -> None:
     """In the command's process: runs it and ends it before its `number`-th file operation below the folder it works in.
     Without such a number, tells how many there were."""
+    os.setpgid(0, 0)  # so that a signal to its group spares ours
     here, count = str(Path.cwd()), 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -86,44 +105,55 @@ def die_at(number: int, told: Path) -> None:
         told.write_text(str(count))
 
 
-def _run(folder: Path, words: tuple[str, ...], number: int = 0, after_s: float | None = None) -> tuple[int, int]:
-    """Exit code, and file operations of a command that ended by itself. `after_s`: killed then."""
+def _run(
+    folder: Path, words: tuple[str, ...], number: int = 0, after_s: float | None = None, group: bool = False
+) -> tuple[int, int]:
+    """Exit code, and file operations of a command that ended by itself. `after_s`: killed then, alone or with its
+    group."""
     with tempfile.TemporaryDirectory() as said:
         told = Path(said) / "operations"
         process = started(folder, Path(said), *words, main=partial(die_at, number, told))
         process.join(after_s)
         if process.is_alive():
-            process.kill()
+            left = descendants(process.pid)
+            (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
             process.join()
+            until(lambda: not any(map(alive, left)), ORPHANS_S)
         if process.exitcode not in (0, -signal.SIGKILL):
             raise RuntimeError(f"{words}: exit {process.exitcode}: {(Path(said) / 'stderr').read_text()[-2000:]}")
         return process.exitcode, int(told.read_text()) if told.exists() else 0
 
 
-def chains(scenario: Scenario, kills: int, folder: Path, rng: random.Random) -> Iterator[Outcome]:
-    """Unbroken once; then chains of up to five kills each, and each to its end."""
+def unbroken(scenario: Scenario, folder: Path) -> Whole:
+    """Runs what goes before and the command itself, undisturbed."""
     prepared, whole = folder / "prepared", folder / "whole"
     prepared.mkdir()
     if scenario.before:
         _run(prepared, scenario.before)
     shutil.copytree(prepared, whole)
     begun = time.monotonic()
-    operations, seconds = _run(whole, scenario.words)[1], time.monotonic() - begun
-    expected, done, chain = contents(whole), 0, 0
-    while done < kills and (chain := chain + 1) <= kills:  # one may have been quicker
-        broken = folder / f"broken{chain}"
-        shutil.copytree(prepared, broken)
-        before = done
-        for _ in range(min(5, kills - done)):
-            how: dict[str, Any] = {"number": rng.randint(1, operations)}
-            code, _ = _run(
-                broken, scenario.words, **how if scenario.alone else {"after_s": rng.uniform(0.2, 0.8) * seconds}
-            )
-            done += code != 0
-        time.sleep(0 if scenario.alone else 2)  # until the children of a killed parent have seen it
+    operations = _run(whole, scenario.words)[1]
+    return Whole(prepared, contents(whole), operations, time.monotonic() - begun)
+
+
+def chain(scenario: Scenario, whole: Whole, broken: Path, rng: random.Random, kills: int = 5) -> Outcome:
+    """Kills a command so often, the first time anywhere and then ever earlier, for it goes on, and has it end."""
+    shutil.copytree(whole.prepared, broken)
+    done = 0
+    try:
+        for i in range(kills):
+            number = rng.randint(1, max(2, whole.operations >> i))
+            moment, group = rng.uniform(0.1, 0.8) * whole.seconds, rng.random() < 0.5
+            how: dict[str, Any] = {"number": number} if scenario.alone else {"after_s": moment, "group": group}
+            done += _run(broken, scenario.words, **how)[0] != 0
         _run(broken, scenario.words)
-        found = contents(broken)
-        yield Outcome(done - before, sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n)))
+    except (RuntimeError, AssertionError) as error:
+        return Outcome(done, [str(error)])
+    found = contents(broken)
+    unequal = sorted(n for n in whole.files.keys() | found if whole.files.get(n) != found.get(n))
+    if not unequal:
+        shutil.rmtree(broken)
+    return Outcome(done, unequal)
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -155,28 +185,38 @@ def _timeless(value: Any) -> Any:
     return [_timeless(inner) for inner in value] if isinstance(value, list) else value
 
 
-def main(say: Callable[..., None] = print) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenarios", nargs="*", default=[*SCENARIOS])
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=100, help="of all scenarios together, those recorded included")
+    parser.add_argument("--record", type=Path, default=Path("results/kills.jsonl"))
+    parser.add_argument("--folder", type=Path, help="for what the commands write, kept where it is not equal")
     asked = parser.parse_args()
-    total, unequal = 0, 0
-    for name in asked.scenarios:
-        with tempfile.TemporaryDirectory() as folder:
-            each = max(1, round(asked.kills / len(asked.scenarios)))
-            for outcome in chains(SCENARIOS[name], each, Path(folder), random.Random(f"{name} {asked.seed}")):
-                total, unequal = total + outcome.kills, unequal + bool(outcome.unequal)
-                say(
-                    f"{name}: {outcome.kills} kills, {'equal' if not outcome.unequal else outcome.unequal[:5]}",
-                    flush=True,
-                )
-    say(f"{total} kills, {unequal} chains that ended otherwise")
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="kills-"))
+    wholes: dict[str, Whole] = {}
+    while True:
+        rows = [row for row in files.read_lines(asked.record).rows if row["scenario"] in asked.scenarios]
+        if sum(row["kills"] for row in rows) >= asked.kills:
+            break
+        done = Counter(dict.fromkeys(asked.scenarios, 0))
+        for row in rows:
+            done[row["scenario"]] += row["kills"] or 1
+        name = min(asked.scenarios, key=lambda name: done[name])
+        if name not in wholes:
+            (folder / name).mkdir(parents=True)
+            wholes[name] = unbroken(SCENARIOS[name], folder / name)
+        number = sum(row["scenario"] == name for row in rows)
+        outcome = chain(
+            SCENARIOS[name], wholes[name], folder / name / f"broken{number}", random.Random(f"{name} {number}")
+        )
+        row = {"scenario": name, **outcome._asdict(), "when": datetime.now(UTC).isoformat(timespec="seconds")}
+        files.append_lines(asked.record, [row])
+        print(json.dumps(row), flush=True)
+    unequal = sum(bool(row["unequal"]) for row in rows)
+    print(f"{sum(row['kills'] for row in rows)} kills in {len(rows)} chains, {unequal} of which ended otherwise")
     sys.exit(bool(unequal))
 
 
 if __name__ == "__main__":
-    context.set_forkserver_preload(
-        ["transformers.trainer", "peft", "datasets", "lm_eval.evaluator", "lm_eval.models.hf_vlms"]
-    )
+    context.set_forkserver_preload([*PRELOADED, "tests.support.preloaded"])
     main()

@@ -146,9 +146,49 @@ WORDS = [
     "data filter --out kept.parquet --data /nowhere.jsonl",
     "data filter --out kept.parquet --temperature -1",
     "data filter --out kept.parquet --keep-max-pass-rate 2",
+    "compare nowhere elsewhere",
+    "replies nowhere",
+    "paper fig5b nowhere",
+    "paper fig9 .",
+    "probe --run nowhere",
+    "probe --run . --probes mind",
+    "probe --run nowhere --items 1",
+    "credit --run nowhere",
+    "credit --run nowhere --text x",
+    "credit --run nowhere --groups 0",
+    "theory --run nowhere",
+    "theory --items 0",
+    "watch nowhere --once",
+    "watch . --once",
+    "doctor --preset nobody",
+    "exact nowhere",
+    "exact .",
+    "exact . --problems 0",
+    "base --told nobody",
+    "base --start /nowhere --out made",
+    "base --card --out nowhere",
+    "report . --filter method",
+    "report nowhere --row x",
+    "report nowhere --filter colour=red",
+    "methods extra",
+    "demo --set train.steps=0",
+    "data filter --out kept.txt",
+    "data filter --out kept.parquet --limit 0",
+    "data filter --out kept.parquet --engine tgi",
+    "eval --model embedded --at 3",
+    "eval --run nowhere --out x",
+    "eval --model embedded --regrade --out nowhere",
+    "eval --model embedded --set eval.chat=3",
+    "eval --model embedded --set eval.chat.system=[]",
+    "sweep --suite-file nowhere",
+    "sweep --suite-file /nowhere.yaml",
+    "plan --method grpo --gpu-memory 0",
+    "grade --bench mmmu --replies nowhere --data /nowhere --out b",
     "nobody",
     "train --nobody",
 ]
+# A value with a space, and so no words.
+NO_TEMPLATE = ("eval --model embedded --bench mmmu --out made", "train --method grpo")
 Refused = Callable[..., str]
 
 
@@ -178,6 +218,11 @@ def test_presets(refused: Refused, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("words", WORDS)
 def test_options(refused: Refused, words: str) -> None:
     assert "secret" not in refused(*words.split())
+
+
+@pytest.mark.parametrize("words", NO_TEMPLATE)
+def test_a_template_without_the_option(refused: Refused, words: str) -> None:
+    assert "has no depth" in refused(*words.split(), "--set", "model.template={depth: 3}")
 
 
 @pytest.mark.parametrize(

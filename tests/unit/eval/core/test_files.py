@@ -138,11 +138,14 @@ def test_a_folder_that_was_killed_between_its_renames_comes_back(tmp_path: Path)
 
 
 def test_a_folder_that_takes_no_file_is_one_line(tmp_path: Path) -> None:
-    files.writable(tmp_path / "new")
-    assert list((tmp_path / "new").iterdir()) == []
+    with files.writable(tmp_path / "new"):
+        pass
+    with pytest.raises(UserError, match=r"^no$"), files.writable(tmp_path / "refused" / "out"):
+        raise UserError("no")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new"]
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^[^\n]+out: cannot be written \(Not a directory\); choose another --out$"):
-        files.writable(tmp_path / "file" / "out")
+        files.writable(tmp_path / "file" / "out").__enter__()
 
 
 # --- JSON lines ---------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def trained(folder: Path, rows: Rows, needed: int, *more: str) -> Any:
 def test_for_a_prompt_that_is_too_long_the_next_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = trained(tmp_path, [("a", 0), (LONG, 0), ("b", 1), ("c", 0), (LONG, 0)], 3)
     assert rows["id"] == ["0", "2", "3"]
-    assert rows.column_names == ["id", "prompt", "images", "answer", "solution"]
+    assert rows.column_names == ["id", "prompt", "images", "answer", "solution", "pictures"]
     assert capsys.readouterr().out.splitlines()[-1] == "1 of 4 prompts left out: longer than 60 tokens"
 
 
@@ -53,11 +53,11 @@ def test_an_epoch_s_end_shuffles_by_the_seed(tmp_path: Path, capsys: pytest.Capt
     assert in_order(range(6), 12, 0) == in_order(range(6), 18, 0)[:12], "a run that is extended goes on"
 
 
-def test_several_processes_want_pictures_in_all_prompts_or_in_none(tmp_path: Path) -> None:
-    two = ("train.processes=2", "train.micro_batch=4")
-    with pytest.raises(UserError, match=r"1 of 2 prompts have no picture.*train\.processes=1"):
+def test_processes_that_share_weights_want_pictures_in_all_prompts_or_in_none(tmp_path: Path) -> None:
+    two = ("train.processes=2", "train.micro_batch=4", "train.sharding=fsdp2")
+    with pytest.raises(UserError, match=r"1 of 2 prompts have no picture.*train\.sharding=none"):
         trained(tmp_path, [("a", 0), (LONG, 1), ("b", 1)], 2, *two)
-    assert len(trained(tmp_path, [("a", 0), ("b", 1)], 2)) == 2
+    assert trained(tmp_path, [("a", 0), ("b", 1)], 2, *two[:2])["pictures"] == [0, 1]
     for alike in ([("a", 0), (LONG, 1), ("b", 0)], [("a", 1), ("b", 1)]):
         assert len(trained(tmp_path, alike, 2, *two)) == 2
 

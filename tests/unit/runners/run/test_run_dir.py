@@ -125,8 +125,23 @@ def test_what_was_not_recorded_is_run_again(tmp_path: Path, lost: str, capsys: p
     (run.path / lost).unlink()
     assert run.unrecorded(4) is not None
     assert run.go_back() is None
-    assert list(run.checkpoints.iterdir()) == []
-    assert "going on from the first step" in capsys.readouterr().out
+    assert "going on from the first step; it is kept as" in capsys.readouterr().out
+    aside = run.checkpoints / "aside"
+    assert [p.name for p in run.checkpoints.iterdir()] == ["aside"]
+    assert [manifest.fault(aside / f"checkpoint-{step}") for step in (2, 4)] == [None, None]
+    assert (aside / "checkpoint-4.metrics.jsonl").exists() == (lost != "metrics.jsonl")
+
+
+def test_what_cannot_be_used_is_never_removed(tmp_path: Path) -> None:
+    """A checkpoint of an earlier version is set aside, another time beside itself."""
+    run = _trained(tmp_path, 4)
+    for _ in range(2):
+        files.write(run.checkpoints / "checkpoint-4" / "model.safetensors", "mine")
+        files.write_json(run.checkpoints / "checkpoint-4" / manifest.NAME, {"global_step": 4})
+        files.write(run.path / "completions" / ".mine", "mine")
+        assert _name(run.go_back()) == "checkpoint-2"
+    kept = [run.checkpoints / "aside" / name / "model.safetensors" for name in ("checkpoint-4", "checkpoint-4-2")]
+    assert [p.read_text() for p in (*kept, run.path / "completions" / ".mine")] == ["mine"] * 3
 
 
 def test_metrics_that_a_disk_has_spoilt(tmp_path: Path) -> None:
@@ -138,11 +153,20 @@ def test_metrics_that_a_disk_has_spoilt(tmp_path: Path) -> None:
 
 def test_a_run_that_took_no_step_can_be_discarded(tmp_path: Path) -> None:
     run = _new(tmp_path / "runs" / "s" / "grpo" / "seed0")
+    files.write(run.path / "completions" / "step00001.parquet", "of the first step")
     assert run.discard()
     assert not (tmp_path / "runs").exists()
     run = _trained(tmp_path / "other", 1)
     assert not run.discard()
     assert run.metrics.exists()
+
+
+@pytest.mark.parametrize("name", ["eval/0/mmmu/result.json", "completions/step00002.parquet", "notes.md"])
+def test_a_run_that_holds_more_is_not_discarded(tmp_path: Path, name: str) -> None:
+    run = _new(tmp_path / "runs" / "s" / "grpo" / "seed0")
+    files.write(run.path / name, "mine")
+    assert not run.discard()
+    assert (run.path / name).read_text() == "mine"
 
 
 def test_not_a_run(tmp_path: Path) -> None:
