@@ -8,6 +8,7 @@ reference that is wrong, of another problem or "?": is it what the teacher is to
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 
 import torch
 from torch import Tensor
@@ -22,21 +23,26 @@ LETTERS, NUMBERS = "ABCD", 20  # what a reference of another problem is drawn fr
 
 def wrong(answer: str) -> str:
     """The next letter or number; what is neither is told with a remark that makes it another."""
-    if answer in LETTERS:
-        return LETTERS[(LETTERS.index(answer) + 1) % len(LETTERS)]
+    if _is_letter(answer):
+        return next((letter for letter in LETTERS if letter > answer), LETTERS[0])
     try:
-        value = float(answer) + 1
-    except ValueError:
+        value = Decimal(answer)
+    except InvalidOperation:
         return f"not {answer}"
-    return f"{value:g}"
+    return f"{(value + 1).normalize():f}" if value.is_finite() else f"not {answer}"
 
 
 def another(task: Task) -> str:
-    """An answer of the same form, fixed by the problem, that says nothing about it."""
+    """An answer of the same form, fixed by the problem, that says nothing about it; what is no letter gets a number."""
     draw = zlib.crc32(f"{task.answer} {task.solution}".encode())
-    pool = [*LETTERS] if task.answer in LETTERS else [str(n) for n in range(1, NUMBERS + 1)]
+    pool = [*LETTERS] if _is_letter(task.answer) else [str(n) for n in range(1, NUMBERS + 1)]
     others = [answer for answer in pool if answer != task.answer]
     return others[draw % len(others)]
+
+
+def _is_letter(answer: str) -> bool:
+    """Of one option: "BC" names two, and an empty answer none, though both are parts of LETTERS."""
+    return len(answer) == 1 and "A" <= answer <= "Z"
 
 
 @dataclass(frozen=True)

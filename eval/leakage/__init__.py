@@ -6,3 +6,4 @@ from eval.leakage.early import EARLY, SKIPPED
 from eval.leakage.mention import MENTION
 
 DETECTORS: dict[str, Detector] = {detector.name: detector for detector in (MENTION, EARLY, SKIPPED, COPIED)}
+IN_TRAINING = {"leakage": MENTION, "early": EARLY, "skipped": SKIPPED}  # by metric: the cheap ones, and no row is asked

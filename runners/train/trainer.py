@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trl import GRPOTrainer
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from eval.leakage.mention import mentions
+from eval.leakage import IN_TRAINING
 from methods import Method, Sibling
 from runners.data.image_cache import laid_by_grids, pictures_once
 from runners.data.prompts import system_turn
@@ -156,7 +156,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             for name in self.method.teachers:
                 batch |= self._context_inputs(name, inputs, told)
         batch = pictures_on_host(batch, self._fields)
-        self.log_value("leakage", self._share([bool(mentions(text)) for text in self._texts]))
+        leaks = [[bool(detector.find(text, {})) for detector in IN_TRAINING.values()] for text in self._texts]
+        for name, flags in zip(IN_TRAINING, zip(*leaks, strict=True), strict=True):
+            self.log_value(name, self._share(list(flags)))
         if self.method.teachers:
             self.log_value("told", self._share([bool(contexts) for contexts in told]))
         own = self._own(inputs)
