@@ -16,7 +16,7 @@ from runners.credit import heat
 from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, recorded_groups, step_of
 from runners.credit.localise import localised
 from runners.credit.marks import Marks, marks
-from runners.credit.tokens import Models, Read, Replies, read, token_credit, untold
+from runners.credit.tokens import Models, Read, Replies, read, token_credit, told, untold
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers
 from runners.run.registry import build_method
@@ -85,12 +85,14 @@ def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str
 
 def _credits(method: Method, models: Models, group: Replies, student: Read) -> Iterator[tuple[str, pd.DataFrame]]:
     """The credit of a group's tokens: as trained (""), told a wrong answer, and without the clip."""
-    said = read(method, models, group, student)
+    own = told(method, group)
+    said = read(method, models, group, student, own)
     yield "", token_credit(method, models.processor, group, said)
-    if method.teachers:
-        wrong = wrong_answers(group.item.answer, Random(f"credit-{group.item.id}"))  # the same for the whole group
-        misled = read(method, models, group, student, wrong[0] if wrong else "?")
-        yield "_wrong_reference", token_credit(method, models.processor, group, misled)
+    wrong = wrong_answers(group.item.answer, Random(f"credit-{group.item.id}"))  # the same for the whole group
+    misled = told(method, group, wrong[0] if wrong else "?")
+    if misled != own:  # a method that shows siblings tells the same
+        frame = token_credit(method, models.processor, group, read(method, models, group, student, misled))
+        yield "_wrong_reference", frame
     if method.credit_uses_teacher and any(f.name == "clip" for f in fields(method)):
         free = replace(method, clip=1e9)  # type: ignore[call-arg]
         yield "_unclipped", token_credit(free, models.processor, group, said)
@@ -106,4 +108,5 @@ def _numbers(kinds: dict[str, list[pd.DataFrame]], known: list[list[Marks]]) -> 
 
 
 def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    return token_credit(method, models.processor, group, read(method, models, group, untold(models, group)))
+    said = read(method, models, group, untold(models, group), told(method, group))
+    return token_credit(method, models.processor, group, said)
