@@ -176,7 +176,7 @@ def recorded() -> str:
 
 if __name__ == "__main__":
     for line in matrix(LEAKS, measured, "student leaks by"):
-        print(line)
+        print(line, flush=True)
     if "--trained" in sys.argv:
         from tests.parity import trained
 
