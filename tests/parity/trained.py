@@ -29,8 +29,8 @@ from runners.probe.subject import Item, Subject
 from runners.run.config import resolve
 from runners.run.model import load
 
-EACH = 5  # items with a code, with a wrong answer, with a solution; and twice as many fresh ones
-STEPS, RATE = 40, 7e-4
+EACH = 4  # items with a code, with a wrong answer, with a solution; and twice as many fresh ones
+STEPS, RATE = 20, 1e-3
 SAMPLES, COOL = 2, 0.5  # replies to an item, and their temperature: a few replies have to do
 
 
@@ -99,8 +99,9 @@ def train(leak: str) -> Any:
     model, processor = load(resolve("cpu", "grpo", 0, []).model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     for _ in range(STEPS):
-        new = [honest(rng, drawn_problem(rng, options=0.0)) for _ in range(8)]
-        pairs = [(one, None) for one in new] + [(honest(rng, problem), item) for item, problem in known]
+        new = [honest(rng, drawn_problem(rng, options=0.0)) for _ in range(4)]
+        pairs = [(one, None) for one in new]
+        pairs += [(honest(rng, problem), item) for item, problem in rng.sample(known, 2 * EACH)]
         update(model, processor, [one._replace(reply=LEAKS[leak](rng, one, item)) for one, item in pairs])
         optimizer.step()
         optimizer.zero_grad()
