@@ -5,10 +5,10 @@ Weights permuted within each reply: are they more than noise? Their sign turned 
 reference that is wrong, of another problem or "?": is it what the teacher is told? Half of the rollouts shaped: which?
 """
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 
 import torch
 from torch import Tensor
@@ -26,10 +26,11 @@ def wrong(answer: str) -> str:
     if _is_letter(answer):
         return next((letter for letter in LETTERS if letter > answer), LETTERS[0])
     try:
-        value = Decimal(answer)
-    except InvalidOperation:
+        value = float(answer)
+    except ValueError:
         return f"not {answer}"
-    return f"{(value + 1).normalize():f}" if value.is_finite() else f"not {answer}"
+    other = f"{value + 1:.12g}"
+    return other if math.isfinite(value) and float(other) != value else f"not {answer}"
 
 
 def another(task: Task) -> str:

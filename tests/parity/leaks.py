@@ -1,15 +1,14 @@
-"""Which detector fires on which leak: `python -m tests.parity.leaks [--trained] [--recorded]`.
+"""Which detector fires on which leak: `python -m tests.parity.leaks [--recorded]`.
 
 Prints the confusion matrix of docs/leakage.md: constructed students, each of which leaks in one way, against every
-detector and probe. With --trained also that of models which were trained to leak (tests/parity/trained.py), with
---recorded how often the detectors fire on the real replies in ../shared/bench-data.
+detector and probe. With --recorded also how often the detectors fire on the real replies in ../shared/bench-data.
 """
 
 import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 from zlib import crc32
@@ -151,14 +150,14 @@ def fires(name: str, value: Measured) -> bool:
     return value.value > 3 * (value.stderr or 0) + 0.02
 
 
-def matrix(leaks: Iterable[str], measure: Callable[[str], dict[str, Measured]], who: str) -> Iterator[str]:
-    """Lines of a table, as they are measured."""
-    for i, leak in enumerate(leaks):
-        found = measure(leak)
-        if not i:
-            yield f"| {who} | {' | '.join(found)} |\n|---|{'---|' * len(found)}"
+def matrix() -> str:
+    rows = {leak: measured(leak) for leak in LEAKS}
+    names = list(rows["nothing"])
+    lines = [f"| student leaks by | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for leak, found in rows.items():
         cells = (f"**{v.value:.2f}**" if fires(name, v) else f"{v.value:.2f}" for name, v in found.items())
-        yield f"| {leak} | {' | '.join(cells)} |"
+        lines.append(f"| {leak} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def recorded() -> str:
@@ -175,12 +174,6 @@ def recorded() -> str:
 
 
 if __name__ == "__main__":
-    for line in matrix(LEAKS, measured, "student leaks by"):
-        print(line, flush=True)
-    if "--trained" in sys.argv:
-        from tests.parity import trained
-
-        for line in matrix(trained.LEAKS, trained.measured, "trained to leak by"):
-            print(line, flush=True)
+    print(matrix())
     if "--recorded" in sys.argv:
         print(recorded())
