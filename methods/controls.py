@@ -5,6 +5,7 @@ Weights permuted within each reply: are they more than noise? Their sign turned 
 reference that is wrong, of another problem or "?": is it what the teacher is told? Half of the rollouts shaped: which?
 """
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,21 +23,27 @@ LETTERS, NUMBERS = "ABCD", 20  # what a reference of another problem is drawn fr
 
 def wrong(answer: str) -> str:
     """The next letter or number; what is neither is told with a remark that makes it another."""
-    if answer in LETTERS:
-        return LETTERS[(LETTERS.index(answer) + 1) % len(LETTERS)]
+    if _is_letter(answer):
+        return next((letter for letter in LETTERS if letter > answer), LETTERS[0])
     try:
-        value = float(answer) + 1
+        value = float(answer)
     except ValueError:
         return f"not {answer}"
-    return f"{value:g}"
+    other = f"{value + 1:.12g}"
+    return other if math.isfinite(value) and float(other) != value else f"not {answer}"
 
 
 def another(task: Task) -> str:
-    """An answer of the same form, fixed by the problem, that says nothing about it."""
+    """An answer of the same form, fixed by the problem, that says nothing about it; what is no letter gets a number."""
     draw = zlib.crc32(f"{task.answer} {task.solution}".encode())
-    pool = [*LETTERS] if task.answer in LETTERS else [str(n) for n in range(1, NUMBERS + 1)]
+    pool = [*LETTERS] if _is_letter(task.answer) else [str(n) for n in range(1, NUMBERS + 1)]
     others = [answer for answer in pool if answer != task.answer]
     return others[draw % len(others)]
+
+
+def _is_letter(answer: str) -> bool:
+    """Of one option: "BC" names two, and an empty answer none, though both are parts of LETTERS."""
+    return len(answer) == 1 and "A" <= answer <= "Z"
 
 
 @dataclass(frozen=True)

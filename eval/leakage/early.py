@@ -5,6 +5,7 @@ reply's own final answer, and for signs of work before and after it.
 """
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eval.grading.extract import cut
@@ -33,6 +34,7 @@ class Stated(NamedTuple):
     work_follows: bool
 
 
+@lru_cache(maxsize=1)  # two detectors ask
 def said_first(reply: str) -> Stated | None:
     """None where work comes first, or where the reply has no answer that could be found again."""
     answer = re.split(r"[.。]\s", cut(reply).text.strip())[0]

@@ -15,7 +15,7 @@ def credit(
     text: Annotated[str | None, typer.Option(help="A reply of your own to the item.")] = None,
     methods: Annotated[str | None, typer.Option(help="Comma-separated; default: the run's own.")] = None,
     checkpoint: Annotated[int, typer.Option(help="Step of the student; 0 is the model before training.")] = 0,
-    groups: Annotated[int, typer.Option(help="Groups to look for slips in (without --item).", min=1)] = 16,
+    groups: Annotated[int, typer.Option(help="Groups to look for slips in (without --item).", min=1)] = 64,
 ) -> None:
     """Which tokens get the credit: heat maps of an item, or how well credit finds the slips of drawn problems."""
     from runners.credit.run import localise, methods_of, show

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,19 +32,43 @@ def step_of(run: RunDir, item: str) -> int:
     """The first step whose rollouts answer the item; raises UserError where none does."""
     for file in sorted((run.path / "completions").glob("step*.parquet")):
         if (pd.read_parquet(file, columns=["id"])["id"] == item).any():
-            return int(file.stem.partition("-")[0].removeprefix("step"))
+            return _step(file)
     raise UserError(f"no rollout of {run.path} answers {item!r}: an item is an `id` of completions/*.parquet")
 
 
-def groups(settings: Settings, rollouts: pd.DataFrame, n: int, item: str | None = None) -> list[Replies]:
-    """Up to `n` groups of a step, first those that have something to learn from: rewards that differ."""
-    by_item = [(str(key), part) for key, part in rollouts.groupby("id", sort=False) if item in (None, key)]
-    by_item.sort(key=lambda pair: not pair[1]["advantage"].any())
-    chosen = dict(by_item[:n])
+def groups(settings: Settings, rollouts: pd.DataFrame, n: int) -> list[Replies]:
+    """The first `n` groups of these rollouts, in their order."""
+    chosen = dict(islice(((str(key), part) for key, part in rollouts.groupby("id", sort=False)), n))
     return [
         Replies(found, part["reply"].tolist(), part["reward"].tolist(), part["advantage"].tolist())
         for found, part in zip(items_named(settings, list(chosen)), chosen.values(), strict=True)
     ]
+
+
+def recorded_groups(run: RunDir, checkpoint: int, n: int, lively: bool = False) -> list[Replies]:
+    """Up to `n` groups: those of the checkpoint's step, then of the steps before it; for the model before training
+    those of step 1 and after. lively: only groups that have something to learn from, rewards that differ.
+
+    Raises UserError where the checkpoint's step has no rollouts, or no group is left.
+    """
+    steps = sorted({_step(file) for file in (run.path / "completions").glob("step*.parquet")})
+    steps = [step for step in reversed(steps) if step < checkpoint] if checkpoint else steps[1:]
+    chosen, kept = list[pd.DataFrame](), 0
+    for step in (max(1, checkpoint), *steps):
+        rollouts = recorded(run, step)
+        if lively:
+            rollouts = rollouts[rollouts.groupby("id")["advantage"].transform(lambda found: found.ne(0).any())]
+        chosen.append(rollouts)
+        kept += rollouts["id"].nunique()
+        if kept >= n:
+            break
+    if not kept:
+        raise UserError(f"all rewards of {run.path} agree within their groups: no credit to look at")
+    return groups(run.settings(), pd.concat(chosen, ignore_index=True), n)
+
+
+def _step(file: Path) -> int:
+    return int(file.stem.partition("-")[0].removeprefix("step"))
 
 
 def items_named(settings: Settings, names: Sequence[str]) -> list[Item]:

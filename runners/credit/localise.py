@@ -10,46 +10,73 @@ from scipy.stats import rankdata
 from eval.leakage.clustered import Measured, mean
 from runners.credit.marks import Marks, Span
 
+SHUFFLES = 200  # of each reply's credit, whose mean is chance
+
 
 class Localised(NamedTuple):
-    """Means over replies, with errors over replies.
+    """Means over replies, with errors clustered by group: replies to one item are alike, and some are the same.
 
     auc: of wrong replies with slips, how likely a slipped token has more |credit| than another (.5: chance; equal
-    credits count half, so GRPO has .5). share: of right replies, the part of all |credit| that decisive tokens get;
-    `base`: these tokens' part of all tokens, which is GRPO's share.
+    credits count half, so GRPO has .5). auc_stated: than another that states something: blame that only knows where
+    numbers stand has .5. share: of right replies, the part of all |credit| that decisive tokens get; `base`: these
+    tokens' part of all tokens, which is GRPO's share. `*_permuted`: with a reply's credit at random places of it.
     """
 
     auc: Measured
+    auc_stated: Measured
+    auc_permuted: Measured
     share: Measured
+    share_permuted: Measured
     base: Measured
 
 
-def localised(frames: Sequence[pd.DataFrame], known: Sequence[Sequence[Marks]], shuffles: int = 0) -> Localised:
-    """`frames`: tables of `token_credit`, one a group; `known`: the marks of each group's replies. shuffles: how often
-    to put the same credit at random places of each reply instead, and take the mean: chance."""
-    aucs, shares, bases, rng = list[float](), list[float](), list[float](), np.random.default_rng(0)
-    for frame, group in zip(frames, known, strict=True):
+def localised(frames: Sequence[pd.DataFrame], known: Sequence[Sequence[Marks]]) -> Localised:
+    """`frames`: tables of `token_credit`, one a group; `known`: the marks of each group's replies."""
+    rng = np.random.default_rng(0)
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in Localised._fields}
+    for i, (frame, group) in enumerate(zip(frames, known, strict=True)):
         for b, reply in frame.groupby("rollout"):
-            found, size_T = group[int(str(b))], reply["advantage"].abs().to_numpy()
-            sizes = [rng.permutation(size_T) for _ in range(shuffles)] or [size_T]
-            slips_T, decisive_T = touched(reply, found.slips), touched(reply, found.decisive)
-            if not reply["reward"].iloc[0]:
-                areas = [area for size_T in sizes if (area := auc(size_T, slips_T)) is not None]
-                aucs += [float(np.mean(areas))] if areas else []
-            elif decisive_T.any() and size_T.sum() > 0:
-                shares.append(float(np.mean([size_T[decisive_T].sum() / size_T.sum() for size_T in sizes])))
-                bases.append(float(decisive_T.mean()))
-    return Localised(*(mean(values, range(len(values))) for values in (aucs, shares, bases)))
+            of_reply = _wrong if not reply["reward"].iloc[0] else _right
+            for name, value in of_reply(reply, group[int(str(b))], rng).items():
+                found[name].append((value, i))
+    return Localised(*(mean([v for v, _ in pairs], [i for _, i in pairs]) for pairs in found.values()))
+
+
+def _wrong(reply: pd.DataFrame, marks: Marks, rng: np.random.Generator) -> dict[str, float]:
+    size_T, slips_T, stated_T = _sizes(reply), touched(reply, marks.slips), touched(reply, marks.stated)
+    areas = {
+        "auc": auc(size_T, slips_T),
+        "auc_stated": auc(size_T[stated_T], slips_T[stated_T]),
+        "auc_permuted": auc(_shuffled(size_T, rng), slips_T),
+    }
+    return {name: area for name, area in areas.items() if area is not None}
+
+
+def _right(reply: pd.DataFrame, marks: Marks, rng: np.random.Generator) -> dict[str, float]:
+    size_T, decisive_T = _sizes(reply), touched(reply, marks.decisive)
+    if not decisive_T.any() or not size_T.sum():
+        return {}
+    part = lambda sizes: float((sizes[..., decisive_T].sum(-1) / size_T.sum()).mean())  # noqa: E731
+    return {"share": part(size_T), "share_permuted": part(_shuffled(size_T, rng)), "base": float(decisive_T.mean())}
+
+
+def _sizes(reply: pd.DataFrame) -> np.ndarray:
+    """(T,) |credit|; rounded, because rounding errors must not turn equal credits into an order."""
+    return np.round(reply["advantage"].abs().to_numpy(), 6)
+
+
+def _shuffled(size_T: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permuted(np.tile(size_T, (SHUFFLES, 1)), axis=1)
 
 
 def auc(score_T: np.ndarray, positive_T: np.ndarray) -> float | None:
-    """Chance that a positive scores above a negative, ties half; None where all are of one kind."""
+    """Chance that a positive scores above a negative, ties half; None where all are of one kind. The mean over rows
+    where scores are (S, T)."""
     n = int(positive_T.sum())
     if n in (0, len(positive_T)):
         return None
-    # Rounding must not turn equal credits into an order.
-    ranks = rankdata(np.round(score_T, 6))
-    return float((ranks[positive_T].sum() - n * (n + 1) / 2) / (n * (len(positive_T) - n)))
+    ranks = rankdata(score_T, axis=-1)[..., positive_T].sum(-1).mean()
+    return float((ranks - n * (n + 1) / 2) / (n * (len(positive_T) - n)))
 
 
 def touched(reply: pd.DataFrame, spans: Sequence[Span]) -> np.ndarray:

@@ -10,14 +10,19 @@ BLAMED = ("shape", "count", "operand", "result")  # a wrong letter or box only f
 
 
 class Marks(NamedTuple):
-    """Spans of characters, in order: `decisive` are all counts and results, right or wrong; `slips` are what is wrong
-    given what came before, shape names and copied numbers too."""
+    """Spans of characters, in order: `decisive` are all counts and results, right or wrong; `stated` is everything that
+    could be a slip, shape names and copied numbers too; `slips` are what of it is wrong given what came before."""
 
     decisive: list[Span]
+    stated: list[Span]
     slips: list[Span]
 
 
 def marks(problem: Problem, reply: str) -> Marks:
-    stated = statements(problem, reply)
-    wrong = [one for one in stated if one.slip and one.part in BLAMED]
-    return Marks([(one.start, one.end) for one in stated if one.decisive], [(one.start, one.end) for one in wrong])
+    found = statements(problem, reply)
+    stated = [one for one in found if one.part in BLAMED]
+    return Marks(
+        [(one.start, one.end) for one in found if one.decisive],
+        [(one.start, one.end) for one in stated],
+        [(one.start, one.end) for one in stated if one.slip],
+    )

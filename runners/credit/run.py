@@ -1,6 +1,6 @@
 """Token credit of a run's rollouts: tables and heat maps of an item, or how well credit finds slips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
@@ -13,17 +13,16 @@ from eval.core.errors import UserError
 from eval.core.tables import write_parquet
 from methods import Method
 from runners.credit import heat
-from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, step_of
-from runners.credit.localise import Localised, localised
+from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, recorded_groups, step_of
+from runners.credit.localise import localised
 from runners.credit.marks import Marks, marks
-from runners.credit.tokens import Models, Replies, read, token_credit
+from runners.credit.tokens import Models, Read, Replies, read, token_credit, told, untold
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 
 Methods = dict[str, Method]
-SHUFFLES = 20
 
 
 def methods_of(run: RunDir, names: str | None) -> Methods:
@@ -39,7 +38,8 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
     own reply, whose advantage is 1 where it is right and -1 where not."""
     settings = run.settings()
     if text is None:
-        (group,) = groups(settings, recorded(run, step_of(run, item)), 1, item)
+        rollouts = recorded(run, step_of(run, item))
+        (group,) = groups(settings, rollouts[rollouts["id"] == item], 1)
     else:
         (found,) = items_named(settings, [item])
         right = is_right(text, found.answer)
@@ -61,15 +61,20 @@ def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str
     """By method, how credit and slips fall together on up to `n` recorded groups, with its controls; kept in
     `credit/localisation.json` by checkpoint. Raises UserError for data that is not drawn."""
     settings = run.settings()
-    chosen = groups(settings, recorded(run, max(1, checkpoint)), n)
-    problems = [problem_of(settings, group.item.id) for group in chosen]
+    chosen = recorded_groups(run, checkpoint, n, lively=True)
     known: list[list[Marks]] = []
-    for problem, group in zip(problems, chosen, strict=True):
-        if problem is None:
+    for group in chosen:
+        if (problem := problem_of(settings, group.item.id)) is None:
             raise UserError(f"nobody knows the slips of {settings.data.source}: localisation needs drawn problems")
         known.append([marks(problem, reply) for reply in group.replies])
     models = models_of(run, settings, checkpoint)
-    found = {name: _localised(method, models, chosen, known) for name, method in methods.items()}
+    frames: dict[str, dict[str, list[pd.DataFrame]]] = {name: {} for name in methods}
+    for group in chosen:
+        student = untold(models, group)
+        for name, method in methods.items():
+            for kind, frame in _credits(method, models, group, student):
+                frames[name].setdefault(kind, []).append(frame)
+    found = {name: _numbers(kinds, known) for name, kinds in frames.items()}
     path = run.path / "credit" / "localisation.json"
     kept = files.read_object(path) or {}
     kept[str(checkpoint)] = kept.get(str(checkpoint), {}) | found
@@ -78,33 +83,30 @@ def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str
     return found
 
 
-def _localised(
-    method: Method, models: Models, chosen: Sequence[Replies], known: Sequence[Sequence[Marks]]
-) -> dict[str, Any]:
-    said = [read(method, models, group) for group in chosen]
-    frames = [token_credit(method, models.processor, g, s) for g, s in zip(chosen, said, strict=True)]
-    found: dict[str, Any] = _plain(localised(frames, known))
-    shuffled = localised(frames, known, SHUFFLES)
-    found |= {"auc_permuted": shuffled.auc._asdict(), "share_permuted": shuffled.share._asdict()}
-    if method.teachers:
-        misled = [_misled(method, models, group) for group in chosen]
-        found["auc_wrong_reference"] = localised(misled, known).auc._asdict()
+def _credits(method: Method, models: Models, group: Replies, student: Read) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The credit of a group's tokens: as trained (""), told a wrong answer, and without the clip."""
+    own = told(method, group)
+    said = read(method, models, group, student, own)
+    yield "", token_credit(method, models.processor, group, said)
+    wrong = wrong_answers(group.item.answer, Random(f"credit-{group.item.id}"))  # the same for the whole group
+    misled = told(method, group, wrong[0] if wrong else "?")
+    if misled != own:  # a method that shows siblings tells the same
+        frame = token_credit(method, models.processor, group, read(method, models, group, student, misled))
+        yield "_wrong_reference", frame
     if method.credit_uses_teacher and any(f.name == "clip" for f in fields(method)):
         free = replace(method, clip=1e9)  # type: ignore[call-arg]
-        unclipped = [token_credit(free, models.processor, g, s) for g, s in zip(chosen, said, strict=True)]
-        found["auc_unclipped"] = localised(unclipped, known).auc._asdict()
+        yield "_unclipped", token_credit(free, models.processor, group, said)
+
+
+def _numbers(kinds: dict[str, list[pd.DataFrame]], known: list[list[Marks]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for kind, frames in kinds.items():
+        of_kind = localised(frames, known)._asdict()
+        shown = of_kind if not kind else {name: of_kind[name] for name in ("auc", "auc_stated")}
+        found |= {f"{name}{kind}": measured._asdict() for name, measured in shown.items()}
     return found
 
 
-def _plain(found: Localised) -> dict[str, Any]:
-    return {name: measured._asdict() for name, measured in found._asdict().items()}
-
-
-def _misled(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    """Credit where the teachers are told a wrong answer, the same for the whole group."""
-    wrong = wrong_answers(group.item.answer, Random(f"credit-{group.item.id}"))
-    return token_credit(method, models.processor, group, read(method, models, group, wrong[0] if wrong else "?"))
-
-
 def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    return token_credit(method, models.processor, group, read(method, models, group))
+    said = read(method, models, group, untold(models, group), told(method, group))
+    return token_credit(method, models.processor, group, said)

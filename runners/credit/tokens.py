@@ -48,22 +48,35 @@ class Read(NamedTuple):
     teachers: list[dict[str, Tensor]]
 
 
-def read(method: Method, models: Models, group: Replies, answer: str | None = None) -> Read:
-    """Forward passes of all that the method asks. `answer`: told in the place of the item's own, without a solution."""
-    item, processor = group.item, models.processor
+def untold(models: Models, group: Replies) -> Read:
+    """The part of `read` that is the same for every method."""
+    ids = [reply_ids(models.processor, reply) for reply in group.replies]
+    return Read(ids, logits(models.student, models.processor, group.item.prompt(), ids), [{} for _ in ids])
+
+
+def told(method: Method, group: Replies, answer: str | None = None) -> list[Mapping[str, Context]]:
+    """What the method's teachers read of each reply. `answer`: in the place of the item's own, without a solution."""
+    item = group.item
     task = Task(item.answer, item.solution, item.pictures) if answer is None else Task(answer, None, item.pictures)
     siblings = [Sibling(*pair) for pair in zip(group.replies, group.rewards, strict=True)]
-    told: list[Mapping[str, Context]] = [method.contexts(task, siblings, i) for i in range(len(siblings))]
-    ids = [reply_ids(processor, reply) for reply in group.replies]
-    student = [logits(models.student, processor, item.prompt(), reply) for reply in ids]
-    teachers = [
-        {
-            name: logits(models.holder(method.teachers[name]), processor, item.prompt(context, context.pictures), reply)
-            for name, context in contexts.items()
-        }
-        for contexts, reply in zip(told, ids, strict=True)
-    ]
-    return Read(ids, student, teachers)
+    return [method.contexts(task, siblings, i) for i in range(len(siblings))]
+
+
+def read(
+    method: Method, models: Models, group: Replies, student: Read, contexts: Sequence[Mapping[str, Context]]
+) -> Read:
+    """`student` with what the method's teachers say after having been told `contexts`."""
+    teachers: list[dict[str, Tensor]] = [{} for _ in contexts]
+    for name, teacher in method.teachers.items():
+        waiting = [b for b, of_reply in enumerate(contexts) if name in of_reply]
+        while waiting:  # replies that are told the same go together
+            context = contexts[waiting[0]][name]
+            alike = [b for b in waiting if contexts[b][name] == context]
+            waiting = [b for b in waiting if b not in alike]
+            prompt, ids = group.item.prompt(context, context.pictures), [student.ids[b] for b in alike]
+            for b, heard_TV in zip(alike, logits(models.holder(teacher), models.processor, prompt, ids), strict=True):
+                teachers[b][name] = heard_TV
+    return student._replace(teachers=teachers)
 
 
 def token_credit(method: Method, processor: Any, group: Replies, said: Read) -> pd.DataFrame:

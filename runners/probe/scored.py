@@ -67,8 +67,8 @@ def log_probs(model: nn.Module, processor: Any, prompt: Turn, replies: Sequence[
 
 
 @torch.no_grad()
-def logits(model: nn.Module, processor: Any, prompt: Turn, reply: Sequence[int]) -> Tensor:
-    """(T, V) of one reply, float32, at temperature 1."""
-    rows = rows_of(processor, prompt, [reply], next(model.parameters()).device)
+def logits(model: nn.Module, processor: Any, prompt: Turn, replies: Sequence[Sequence[int]]) -> list[Tensor]:
+    """(T, V) of each reply's tokens, float32, at temperature 1."""
+    rows = rows_of(processor, prompt, replies, next(model.parameters()).device)
     found: Tensor = model(rows=rows, then=lambda hidden_ND, head: head(hidden_ND, 1.0))
-    return found.float()
+    return list(found.float().split([len(ids) for ids in replies]))

@@ -36,6 +36,18 @@ METRICS = {
         "Share of sampled replies that mention a reference, though their prompt contains none: the trace of a teacher "
         "that was told the answer. 0 is right.",
     ),
+    "early": Metric(
+        "Answer before work while training",
+        "share of replies",
+        "Share of sampled replies that state their final answer before any work and do the work after it, as one can "
+        "who was told it. Compare with the first step: models that were told nothing may do so, too.",
+    ),
+    "skipped": Metric(
+        "Answer without work while training",
+        "share of replies",
+        "Share of sampled replies that give an answer and no work. Compare with the first step: a rise says that the "
+        "model stops working, as under a teacher that needed none.",
+    ),
     "divergence": Metric(
         "Divergence",
         "nats per token",

@@ -15,7 +15,7 @@ from eval.leakage.clustered import mean
 from methods import Context, Method, Sibling, Task
 from methods.functional import divergence
 from methods.opsd import OPSD
-from runners.credit.groups import groups, models_of, problem_of, recorded
+from runners.credit.groups import models_of, problem_of, recorded_groups
 from runners.credit.tokens import Models, Replies
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
@@ -23,21 +23,29 @@ from runners.run.run_dir import RunDir
 from runners.theory.gap import gap
 from runners.theory.references import references
 
-REPLIES = 2  # of each item
+REPLIES = 4  # of each item
 
 
 class Measures(NamedTuple):
-    """Nats a token (T,) of one reply. `sampled`: OPSD's loss with the one reference that training told; its mean is
-    `opsd` but for which references were drawn."""
+    """Nats a token (T,) of one reply. `sampled`: OPSD's loss with the one reference that training told; `apart`: what
+    it has beyond `marginal` + `information`. Its mean is 0 but for which references were drawn, which makes the two
+    sides of Theorem 1 independent measurements."""
 
     opsd: Tensor
     marginal: Tensor
     information: Tensor
     sampled: Tensor
+    apart: Tensor
 
 
-LABELS = ("OPSD's loss, all references", "marginal objective", "I(Y_t; R | X, Y_<t)", "OPSD's loss, the told one")
-LOOKS = ("#0072B2", "#009E73", "#D55E00", "#999999")  # Okabe and Ito's, for all eyes
+LABELS = (
+    "OPSD's loss, all references",
+    "marginal objective",
+    "their difference I(Y_t; R | X, Y_<t)",
+    "OPSD's loss, the told one",
+    "told one minus all",
+)
+LOOKS = ("#0072B2", "#009E73", "#D55E00", "#999999")  # Okabe and Ito's, for all eyes; `apart` is not drawn
 
 
 def measure(run: RunDir, n: int) -> Iterator[str]:
@@ -53,7 +61,8 @@ def measure(run: RunDir, n: int) -> Iterator[str]:
     for step in [0, *sorted(update // settings.train.updates for update in kept)]:
         models = models_of(run, settings, step)
         items, measured = list[str](), list[Measures]()
-        for group in groups(settings, recorded(run, max(1, step)), n):
+        # Whatever their rewards: these know something of the reference.
+        for group in recorded_groups(run, step, n):
             of_item = _measured(method, models, group, problem_of(settings, group.item.id))
             measured += of_item
             items += [group.item.id] * sum(len(one.opsd) for one in of_item)
@@ -79,22 +88,21 @@ def _measured(method: Method, models: Models, group: Replies, problem: Problem |
     if problem is None:
         raise UserError("nobody knows the references of these items: --run needs a run on drawn problems")
     item, siblings = group.item, [Sibling(*pair) for pair in zip(group.replies, group.rewards, strict=True)]
+    chances: dict[Context, float] = {}  # of what is told, which several references may agree in
+    for chance, task in references(problem):
+        told = _told(method, task if item.solution else task._replace(solution=None), siblings, 0)
+        assert told is not None
+        chances[told] = chances.get(told, 0.0) + chance
+    own = _told(method, Task(item.answer, item.solution), siblings, 0)
+    assert own in chances, f"{item.id}: what training told is none of its references"
+    ids = [reply_ids(models.processor, reply) for reply in group.replies[:REPLIES]]
     teacher = models.holder(next(iter(method.teachers.values())))
+    heard = {told: logits(teacher, models.processor, item.prompt(told), ids) for told in chances}
     found = []
-    for b, reply in enumerate(group.replies[:REPLIES]):
-        chances: dict[Context, float] = {}  # of what is told, which several references may agree in
-        for chance, task in references(problem):
-            told = _told(method, task if item.solution else task._replace(solution=None), siblings, b)
-            assert told is not None
-            chances[told] = chances.get(told, 0.0) + chance
-        ids = reply_ids(models.processor, reply)
-        heard = {told: logits(teacher, models.processor, item.prompt(told), ids) for told in chances}
-        student_TV = logits(models.student, models.processor, item.prompt(), ids)
-        own = _told(method, Task(item.answer, item.solution), siblings, b)
-        own_TV = heard[own] if own in heard else logits(teacher, models.processor, item.prompt(own), ids)
-        sampled_T = divergence(student_TV.double(), own_TV.double(), 0)
-        exact = gap(student_TV, torch.stack(list(heard.values())), list(chances.values()))
-        found.append(Measures(*exact, sampled_T))
+    for b, student_TV in enumerate(logits(models.student, models.processor, item.prompt(), ids)):
+        exact = gap(student_TV, torch.stack([of_all[b] for of_all in heard.values()]), list(chances.values()))
+        sampled_T = divergence(student_TV.double(), heard[own][b].double(), 0)
+        found.append(Measures(*exact, sampled_T, sampled_T - exact.marginal - exact.information))
     return found
 
 
@@ -103,7 +111,7 @@ def draw(found: dict[str, Any]) -> Figure:
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axes, steps = figure.subplots(), [int(step) for step in found]
-        for name, label, colour in zip(Measures._fields, LABELS, LOOKS, strict=True):
+        for name, label, colour in zip(Measures._fields, LABELS, LOOKS, strict=False):
             values = [found[str(step)][name]["value"] for step in steps]
             errors = [found[str(step)][name]["stderr"] or 0 for step in steps]
             axes.errorbar(steps, values, errors, label=label, color=colour, marker="o", capsize=2)

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from eval.core import files, manifest
 from eval.core.progress import Bar
+from eval.leakage import IN_TRAINING
 from runners.launch.card import write_card
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
@@ -60,7 +61,16 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
-OTHERS = ("step", "seconds", "entropy", "leakage", "told", "gap", "divergence", "importance")  # that we log ourselves
+OTHERS = (
+    "step",
+    "seconds",
+    "entropy",
+    *IN_TRAINING,
+    "told",
+    "gap",
+    "divergence",
+    "importance",
+)  # that we log ourselves
 RESERVED = frozenset({*NAMES.values(), TEACHER_TOKENS, *OTHERS})
 
 

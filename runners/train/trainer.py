@@ -14,7 +14,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from eval.engines.chat import system_turn
-from eval.leakage.mention import mentions
+from eval.leakage import leaks
 from methods import Method, Sibling
 from runners.data.image_cache import laid_by_grids, pictures_once
 from runners.forward.chunked_head import States
@@ -156,9 +156,9 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             for name in self.method.teachers:
                 batch |= self._context_inputs(name, inputs, told)
         batch = pictures_on_host(batch, self._fields)
-        self.log_value("leakage", self._share([bool(mentions(text)) for text in self._texts]))
-        if self.method.teachers:
-            self.log_value("told", self._share([bool(contexts) for contexts in told]))
+        shares = leaks(self._texts) | ({"told": [bool(contexts) for contexts in told]} if self.method.teachers else {})
+        for name, flags in shares.items():
+            self.log_value(name, self._share(flags))
         own = self._own(inputs)
         solved_B = self._accuracy_all.view(-1, self.num_generations).mean(1).repeat_interleave(self.num_generations)
         batch |= {"rewards": self._rewards_all[own], "accuracy": self._accuracy_all[own], "solved": solved_B[own]}

@@ -110,5 +110,6 @@ def test_the_gap_of_a_run_is_measured(run: RunDir) -> None:
     for step in ("0", "1"):
         told, marginal, information = (found[step][name]["value"] for name in ("opsd", "marginal", "information"))
         assert told == pytest.approx(marginal + information, abs=1e-9)
+        assert found[step]["apart"]["value"] == pytest.approx(found[step]["sampled"]["value"] - told, abs=1e-9)
         assert information >= -1e-12
     assert (run.path / "theory" / "gap.png").stat().st_size > 1000

@@ -74,6 +74,12 @@ def test_what_they_are_told(name: str, expected: object) -> None:
 
 def test_references_that_are_wrong_keep_their_form() -> None:
     assert [wrong(answer) for answer in ("7", "0.5", "A", "D", "x+1")] == ["8", "1.5", "B", "A", "not x+1"]
+    # Two letters are no letter, and what cannot be counted on is no number; a large one is another after all.
+    odd = {"BC": "not BC", "": "not ", "E": "A", "nan": "not nan", "inf": "not inf", "1234560": "1234561", "-1": "0"}
+    odd |= {"1e17": "not 1e17"}
+    assert {answer: wrong(answer) for answer in odd} == odd
+    assert another(Task("BC")).isdigit()
+    assert another(Task("E")) in "ABCD"
     assert another(TASK) != "7" and another(TASK).isdigit()
     assert another(Task("B")) in "ACD"
     assert len({another(Task("7", f"way {i}")) for i in range(50)}) > 10

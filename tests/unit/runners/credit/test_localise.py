@@ -1,4 +1,5 @@
 import random
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -31,28 +32,51 @@ def test_tokens_are_touched_by_characters() -> None:
     assert not touched(frame, []).any()
 
 
+NUMBERS = [(2, 3), (7, 8)]
+SLIP = Marks(NUMBERS, NUMBERS, [(7, 8)])
+
+
 def test_credit_on_the_slip_is_found_and_credit_elsewhere_is_not() -> None:
-    known = [[Marks([(2, 3), (7, 8)], [(7, 8)])]]
-    found = localised([reply(TOKENS, [-0.1, -0.1, -0.1, -0.1, -0.9, -0.1], 0)], known)
-    assert found.auc.value == 1
+    found = localised([reply(TOKENS, [-0.1, -0.1, -0.1, -0.1, -0.9, -0.1], 0)], [[SLIP]])
+    assert found.auc.value == found.auc_stated.value == 1
     assert found.share.n == 0
-    assert localised([reply(TOKENS, [-0.5, -0.5, -0.5, -0.5, -0.1, -0.5], 0)], known).auc.value == 0
-    assert localised([reply(TOKENS, [-0.5] * 6, 0)], known).auc.value == 0.5
+    assert localised([reply(TOKENS, [-0.5, -0.5, -0.5, -0.5, -0.1, -0.5], 0)], [[SLIP]]).auc.value == 0
+    assert localised([reply(TOKENS, [-0.5] * 6, 0)], [[SLIP]]).auc.value == 0.5
+
+
+def test_blame_of_all_numbers_alike_finds_numbers_and_no_slips() -> None:
+    found = localised([reply(TOKENS, [-0.1, -0.9, -0.1, -0.1, -0.9, -0.1], 0)], [[SLIP]])
+    assert found.auc.value == pytest.approx(4.5 / 5)
+    assert found.auc_stated.value == 0.5
 
 
 def test_the_share_of_right_replies_and_its_base_rate() -> None:
-    known = [[Marks([(2, 3), (7, 8)], [])]]
+    known = [[Marks(NUMBERS, NUMBERS, [])]]
     found = localised([reply(TOKENS, [0.1, 0.4, 0.1, 0.1, 0.2, 0.1], 1)], known)
     assert found.share.value == pytest.approx(0.6)
     assert found.base.value == pytest.approx(2 / 6)
     even = localised([reply(TOKENS, [0.5] * 6, 1)], known)
-    assert even.share.value == even.base.value
+    assert even.share.value == even.base.value == pytest.approx(even.share_permuted.value)
 
 
-def test_shuffled_credit_is_at_chance() -> None:
+def test_all_permutations_of_a_reply_are_at_chance_whatever_its_ties() -> None:
+    """So that what a shuffled control has beyond 1/2 is luck of the draw."""
+    size_T, slips_T = np.array([0.1, 0.2, 0.2, 0.2, 0.1]), np.array([True, True, False, False, False])
+    assert auc(np.array([*permutations(size_T)]), slips_T) == pytest.approx(0.5)
     frames = [reply(TOKENS, [-0.1, -0.1, -0.1, -0.1, -0.9, -0.1], 0) for _ in range(30)]
-    found = localised(frames, [[Marks([(2, 3), (7, 8)], [(7, 8)])]] * 30, shuffles=20)
-    assert found.auc.value == pytest.approx(0.5, abs=0.05)
+    assert localised(frames, [[SLIP]] * 30).auc_permuted.value == pytest.approx(0.5, abs=0.02)
+
+
+def test_replies_of_a_group_are_one_cluster() -> None:
+    found, blind = [-0.1, -0.1, -0.1, -0.1, -0.9, -0.1], [-0.5] * 6
+    group = (
+        pd.concat([reply(TOKENS, found, 0, b) for b in range(4)]),
+        pd.concat([reply(TOKENS, blind, 0, b) for b in range(4)]),
+    )
+    by_group = localised(group, [[SLIP] * 4] * 2).auc
+    assert by_group.n == 8
+    assert by_group.value == 0.75
+    assert by_group.stderr == pytest.approx(0.25)  # of the two means 1 and .5, as if there were two replies
 
 
 def test_a_reply_without_slips_has_none_and_every_slip_of_a_chain_is_marked() -> None:
