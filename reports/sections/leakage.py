@@ -16,6 +16,7 @@ from reports.figures.lines import Lines
 from reports.figures.looks import looks
 from reports.figures.scatter import Point, Scatter
 from reports.findings.leaking import Leaks, leaks
+from reports.findings.measured import Measured, probes
 from reports.findings.table import Column, Row, Table, numbers
 from reports.sections.dynamics import dynamics
 from reports.sections.section import Section, template
@@ -87,6 +88,14 @@ class Detected:
             if row.method in found and row.method in self.accuracy
         )
         return Scatter(points, "% of replies that leak", "score, % (average of the benches)") if points else None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was found in replies, by detector, and what probes of the models found."""
+
+    detected: list[Detected]
+    probes: Measured | None
 
 
 def leakage(suite: Suite) -> list[Detected]:
@@ -185,30 +194,31 @@ def _table(data: list[Detected]) -> Table:
     )
 
 
-def _json(data: list[Detected]) -> dict[str, Any]:
+def _json(data: Shown) -> dict[str, Any]:
     return {
+        "probes": data.probes.json() if data.probes else {},
         "leakage": {
             d.name: {
                 **{key: getattr(d, key) for key in ("name", "label", "meaning", "stderr")},
                 "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows],
             }
-            for d in data
-        }
+            for d in data.detected
+        },
     }
 
 
-def _figures(data: list[Detected]) -> dict[str, Drawing]:
-    charts = {f"leakage_evaluated_{d.name}": d.chart for d in data}
-    against = {f"leakage_and_score_{d.name}": d.scatter for d in data}
+def _figures(data: Shown) -> dict[str, Drawing]:
+    charts = {f"leakage_evaluated_{d.name}": d.chart for d in data.detected}
+    against = {f"leakage_and_score_{d.name}": d.scatter for d in data.detected}
     return {name: drawing for name, drawing in {**charts, **against}.items() if drawing}
 
 
 LEAKAGE = Section(
     "leakage",
-    leakage,
+    lambda suite: Shown(leakage(suite), probes(suite)),
     template(__file__),
     "Leakage",
     json=_json,
-    tables=lambda data: [_table(data)] if data else [],
+    tables=lambda data: [_table(data.detected)] if data.detected else [],
     figures=_figures,
 )

@@ -6,7 +6,7 @@ only a folder that is no suite at all is an error.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -96,12 +96,38 @@ class Leakage(BaseModel, frozen=True):
     phrases: dict[str, int] = {}
 
 
+class Measure(BaseModel, frozen=True):
+    """A mean over `n` replies with its standard error; None where there is none."""
+
+    value: Number
+    stderr: Number
+    n: int
+
+    @property
+    def shown(self) -> str:
+        if self.value is None:
+            return "–"
+        return f"{self.value:.2f}".replace("-", "−") + ("" if self.stderr is None else f" ± {self.stderr:.2f}")
+
+
+class Probe(BaseModel, frozen=True):
+    """One probe of a checkpoint; its words come from the probe, so that none has to be known here."""
+
+    label: str
+    unit: str
+    meaning: str
+    value: Measure
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """What was measured of one checkpoint: results by bench, leakage by detector."""
 
     results: dict[str, Result]
     leakage: dict[str, Leakage]
+
+
+Localised = dict[str, dict[str, dict[str, Measure]]]
 
 
 @dataclass(frozen=True)
@@ -118,6 +144,8 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any]
     evaluated: dict[int, Evaluated]
+    probes: dict[str, Probe] = field(default_factory=dict)
+    localised: Localised = field(default_factory=dict)  # by checkpoint and method
     external: bool = False  # an evaluation of a model that no run here trained
 
     @property
@@ -269,7 +297,16 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         record=record,
         settings=_read(folder, "settings.yaml", Record, problems) or {},
         evaluated=_read_evaluated(folder, problems),
+        probes=_read_probes(folder, problems),
+        localised=_read(folder, "credit/localisation.json", Localised, problems) or {},
     )
+
+
+def _read_probes(folder: Path, problems: list[str]) -> dict[str, Probe]:
+    """The last probed checkpoint's; what else stands in the file (the price of leaks) is no probe."""
+    steps = [int(p.parent.name) for p in folder.glob("eval/*/probes.json") if p.parent.name.isdecimal()]
+    read = _read(folder, f"eval/{max(steps)}/probes.json", dict[str, Probe | Record], problems) if steps else None
+    return {name: found for name, found in (read or {}).items() if isinstance(found, Probe)}
 
 
 def _read_evaluated(folder: Path, problems: list[str]) -> dict[int, Evaluated]:

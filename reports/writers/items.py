@@ -56,7 +56,7 @@ def _bars(item: str, suite: Suite, stem: Path) -> list[Path]:
 
 def _tokens(item: str, suite: Suite, stem: Path) -> list[Path]:
     credit = token_credit(suite)
-    if credit is None:
+    if credit is None or not credit.steps:
         raise UserError(f"{item} needs token tables, which no run of {suite.name} has: train rlsd")
     step, items = list(credit.steps.items())[-1]
     replies = [
