@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.suite.read import Measure, Run, Suite
+from reports.suite.read import Run, Suite
+from reports.suite.records import Measure
 from reports.suite.rows import row_labels
 
 PROBES_MEANING = (
@@ -22,10 +23,10 @@ LOCALISED = {
     "base": "Decisive tokens",
 }
 LOCALISED_MEANING = (
-    "Slips found: in a wrong reply, how likely a token at which the error is made has more credit, by size, than another "
-    "one of that reply; 0.5 is chance, and what one number a reply gives. On decisive tokens: the part of all credit "
-    "of a right reply that lies on its counts and results, whose part of all tokens stands beside it. Means over replies "
-    "± one standard error, on drawn problems, whose errors are known."
+    "Slips found: in a wrong reply, how likely a token at which the error is made has more credit, by size, than "
+    "another one of that reply; 0.5 is chance, and what one number a reply gives. On decisive tokens: the part of all "
+    "credit of a right reply that lies on its counts and results, whose part of all tokens stands beside it. Means "
+    "over replies ± one standard error, on drawn problems, whose errors are known."
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from eval.benches import BENCHES
+from eval.core.terminal import plain
 from reports.figures.axes import Drawing
 from reports.figures.intervals import Intervals, Line
 from reports.figures.lines import Lines
@@ -170,12 +171,7 @@ def _cut(reply: str, pattern: re.Pattern[str]) -> list[tuple[str, bool]]:
         pieces += [(reply[position : match.start()], False), (match.group(), True)]
         position = match.end()
     pieces += [(reply[position:end], False)] + ([(" …", False)] if end < len(reply) else [])
-    return [(_printable(text), marked) for text, marked in pieces if text]
-
-
-def _printable(text: str) -> str:
-    """Control and direction characters could rearrange or hide what a reader sees."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return [(plain(text), marked) for text, marked in pieces if text]
 
 
 def _table(data: list[Detected]) -> Table:

@@ -158,7 +158,7 @@ def _json(data: Tables) -> dict[str, Any]:
             "model": paper.MODEL,
             "data": paper.DATA,
             "averages_recomputed": data.reference.averages,
-            "noise": [asdict(gap) for gap in data.reference.gaps],
+            "noise": [asdict(gap) for gap in (*data.reference.gaps, *data.reference.others)],
             "percent": {m: dict(zip(paper.COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
         },
     }

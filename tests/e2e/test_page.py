@@ -57,10 +57,10 @@ def test_the_page_asks_for_nothing(page):
     assert document.count("<button") == 4  # three formats of Table 2, and the commands
 
 
-# One question stands for all: two hundred take a minute.
+QUESTION = '<details class="question"'
 AXE = """
-document.querySelectorAll("details:not(.question), .question:first-of-type").forEach((part) => { part.open = true; });
-axe.run({ exclude: [[".question ~ .question"]] }, { resultTypes: ["violations"] }).then(({ violations, passes }) => {
+document.querySelectorAll("details").forEach((part) => { part.open = true; });
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => {
   const found = document.createElement("pre");
   found.id = "axe";
   const told = violations.map((rule) => [rule.id, ...rule.nodes.slice(0, 3).map((node) => node.html)]);
@@ -73,7 +73,10 @@ axe.run({ exclude: [[".question ~ .question"]] }, { resultTypes: ["violations"] 
 def test_axe_core_finds_nothing_on_a_phone(page, tmp_path):
     axe = pytest.importorskip("axe_core_python")
     script = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
-    head, tail = page.read_text(encoding="utf-8").rsplit("</body>", 1)
+    first, second, third, *_, last = page.read_text(encoding="utf-8").split(QUESTION)
+    # Two questions stand for all: two hundred take half a minute.
+    few = QUESTION.join([first, second, third]) + last.split("</details>", 1)[1]
+    head, tail = few.rsplit("</body>", 1)
     copy = tmp_path / "page.html"
     copy.write_text(f"{head}<script>{script}</script><script>{AXE}</script></body>{tail}", encoding="utf-8")
     document, errors = opened(copy, "", "--window-size=390,900", "--virtual-time-budget=20000")

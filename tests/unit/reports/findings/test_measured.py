@@ -14,7 +14,9 @@ def test_a_row_a_probed_run_and_a_dash_for_what_was_not_asked(tmp_path):
     assert localisation(load_suite(tmp_path / "s")) is None
     write_measured(tmp_path / "s")
     told = json.loads((tmp_path / "s/opsd/seed0/eval/60/probes.json").read_text())["told_gap"]
-    write_json(tmp_path / "s/opsd/seed1/eval/9/probes.json", {"told_gap": told | {"value": {"value": 1, "stderr": 0.5}}})
+    write_json(
+        tmp_path / "s/opsd/seed1/eval/9/probes.json", {"told_gap": told | {"value": {"value": 1, "stderr": 0.5}}}
+    )
     write_json(tmp_path / "s/opsd/seed1/eval/60/probes.json", {"told_gap": told})  # the last one counts
     found = probes(load_suite(tmp_path / "s"))
     assert found.heads == ("Canary exposure, bits", "Told-untold gap, accuracy")
