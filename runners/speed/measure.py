@@ -162,7 +162,7 @@ def count(model: Any, call: Call) -> Counts:
         seen["pictures"] += len(kwargs["grid_thw"] if "grid_thw" in kwargs else inputs[1])
 
     head = _HeadRows(model.get_output_embeddings().weight)
-    flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
+    flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     with ExitStack() as stack:
         stack.callback(model.model.language_model.norm.register_forward_pre_hook(tokens).remove)
         stack.callback(model.model.visual.register_forward_pre_hook(pictures, with_kwargs=True).remove)
@@ -193,13 +193,18 @@ def _attention(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **
     return 2 * q[0] * q[1] * q[2] * k[2] * (q[3] + v[3])
 
 
+def _addmm(_: Sequence[int], a: Sequence[int], b: Sequence[int], *__: Any, **___: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
 def _attention_backward(_: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *__: Any, **___: Any) -> int:
     """The scores again, and the gradients of scores, values, queries and keys."""
     return 2 * q[0] * q[1] * q[2] * k[2] * (3 * q[3] + 2 * v[3])
 
 
-# PyTorch's own counter knows no kernel of CPUs, and up to 2.11 none whose keys have fewer heads.
+# PyTorch's own counter knows no attention kernel of CPUs. Up to 2.11 it fails where keys have fewer heads, and at the
+# product whose dtype is given, which TRL's head takes on a GPU.
 _KERNELS = [f"_scaled_dot_product_{name}_attention" for name in ("flash", "efficient", "cudnn")]
 _KERNELS.append("_scaled_dot_product_flash_attention_for_cpu")
-_FORMULAS = {getattr(aten, name): _attention for name in _KERNELS}
-_FORMULAS |= {getattr(aten, f"{name}_backward"): _attention_backward for name in _KERNELS}
+FORMULAS: dict[Any, Callable[..., int]] = {getattr(aten, name): _attention for name in _KERNELS}
+FORMULAS |= {getattr(aten, f"{name}_backward"): _attention_backward for name in _KERNELS} | {aten.addmm: _addmm}

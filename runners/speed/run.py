@@ -56,16 +56,16 @@ def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
 
 
 def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
-    sizes, rounds, targets = chosen.sizes, chosen.rounds, chosen.targets
+    sizes, rounds, targets, timed = chosen.sizes, chosen.rounds, chosen.targets, chosen.timed
     for cell in chosen.ratios:
         yield scoring.counters(cell, sizes, device)
     yield from scoring.controls(chosen.control, sizes, device, rounds)
     for cell in chosen.ratios:
-        yield from scoring.measure(cell, sizes, device, rounds, "P:C", targets)
+        yield from scoring.measure(cell, sizes, device, rounds, "P:C", targets, timed)
     for cell in chosen.sweep:
-        yield from scoring.measure(cell, sizes, device, rounds, "sweep")
+        yield from scoring.measure(cell, sizes, device, rounds, "sweep", timed=timed)
     for cell in chosen.parts:
-        yield from scoring.measure(cell, sizes, device, rounds, scoring.PARTS, targets)
+        yield from scoring.measure(cell, sizes, device, rounds, scoring.PARTS, targets, timed)
     for number, cell in enumerate(chosen.steps):
         yield from steps.measure(cell, sizes, device, rounds, folder / str(number), targets)
     for method in SELF_CONTAINED if chosen.trajectory else ():

@@ -52,7 +52,13 @@ class Sides:
         self.ours = twin(self.stock)
         stock.prepare(self.stock)
         expose_hidden_states(self.ours, shared_prefix)
-        self.batch = batch(cell, sizes.vocabulary, device)
+        self._vocabulary = sizes.vocabulary
+        self.ask(cell)
+
+    def ask(self, cell: Cell) -> None:
+        """From now on for a batch of another size."""
+        self.batch = batch(cell, self._vocabulary, self.device)
+        self.__dict__.pop("_single_rows", None)
 
     def stock_logps(self, rows: Rows) -> Tensor:
         return stock.log_probs(self.stock, rows)
@@ -122,8 +128,11 @@ class Sides:
         return ratio(found["stock"], found["ours"], self.device), figures
 
 
-def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, table: str, targets: bool = False) -> Iterator[Row]:
-    """Scoring without gradient, of the cells that have targets for it, and the update; equality first, in float32."""
+def measure(
+    cell: Cell, sizes: Sizes, device: str, rounds: int, table: str, targets: bool = False, timed: int = 1
+) -> Iterator[Row]:
+    """Scoring without gradient, of the cells that have targets for it, and the update; equality first, in float32.
+    Times are of a cell that is `timed` times as long."""
     sides = Sides(cell, sizes, device)
     got = sides.our_live_logps if cell.dead else sides.our_logps
     sides.our_logps(sides.batch.rows)  # the first batch of a kind is scored both ways
@@ -135,6 +144,9 @@ def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, table: str, targ
     else:
         calls["update"] = partial(sides.update, sides.stock_logps), partial(sides.update, got)
     apart = {what: sides.apart(*both) if what == "update" else sides.scores_apart(got) for what, both in calls.items()}
+    if timed > 1:
+        cell = cell.longer(timed)
+        sides.ask(cell)
     for what, both in calls.items():
         speed, figures = sides.measured(*both, rounds, what == "update")
         figures["share of the FLOP bound"] = speed.median / figures["FLOP bound"]

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from runners.forward import split_group
-from runners.speed.cells import FULL, QUICK, RATIOS, Cell, HeadCell, Sizes
+from runners.speed.cells import FULL, QUICK, RATIOS, Cell, HeadCell, Sizes, chosen
 from runners.speed.inputs import batch, problems, processor_for, random_model, twin
-from runners.speed.measure import Ratio, Time, count, peak, ratio, small_garbage, times
+from runners.speed.measure import FORMULAS, Ratio, Time, count, peak, ratio, small_garbage, times
 from runners.speed.report import Row, Target, markdown
-from runners.speed.scoring import SPEED, Sides, controls, counters, relative
+from runners.speed.scoring import SPEED, Sides, controls, counters, measure, relative
 from runners.speed.vocabulary import head_steps
 
 SIZES = Sizes(32, 2, 4, 2, 64, 800, 16, 3, 2, 32)
@@ -57,6 +58,31 @@ def test_operations_are_those_of_the_products() -> None:
 
     weights = 32 * (32 + 16 + 16 + 32) + 3 * 32 * 64  # query, key, value, output; gate, up, down
     assert count(model, call).flops == 2 * 10 * weights + 4 * 10 * 10 * 32
+
+
+def test_operations_of_the_products_that_only_gpus_take() -> None:
+    """Without their numbers: TRL's head multiplies into float32, and flash attention has fewer heads of keys."""
+    low, float32 = (partial(torch.ones, device="meta", dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+        torch.addmm(float32(4, 6), low(4, 8), low(8, 6), out_dtype=torch.float32, out=float32(4, 6))
+    assert counter.get_total_flops() == 2 * 4 * 8 * 6
+    query, key = low(2, 4, 5, 8), low(2, 2, 7, 8)
+    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+        out = torch.ops.aten._scaled_dot_product_flash_attention(query, key, key)
+        assert counter.get_total_flops() == 2 * 2 * 4 * 5 * 7 * (8 + 8)
+        torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            query, query, key, key, out[0], out[1], None, None, 5, 7, 0.0, False, out[6], out[7]
+        )
+    assert counter.get_total_flops() == 2 * 2 * 4 * 5 * 7 * (8 + 8) + 2 * 2 * 4 * 5 * 7 * (3 * 8 + 2 * 8)
+
+
+def test_a_gpu_is_timed_on_longer_rows_than_are_compared() -> None:
+    """The row names what was timed, and its bound is that cell's; the difference is the smaller cell's."""
+    cell = Cell(24, 8, 4, group=4)
+    row = next(measure(cell, SIZES, "cpu", 1, "P:C", timed=3))
+    assert row.cell == "P 72, C 24, equal, G 4, 12 visual" and not row.failed
+    assert row.figures["token bound"] == 4 * (72 + 24) / (72 + 4 * 24)
+    assert chosen("cuda", True).timed > 1 and chosen("cpu", True).timed == 1
 
 
 def test_time_goes_by_rounds_and_in_turn() -> None:
