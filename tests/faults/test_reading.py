@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from runners.run.config import resolve
 from tests.support.report_suite import CORRECT, write_eval, write_run
 
 # {suite} holds GRPO, evaluated on all benches, and RLSD, on none; {file} is a file. Beside the words, what is said.
@@ -41,7 +43,9 @@ WORDS = {
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     suite = tmp_path_factory.mktemp("runs") / "suite"
-    write_eval(write_run(suite, "grpo"), 60, CORRECT["grpo"])
+    run = write_run(suite, "grpo")
+    write_eval(run, 60, CORRECT["grpo"])
+    (run / "settings.yaml").write_text(yaml.safe_dump(resolve("cpu", "grpo", 0, []).model_dump(mode="json")))
     write_run(suite, "rlsd")
     file = suite.parent / "file"
     file.touch()
