@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
-from runners.run.config import resolve
+from runners.run.config import dump, resolve
+from runners.run.lock import held
 from tests.support.report_suite import CORRECT, write_eval, write_run
 
-# {suite} holds GRPO, evaluated on all benches, and RLSD, on none; {file} is a file. Beside the words, what is said.
+# {suite} holds GRPO, evaluated on all benches, and RLSD and the base, on none; {file} is a file. Beside them what is said.
 WORDS = {
     "compare {suite}/grpo/seed0 nowhere": "nowhere is no run",
     "compare {suite} {suite}": "is no run",
@@ -34,8 +34,8 @@ WORDS = {
     "report {suite} --row mine=nowhere": "neither a run nor an evaluation",
     "report {suite} --row grpo={suite}/grpo/seed0": "has a row of that name",
     "report {suite} --out {file}": "is a file",
-    "eval --run {suite}/grpo/seed0 --at soon": "--at 'soon'",
-    "eval --run {suite}/grpo/seed0 --at 7": "7",
+    "eval --run {suite}/base/seed0 --at soon": "--at 'soon'",
+    "eval --run {suite}/base/seed0 --at 7": "has no weights of step 7, only of 0",
     "eval --model embedded --at 10": "--at goes with --run",
 }
 
@@ -43,9 +43,11 @@ WORDS = {
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     suite = tmp_path_factory.mktemp("runs") / "suite"
-    run = write_run(suite, "grpo")
-    write_eval(run, 60, CORRECT["grpo"])
-    (run / "settings.yaml").write_text(yaml.safe_dump(resolve("cpu", "grpo", 0, []).model_dump(mode="json")))
+    write_eval(write_run(suite, "grpo"), 60, CORRECT["grpo"])
+    base = write_run(suite, "base")
+    (base / "settings.yaml").write_text(dump(resolve("cpu", "base", 0, [])))
+    with held(base / "lock.json"):
+        pass  # as whoever wrote the run left it
     write_run(suite, "rlsd")
     file = suite.parent / "file"
     file.touch()
