@@ -9,7 +9,8 @@ from runners.run.config import dump, resolve
 from runners.run.lock import held
 from tests.support.report_suite import CORRECT, write_eval, write_run
 
-# {suite} holds GRPO, evaluated on all benches, and RLSD and the base, on none; {file} is a file. Beside them what is said.
+# {suite} holds GRPO, evaluated on all benches, RLSD and the base, on none; {file} is a file. Beside the words: what is
+# said.
 WORDS = {
     "compare {suite}/grpo/seed0 nowhere": "nowhere is no run",
     "compare {suite} {suite}": "is no run",
