@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 from eval.benches import BENCHES, split
 from eval.core.errors import UserError
 from eval.core.terminal import console, plain, say
-from reports.writers.command import compare, paper, replies, report, write_report
+from reports.writers.command import claims, compare, paper, replies, report, write_report
 from runners.check.command import doctor, methods, watch
 from runners.credit.command import credit
 from runners.data.command import data_app
@@ -220,7 +220,7 @@ def grade(
     say(grade_replies(bench, data, replies, rule, out))
 
 
-for command in (report, compare, replies, paper, probe, theory, credit, methods, watch, doctor):
+for command in (report, compare, replies, paper, claims, probe, theory, credit, methods, watch, doctor):
     app.command()(command)
 
 

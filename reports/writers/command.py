@@ -1,4 +1,4 @@
-"""`cli.py report`, `compare` and `replies`. Imports what it needs inside, so that `--help` is instant."""
+"""The commands that read runs and write reports. They import what they need inside, so that `--help` is instant."""
 
 from pathlib import Path
 from typing import Annotated
@@ -78,3 +78,12 @@ def paper(
 
     for path in write_item(item, selected(filter, [])(load_suite(suite)), out):
         say(f"written: {path}")
+
+
+def claims(
+    folders: Annotated[list[Path], typer.Argument(help="Suites, or reports of suites: results/study-mini.")],
+) -> None:
+    """What the RLSD paper claims, tested over training seeds on your runs: held, not held, or not to be said."""
+    from reports.writers.claims import tested
+
+    say(tested(folders))

@@ -14,10 +14,14 @@ from reports.suite.read import Suite, load_suite
 
 @dataclass(frozen=True)
 class Contents:
-    """The sections that apply, each with its data, in the order of the page."""
+    """The suite, and the sections that apply, each with its data, in the order of the page."""
 
-    name: str
+    suite: Suite
     sections: tuple[tuple[Section, Any], ...]
+
+    @property
+    def name(self) -> str:
+        return self.suite.name
 
     @property
     def tables(self) -> list[tuple[Section, Sequence[Table]]]:
@@ -30,4 +34,4 @@ def collect(folder: Path, select: Callable[[Suite], Suite] = lambda suite: suite
     suite = select(load_suite(folder))
     require_comparable(suite.runs)
     computed = [(section, section.compute(suite)) for section in SECTIONS.values()]
-    return Contents(suite.name, tuple((section, data) for section, data in computed if data is not None))
+    return Contents(suite, tuple((section, data) for section, data in computed if data is not None))

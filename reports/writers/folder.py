@@ -6,6 +6,7 @@ from pathlib import Path
 from eval.core import files
 from eval.core.errors import UserError
 from reports.figures.axes import standalone
+from reports.findings.by_seed import FILE, csv
 from reports.sections import SECTIONS
 from reports.writers import json as report_json
 from reports.writers.contents import Contents, collect
@@ -14,10 +15,10 @@ from reports.writers.tables import WRITERS
 
 
 def build(suite: Path, out: Path | None = None) -> Path:
-    """Write report.html, report.json, figures/ and <section>.{md,tex,csv} to `out` (<suite>/report); returns the page.
+    """Write report.{html,json}, seeds.csv, figures/ and <section>.{md,tex,csv} to `out` (<suite>/report).
 
-    The same runs give the same bytes. Raises UserError for a folder that is no suite, for results that may not be
-    compared, and for an `out` that cannot be written or holds something else.
+    Returns the page. The same runs give the same bytes. Raises UserError for a folder that is no suite, for results
+    that may not be compared, and for an `out` that cannot be written or holds something else.
     """
     return write(collect(suite), suite / "report" if out is None else out)
 
@@ -35,7 +36,7 @@ def write(contents: Contents, out: Path) -> Path:
 
 
 def _files(contents: Contents) -> dict[str, bytes]:
-    texts = {"report.html": render(contents), "report.json": report_json.text(contents)}
+    texts = {"report.html": render(contents), "report.json": report_json.text(contents), FILE: csv(contents.suite)}
     for section, tables in contents.tables:
         for kind, write in WRITERS.items():
             texts[f"{section.key}.{kind}"] = write(section, tables)
@@ -59,6 +60,7 @@ def _refuse_foreign(target: Path) -> None:
         "report.html",
         "report.json",
         "figures",
+        FILE,
         *(f"{k}.{kind}" for k in SECTIONS for kind in ("md", "tex", "csv")),
     }
     foreign = [name for name in names if name not in ours]

@@ -111,13 +111,18 @@ def _step_without_teacher(method: Method) -> int:
     return 1 + next(step for step in count(STEP) if not method.asks_teacher(step, rollout).any())
 
 
-def trainers(cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[str]) -> dict[str, OneStep]:
-    """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are."""
+def trainers(
+    cell: Cell, sizes: Sizes, device: str, folder: Path, names: list[str], whole: bool = False
+) -> dict[str, OneStep]:
+    """Each side's trainer over the very same parameters, which a learning rate of 0 leaves as they are. whole: methods
+    that compare the k likeliest tokens compare all, for a tie at the border of k falls as rounding has it."""
     model, processor = random_model(sizes, device), processor_for(cell)
     (plain, weighed), rows, found = roles(), problems(cell, processor), {}
     for name in names:
         method = {STOCK: plain, NAIVE: weighed}.get(name, name.removesuffix(PLAIN).removesuffix(LATER))
         built = build_method(method, {})
+        if whole and hasattr(built, "topk"):
+            built = build_method(method, {"topk": sizes.vocabulary})
         number = _step_without_teacher(built) if name.endswith(LATER) else STEP
         settings = resolve("cpu", method, 0, [
             f"train.prompts={cell.groups}", f"train.generations={cell.group}", f"train.micro_batch={cell.group}",
@@ -151,14 +156,16 @@ def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, ai
     plain, weighed = roles()
     alone = {name: name + PLAIN for name in SELF_CONTAINED if name not in (plain, weighed)}
     reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
-    sides = trainers(cell, sizes, device, folder, [STOCK, NAIVE, *SELF_CONTAINED, weighed + LATER, *alone.values()])
+    names = [STOCK, NAIVE, *SELF_CONTAINED, weighed + LATER]
+    sides = trainers(cell, sizes, device, folder / "equal", [*names, *alone.values()], whole=True)
     given = {name: side.gradients_of(cell, sizes.vocabulary) for name, side in sides.items()}
     apart = {name: relative(given[name], given[reference[name]]) for name in reference}
     apart[NAIVE] = apart[weighed]
     given.clear()
+    sides.clear()
+    timed = trainers(cell, sizes, device, folder / "timed", names)
     if device == "cuda":
-        sides[STOCK].trainer.model.to(torch.bfloat16)
-    timed = {name: side for name, side in sides.items() if not name.endswith(PLAIN)}
+        timed[STOCK].trainer.model.to(torch.bfloat16)
     for side in timed.values():
         stock.watch(side.trainer, side.timed)
     found = interleaved({name: side.step for name, side in timed.items()}, rounds)

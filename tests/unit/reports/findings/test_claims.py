@@ -1,0 +1,116 @@
+"""The paper's claims over seeds, against scipy on numbers made up here."""
+
+import pandas as pd
+import pytest
+from scipy import optimize, stats
+
+from reports.findings.by_seed import COLUMNS, WINDOW, by_seed, csv, load
+from reports.findings.claims import FAILED, HELD, OPEN, findings, visible
+from reports.suite.read import load_suite
+from tests.support.report_suite import write_eval, write_run
+
+AVERAGES = {
+    "grpo": (0.60, 0.62, 0.61, 0.63, 0.60),
+    "rlsd": (0.61, 0.64, 0.62, 0.63, 0.62),
+    "opsd": (0.40, 0.44, 0.41, 0.39, 0.42),
+    "sdpo": (0.55, 0.30, 0.41, 0.52, 0.35),
+}
+
+
+def frame(*rows: tuple[str, int, int, str, float]) -> pd.DataFrame:
+    return pd.DataFrame([(m, m, seed, step, number, v) for m, seed, step, number, v in rows], columns=list(COLUMNS))
+
+
+def averages() -> list[tuple[str, int, int, str, float]]:
+    rows = [(m, seed, 100, "average", v) for m, values in AVERAGES.items() for seed, v in enumerate(values)]
+    return [*rows, ("base", 0, 0, "average", 0.37)]
+
+
+def by_words(rows: pd.DataFrame) -> dict[str, object]:
+    return {finding.claim.words: finding for finding in findings(rows)}
+
+
+def test_the_order_is_tested_by_seed_and_corrected_over_all_claims() -> None:
+    found = by_words(frame(*averages()))
+    pairs = {
+        "RLSD scores above GRPO": stats.ttest_rel(AVERAGES["rlsd"], AVERAGES["grpo"]),
+        "RLSD scores above OPSD": stats.ttest_rel(AVERAGES["rlsd"], AVERAGES["opsd"]),
+        "RLSD scores above SDPO": stats.ttest_rel(AVERAGES["rlsd"], AVERAGES["sdpo"]),
+        "GRPO scores above OPSD": stats.ttest_rel(AVERAGES["grpo"], AVERAGES["opsd"]),
+        "GRPO scores above SDPO": stats.ttest_rel(AVERAGES["grpo"], AVERAGES["sdpo"]),
+        "SDPO scores above OPSD": stats.ttest_rel(AVERAGES["sdpo"], AVERAGES["opsd"]),
+        **{
+            f"{label} scores above Base": stats.ttest_1samp(AVERAGES[method], 0.37)
+            for method, label in (("rlsd", "RLSD"), ("grpo", "GRPO"), ("opsd", "OPSD"), ("sdpo", "SDPO"))
+        },
+    }
+    tested = {words for words, finding in found.items() if finding.found is not None}
+    assert tested == set(pairs)
+    largest, order = 0.0, sorted(pairs, key=lambda words: pairs[words].pvalue)
+    for rank, words in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * pairs[words].pvalue))
+        assert found[words].found.p == pytest.approx(largest)
+    first, ends = found["RLSD scores above GRPO"].found, pairs["RLSD scores above GRPO"].confidence_interval()
+    assert (first.mean, first.low, first.high) == pytest.approx((1.2, 100 * ends.low, 100 * ends.high))
+    assert found["RLSD scores above OPSD"].verdict == found["OPSD scores above Base"].verdict == HELD
+    assert found["SDPO scores above OPSD"].verdict == OPEN
+    assert found["GRPO+OPSD scores above SDPO"].verdict == "not run"
+
+
+def test_what_goes_the_other_way_is_not_held() -> None:
+    rows = frame(*(("opsd", s, step, "training accuracy", v + s / 1000) for s in range(4) for step, v in
+                   ((10, 0.4), (20, 0.7), (30, 0.3 + s / 500))))  # fmt: skip
+    found = by_words(rows)
+    assert found["OPSD ends above its start"].verdict == FAILED
+    assert found["OPSD ends below its peak"].verdict == HELD
+    assert found["OPSD ends below its peak"].found.mean == pytest.approx(100 * (0.3 - 0.7 + 0.003))
+    assert found["RLSD ends above its start"].verdict == "not run"
+
+
+def test_no_seed_picks_its_own_peak() -> None:
+    """Each is highest by luck at a step of its own; of noise alone the peak of the others is no higher than the end."""
+    luck = {0: (9, 0, 0, 0), 1: (0, 9, 0, 0), 2: (0, 0, 9, 0)}
+    rows = [
+        ("opsd", seed, 10 * (i + 1), "training accuracy", float(v))
+        for seed, vs in luck.items()
+        for i, v in enumerate(vs)
+    ]
+    assert by_words(frame(*rows))["OPSD ends below its peak"].found.mean == 0
+
+
+def test_a_bound_is_tested_from_its_side() -> None:
+    rates = (0.001, 0.002, 0.0, 0.001)
+    rows = [("grpo", s, 100, "leakage mention", v) for s, v in enumerate(rates)]
+    rows += [("rlsd", s, 100, "leakage mention", 0.0) for s in range(3)]
+    found = by_words(frame(*rows))
+    grpo = found["GRPO leaks in less than 1 % of its replies"]
+    ends = stats.ttest_1samp([100 * v for v in rates], 1.0).confidence_interval()
+    assert grpo.verdict == HELD and (grpo.found.mean, grpo.found.low, grpo.found.high) == pytest.approx(
+        (0.1, ends.low, ends.high)
+    )
+    alike = found["RLSD leaks in less than 1 % of its replies"]
+    assert alike.verdict == HELD and alike.found.p is None
+
+
+def test_the_smallest_visible_difference_is_near_the_exact_one() -> None:
+    """Of the noncentral t, which the approximation stands for."""
+    for n in (5, 10):
+        df, t = n - 1, stats.t.ppf(0.975, n - 1)
+        exact = optimize.brentq(lambda d: stats.nct.sf(t, df, d) - 0.8, 0.1, 20)  # noqa: B023
+        assert visible(1.0, n) == pytest.approx(exact, rel=0.06)
+
+
+def test_the_table_of_seeds_is_the_runs_own(tmp_path) -> None:
+    run = write_run(tmp_path / "s", "grpo", 3)
+    write_eval(run, 60, (30, 32, 20, 4, 9))
+    (run / "exact.json").write_text('{"checkpoint": "checkpoint-60", "n": 9, "score": 0.25}')
+    suite = load_suite(tmp_path / "s")
+    found = by_seed(suite)
+    held = found[~found["number"].str.startswith("training")].set_index("number")["value"]
+    assert held["mmmu"] == 30 / 60 and held["exact"] == 0.25 and set(found["seed"]) == {3}
+    raw = suite.metrics.set_index("step")["reward"]
+    means = found[found["number"] == "training reward"].set_index("step")["value"]
+    assert means.loc[WINDOW] == pytest.approx(raw.loc[1:WINDOW].mean())
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "seeds.csv").write_text(csv(suite))
+    assert load(tmp_path / "r").equals(load(tmp_path / "s"))
