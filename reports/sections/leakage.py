@@ -114,7 +114,7 @@ def leakage(suite: Suite) -> list[Detected]:
             tuple(_row(suite, method, label, name) for method, label in labels),
             found.get(name),
             accuracy,
-            training,
+            training if name == next(iter(words)) else None,  # what training searches by is the first detector
         )
         for name, told in words.items()
     ]
