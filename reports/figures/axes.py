@@ -11,7 +11,7 @@ from typing import Protocol
 from markupsafe import Markup, escape
 
 STYLE = Path(__file__).with_name("figure.css").read_text(encoding="utf-8")
-CHARACTER = 7.6  # pixels that a letter of the labels takes, about
+CHARACTER = 8.6  # pixels that a letter of the labels takes, about
 
 
 class Drawing(Protocol):

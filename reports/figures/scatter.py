@@ -72,4 +72,4 @@ def _point(point: Point, x: Scale, y: Scale, placed: list[tuple[float, float]]) 
     while any(abs(name[0] - other[0]) < 80 and abs(name[1] - other[1]) < 13 for other in placed):
         name = (name[0], name[1] + 13)
     placed.append(name)
-    return point.look.group(cross + mark) + text(*name, point.label, "start" if right_of else "end")
+    return point.look.group(cross + mark) + text(*name, point.label, "start" if right_of else "end", "name")

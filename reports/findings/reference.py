@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from math import sqrt
 from statistics import fmean
 
@@ -34,19 +35,21 @@ class Gap:
 
 @dataclass(frozen=True)
 class Reference:
-    """`averages` are recomputed from the printed columns, in percent, by label with what is printed."""
+    """`averages` are recomputed from the printed columns, in percent, by label with what is printed. `gaps` are
+    those of the best row, `others` between the rest."""
 
     averages: dict[str, tuple[float, float]]
     gaps: tuple[Gap, ...]
+    others: tuple[Gap, ...]
     meaning: str = MEANING
 
 
 def reference() -> Reference:
-    """Every row against the best one, by the printed average."""
+    """Every pair of rows, by the printed averages."""
     averages = {paper.LABELS[m]: (fmean(values[:-1]), values[-1]) for m, values in paper.PERCENT.items()}
     first = max(paper.PERCENT, key=lambda m: paper.PERCENT[m][-1])
-    gaps = [_gap(first, m) for m in paper.PERCENT if m != first]
-    return Reference(averages, tuple(gaps))
+    rest = [m for m in paper.PERCENT if m != first]
+    return Reference(averages, tuple(_gap(first, m) for m in rest), tuple(_gap(a, b) for b, a in combinations(rest, 2)))
 
 
 def _gap(a: str, b: str) -> Gap:

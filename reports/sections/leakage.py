@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from eval.benches import BENCHES
+from eval.core.terminal import plain
 from reports.figures.axes import Drawing
 from reports.figures.intervals import Intervals, Line
 from reports.figures.lines import Lines
 from reports.figures.looks import looks
 from reports.figures.scatter import Point, Scatter
 from reports.findings.leaking import Leaks, leaks
+from reports.findings.measured import Measured, probes
 from reports.findings.table import Column, Row, Table, numbers
 from reports.sections.dynamics import dynamics
 from reports.sections.section import Section, template
@@ -89,6 +91,14 @@ class Detected:
         return Scatter(points, "% of replies that leak", "score, % (average of the benches)") if points else None
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What was found in replies, by detector, and what probes of the models found."""
+
+    detected: list[Detected]
+    probes: Measured | None
+
+
 def leakage(suite: Suite) -> list[Detected]:
     """One a detector that any run was searched by, in the order of the evaluations' files."""
     words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
@@ -104,7 +114,7 @@ def leakage(suite: Suite) -> list[Detected]:
             tuple(_row(suite, method, label, name) for method, label in labels),
             found.get(name),
             accuracy,
-            training,
+            training if name == next(iter(words)) else None,  # what training searches by is the first detector
         )
         for name, told in words.items()
     ]
@@ -161,12 +171,7 @@ def _cut(reply: str, pattern: re.Pattern[str]) -> list[tuple[str, bool]]:
         pieces += [(reply[position : match.start()], False), (match.group(), True)]
         position = match.end()
     pieces += [(reply[position:end], False)] + ([(" …", False)] if end < len(reply) else [])
-    return [(_printable(text), marked) for text, marked in pieces if text]
-
-
-def _printable(text: str) -> str:
-    """Control and direction characters could rearrange or hide what a reader sees."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return [(plain(text), marked) for text, marked in pieces if text]
 
 
 def _table(data: list[Detected]) -> Table:
@@ -185,30 +190,31 @@ def _table(data: list[Detected]) -> Table:
     )
 
 
-def _json(data: list[Detected]) -> dict[str, Any]:
+def _json(data: Shown) -> dict[str, Any]:
     return {
+        "probes": data.probes.json() if data.probes else {},
         "leakage": {
             d.name: {
                 **{key: getattr(d, key) for key in ("name", "label", "meaning", "stderr")},
                 "rows": [{**asdict(row), "rate": numbers(row.rate)} for row in d.rows],
             }
-            for d in data
-        }
+            for d in data.detected
+        },
     }
 
 
-def _figures(data: list[Detected]) -> dict[str, Drawing]:
-    charts = {f"leakage_evaluated_{d.name}": d.chart for d in data}
-    against = {f"leakage_and_score_{d.name}": d.scatter for d in data}
+def _figures(data: Shown) -> dict[str, Drawing]:
+    charts = {f"leakage_evaluated_{d.name}": d.chart for d in data.detected}
+    against = {f"leakage_and_score_{d.name}": d.scatter for d in data.detected}
     return {name: drawing for name, drawing in {**charts, **against}.items() if drawing}
 
 
 LEAKAGE = Section(
     "leakage",
-    leakage,
+    lambda suite: Shown(leakage(suite), probes(suite)),
     template(__file__),
     "Leakage",
     json=_json,
-    tables=lambda data: [_table(data)] if data else [],
+    tables=lambda data: [_table(data.detected)] if data.detected else [],
     figures=_figures,
 )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.sections.section import Section, template
-from reports.suite.read import Result, Run, Suite
+from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
 QUESTIONS = 200  # on the page, in turns from the benches
@@ -105,13 +105,9 @@ def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
             table = pd.read_parquet(run.samples / bench / "samples.parquet")
         except (OSError, ValueError):
             continue
-        table = table.assign(leaking=table.reset_index().index.isin(_leaking(run.results[bench])))
+        table = table.assign(leaking=table.reset_index().index.isin(run.results[bench].leaking))
         found[method] = table[table["sample"] == 0].set_index("id")
     return found
-
-
-def _leaking(result: Result) -> set[int]:
-    return {number for finds in result.leakage.values() for number in finds.found}
 
 
 def _questions(rows: dict[str, Run], bench: str) -> pd.DataFrame | None:

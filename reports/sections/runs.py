@@ -5,7 +5,8 @@ from typing import Any
 
 from eval.benches import BENCHES
 from reports.sections.section import Section, template
-from reports.suite.read import Result, Run, Suite
+from reports.suite.read import Run, Suite
+from reports.suite.records import Result
 
 NAMED = ("method", "label", "seed", "status", "steps_done", "steps")
 

@@ -46,9 +46,11 @@ class Tables:
         return points(cell.mean - base.mean) + ("" if theirs is None else f" ({points(theirs)})")
 
     def of(self, column: str) -> str:
-        """How many units stand behind a column, of how many the official set has."""
+        """How many units stand behind a column, of how many the official set has; drawn ones are none of it."""
         n = self.ours.items(column)
-        return "" if n is None or column not in BENCHES else f"{n} of {BENCHES[column].official_n}"
+        if n is None or column not in BENCHES:
+            return ""
+        return f"n = {n}" if self.editions[column].startswith("mini") else f"{n} of {BENCHES[column].official_n}"
 
     @property
     def narrow(self) -> list[Column]:
@@ -158,7 +160,7 @@ def _json(data: Tables) -> dict[str, Any]:
             "model": paper.MODEL,
             "data": paper.DATA,
             "averages_recomputed": data.reference.averages,
-            "noise": [asdict(gap) for gap in data.reference.gaps],
+            "noise": [asdict(gap) for gap in (*data.reference.gaps, *data.reference.others)],
             "percent": {m: dict(zip(paper.COLUMNS, values, strict=True)) for m, values in paper.PERCENT.items()},
         },
     }

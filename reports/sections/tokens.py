@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.findings.measured import Measured, localisation
 from reports.sections.section import Section, template
 from reports.suite import paper
 from reports.suite.read import Run, Suite
@@ -50,27 +51,29 @@ class Reply:
 
 @dataclass(frozen=True)
 class TokenCredit:
-    """By step, the question's id with its replies. `without` are labels of methods that record no token tables."""
+    """By step, the question's id with its replies. `without` are labels of methods that record no token tables;
+    `localised` is whether credit falls on what decides, where that was measured."""
 
     steps: dict[int, list[tuple[str, list[Reply]]]]
     without: tuple[str, ...]
+    localised: Measured | None = None
 
 
 def token_credit(suite: Suite) -> TokenCredit | None:
     labels = {m: label for m, label in row_labels(suite).items() if m != paper.BASE}
     runs = {m: next(run for run in suite.runs if run.method == m) for m in labels}
     files = {m: found for m, run in runs.items() if (found := _files(run))}
-    if not files:
-        return None
+    localised = localisation(suite)
     recorded = sorted({step for found in files.values() for step in found})
-    chosen = [recorded[round(i * (len(recorded) - 1) / (STEPS - 1))] for i in range(STEPS)]
-    budget = TOKENS // (len(set(chosen)) * 2 * len(files))
+    chosen = [recorded[round(i * (len(recorded) - 1) / (STEPS - 1))] for i in range(STEPS)] if recorded else []
+    budget = TOKENS // (len(set(chosen)) * 2 * len(files) or 1)
     steps = {}
     for step in dict.fromkeys(chosen):
         tables = {m: table for m, found in files.items() if step in found and (table := _read(found[step])) is not None}
         if shown := _step(tables, labels, min(LONGEST, budget)):
             steps[step] = shown
-    return TokenCredit(steps, tuple(labels[m] for m in labels if m not in files)) if steps else None
+    without = tuple(labels[m] for m in labels if m not in files)
+    return TokenCredit(steps, without, localised) if steps or localised else None
 
 
 def _files(run: Run) -> dict[int, Path]:
@@ -120,7 +123,8 @@ def _reply(label: str, right: bool, rows: pd.DataFrame, longest: int) -> Reply:
 
 
 def _json(data: TokenCredit) -> dict[str, Any]:
-    return {"token_credit": {"steps": list(data.steps), "without": data.without}}
+    localised = data.localised.json() if data.localised else {}
+    return {"token_credit": {"steps": list(data.steps), "without": data.without, "localisation": localised}}
 
 
 TOKENS_SECTION = Section("tokens", token_credit, template(__file__), "Token credit", json=_json)

@@ -121,7 +121,7 @@ def _leader(data: Differences, column: Column, ranked: list[str], where: str) ->
 
 def _order(data: Differences, column: Column, ranked: list[str], where: str) -> Sentence:
     names = [f"{data.labels[method]} {_share(data.scores[column.key][method])}" for method in ranked]
-    if len(names) > NAMED:
+    if len(names) > NAMED + 1:  # one more is as short as its name
         names = [*names[: NAMED - 1], f"{len(names) - NAMED} more", names[-1]]
     return Sentence("In order of score", f" on {where}: {', '.join(names)}.")
 

@@ -48,13 +48,12 @@ class Luck:
 def interval(mean: float, deviations: Array, luck: Luck, found: Spread) -> tuple[float, float]:
     """The 95 % interval around `mean`: percentiles of the items' deviations (n,) and of training's together.
 
-    Seeds are too few to be resampled: their part is normal, with a variance drawn from the plausible ones. Percentiles
-    know nothing of an error that is itself an estimate from few clusters: they are widened by Student's quantile over
-    the normal one (Hesterberg 2015, The American Statistician 69(4)).
+    Percentiles know nothing of an error that is itself an estimate from few clusters: the items' deviations are widened
+    by Student's quantile over the normal one (Hesterberg 2015, The American Statistician 69(4)). Seeds are too few to
+    be resampled: their part is normal, with a variance drawn from the plausible ones, which is wide enough already.
     """
-    both = deviations
+    both = deviations * (special.stdtrit(found.items_df, 0.975) / special.ndtri(0.975))
     if found.between_df:
         both = both + luck.normal * np.sqrt(found.training(luck.chi2(found.between_df)))
-    widening = float(special.stdtrit(found.items_df, 0.975) / special.ndtri(0.975))
     low, high = np.quantile(both, (0.025, 0.975))
-    return mean + widening * float(low), mean + widening * float(high)
+    return mean + float(low), mean + float(high)

@@ -7,7 +7,8 @@ from eval.benches import BENCHES
 from eval.core.differences import flat
 from eval.core.errors import UserError
 from reports.suite import paper
-from reports.suite.read import Result, Run, Suite
+from reports.suite.read import Run, Suite
+from reports.suite.records import Result
 from reports.suite.rows import trained_runs
 from reports.suite.training import training_notes
 

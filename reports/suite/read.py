@@ -5,95 +5,23 @@ only a folder that is no suite at all is an error.
 """
 
 import json
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
-from pydantic import AfterValidator, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from eval.benches import BENCHES
 from eval.benches.summary import standing
 from eval.core import files
 from eval.core.errors import UserError
 from reports.suite import paper
+from reports.suite.records import Head, Leakage, Localised, Probe, Result
 
 T = TypeVar("T")
 Record = dict[str, Any]
-LONGEST_NAME = 80
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
-
-
-Number = Annotated[float | None, AfterValidator(_finite)]
-
-
-def _named(text: str) -> str:
-    """A name as people write them: what else stands in a damaged or hostile file must not cost the report."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= LONGEST_NAME else shown[:LONGEST_NAME] + "…"
-
-
-Name = Annotated[str, AfterValidator(_named)]
-
-
-class Head(BaseModel, frozen=True):
-    """What the report needs of run.json; None where it is not said."""
-
-    method: Name | None = None
-    label: Name | None = None
-    seed: int | None = None
-    status: Name | None = None
-    steps_done: int | None = None
-    steps: int | None = None
-
-
-class Finds(BaseModel, frozen=True):
-    """What one detector found in one bench: the numbers of the replies, as samples.parquet lists them."""
-
-    found: list[int]
-
-
-class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
-    """One bench of one evaluation. Scores and rates lie in 0..1; `score` is None where answers are unknown."""
-
-    bench: str = ""
-    edition: str = "unknown"
-    data_id: str = Field("None", validation_alias=AliasPath("identity", "data_id"))
-    limit: int | None = Field(None, validation_alias=AliasPath("identity", "limit"))
-    score: Number = None
-    stderr: Number = None
-    n: int = 0
-    unit: str = ""
-    scores: dict[str, Any] = {}
-    parsed: Number = None
-    truncated: Number = None
-    rows: int | None = None
-    tokens: Number = None  # of a reply, on average
-    seconds: Number = None
-    rule: str = "None"
-    task_version: str = "None"
-    grader_version: str = "None"
-    generation: dict[str, Any] = {}
-    leakage: dict[str, Finds] = {}
-
-
-class Leakage(BaseModel, frozen=True):
-    """What one detector found in the replies of one evaluation: rate 0..1, its standard error over n replies.
-
-    `label` completes "replies that …". Both words come from the evaluation, so that no detector has to be known here.
-    """
-
-    label: str
-    meaning: str
-    rate: Number
-    stderr: Number = None
-    n: int
-    phrases: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -118,6 +46,8 @@ class Run:
     record: dict[str, Any]
     settings: dict[str, Any]
     evaluated: dict[int, Evaluated]
+    probes: dict[str, Probe] = field(default_factory=dict)
+    localised: Localised = field(default_factory=dict)  # by checkpoint and method
     external: bool = False  # an evaluation of a model that no run here trained
 
     @property
@@ -269,7 +199,16 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         record=record,
         settings=_read(folder, "settings.yaml", Record, problems) or {},
         evaluated=_read_evaluated(folder, problems),
+        probes=_read_probes(folder, problems),
+        localised=_read(folder, "credit/localisation.json", Localised, problems) or {},
     )
+
+
+def _read_probes(folder: Path, problems: list[str]) -> dict[str, Probe]:
+    """The last probed checkpoint's; what else stands in the file (the price of leaks) is no probe."""
+    steps = [int(p.parent.name) for p in folder.glob("eval/*/probes.json") if p.parent.name.isdecimal()]
+    read = _read(folder, f"eval/{max(steps)}/probes.json", dict[str, Probe | Record], problems) if steps else None
+    return {name: found for name, found in (read or {}).items() if isinstance(found, Probe)}
 
 
 def _read_evaluated(folder: Path, problems: list[str]) -> dict[int, Evaluated]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
+from eval.core.terminal import plain
 from reports.suite.read import load_run
 
 
@@ -29,7 +30,7 @@ def browsed(folder: Path, bench: str | None, wrong: bool, leaking: bool) -> Iter
         except (OSError, ValueError):
             raise UserError(f"{run.samples / name}/samples.parquet cannot be read: evaluate again") from None
         kept = _kept(run.samples / name / "questions.parquet")
-        leaks = {number for finds in run.results[name].leakage.values() for number in finds.found}
+        leaks = run.results[name].leaking
         for number, row in enumerate(samples.to_dict("records")):
             right = None if pd.isna(row["correct"]) else bool(row["correct"])
             if (wrong and right is not False) or (leaking and number not in leaks):
@@ -38,8 +39,8 @@ def browsed(folder: Path, bench: str | None, wrong: bool, leaking: bool) -> Iter
             lines = [f"=== {BENCHES[name].label}  {row['id']}  sample {row['sample']}: {verdict}"]
             if row["id"] in kept:
                 question, gold = kept[row["id"]]
-                lines += [_printable(str(question)), f"--- gold: {_printable(str(gold))}"]
-            lines += [f"--- read as: {_printable(str(row.get('extracted')))}", _printable(str(row["reply"])), ""]
+                lines += [plain(str(question)), f"--- gold: {plain(str(gold))}"]
+            lines += [f"--- read as: {plain(str(row.get('extracted')))}", plain(str(row["reply"])), ""]
             yield "\n".join(lines) + "\n"
 
 
@@ -49,8 +50,3 @@ def _kept(path: Path) -> dict[str, tuple[str, str]]:
     except (OSError, ValueError):
         return {}
     return {row["id"]: (row["question"], row["gold"]) for row in found.to_dict("records")}
-
-
-def _printable(text: str) -> str:
-    """A reply must not steer the reader's terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -33,7 +33,6 @@ def write_item(item: str, suite: Suite, out: Path) -> list[Path]:
     if item not in ITEMS:
         raise UserError(f"unknown item {item!r}: choose one of {', '.join(ITEMS)}")
     require_comparable(suite.runs)
-    out.mkdir(parents=True, exist_ok=True)
     return ITEMS[item](item, suite, out / item)
 
 
@@ -56,7 +55,7 @@ def _bars(item: str, suite: Suite, stem: Path) -> list[Path]:
 
 def _tokens(item: str, suite: Suite, stem: Path) -> list[Path]:
     credit = token_credit(suite)
-    if credit is None:
+    if credit is None or not credit.steps:
         raise UserError(f"{item} needs token tables, which no run of {suite.name} has: train rlsd")
     step, items = list(credit.steps.items())[-1]
     replies = [
@@ -71,11 +70,12 @@ def _tokens(item: str, suite: Suite, stem: Path) -> list[Path]:
 
 
 def _saved(stem: Path, draw: Callable[[], object]) -> list[Path]:
-    paths = [stem.with_suffix(f".{kind}") for kind in ("pdf", "png")]
-    with press.style():
+    undated = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+    paths = [stem.with_suffix(f".{kind}") for kind in undated]
+    with press.style(), files.replaced(*paths) as halves:
         figure = draw()
-        for path, metadata in zip(paths, ({"CreationDate": None}, {"Software": None}), strict=True):
-            figure.savefig(path, metadata=metadata)  # type: ignore[attr-defined]
+        for half, (kind, metadata) in zip(halves, undated.items(), strict=True):
+            figure.savefig(half, format=kind, metadata=metadata)  # type: ignore[attr-defined]
     return paths
 
 

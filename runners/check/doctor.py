@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from eval.core.errors import UserError, one_line
+from eval.engines.requests import tokenizer_of
 from runners.data.prompts import messages
 from runners.run.config import Settings, resolve
 from runners.run.model import locate
@@ -65,13 +66,15 @@ def _data(settings: Settings) -> str:
 
 def _prompts(settings: Settings) -> str:
     """Text through the tokenizer and back, or a token table would show another reply than was trained on."""
-    from transformers import AutoProcessor
+    from runners.run.model import loaders
 
-    processor = AutoProcessor.from_pretrained(locate(settings.model.path))
-    asked = messages("<image>What is 2 + 3?", 1)
+    processor = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
+    tokenizer = tokenizer_of(processor)
+    plain = tokenizer is processor  # a text model's
+    asked = messages("What is 2 + 3?", 0 if plain else 1, plain=plain)
     text = processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    back = processor.tokenizer.decode(ids)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    back = tokenizer.decode(ids)
     if back.replace(" ", "") != text.replace(" ", ""):
         raise UserError("the chat template's text does not come back from the tokenizer: check the model's files")
     return f"a prompt of {len(ids)} tokens comes back as it went in"
@@ -92,10 +95,11 @@ def _untold(settings: Settings) -> str:
     model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     expose_hidden_states(model)
     row = training_rows(settings, processor)[0]
-    asked = messages(row["prompt"][-1]["content"], len(row["images"]))
+    tokenizer, images = tokenizer_of(processor), {"images": row["images"]} if row["images"] else {}
+    asked = messages(row["prompt"][-1]["content"], len(row["images"]), plain=tokenizer is processor)
     text = processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    found = processor(text=[text], images=row["images"] or None, return_tensors="pt").to(model.device)
-    reply = processor.tokenizer(str(row["answer"]), return_tensors="pt").to(model.device)["input_ids"]
+    found = processor(text=[text], **images, return_tensors="pt").to(model.device)
+    reply = tokenizer(str(row["answer"]), return_tensors="pt").to(model.device)["input_ids"]
     pictures = {name: found[name] for name in PICTURES if name in found}
     mask, types = found["attention_mask"], found.get("mm_token_type_ids")
     rows = Rows(found["input_ids"], mask, reply, torch.ones_like(reply), types, pictures, [len(row["images"])])

@@ -1,8 +1,11 @@
-"""The page in a browser: no error, no request, filters and deep links. Skipped where no Chromium is."""
+"""The page in a browser: no error, no request, filters, deep links, axe-core. Skipped where no Chromium is."""
 
+import json
 import re
 import shutil
 import subprocess
+from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +25,7 @@ def opened(page, place="", *options):
     """The document after its scripts, and what the browser logged."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     command += ["--enable-logging=stderr", "--log-level=0", *options, page.as_uri() + place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
@@ -52,3 +55,32 @@ def test_the_page_asks_for_nothing(page):
     assert errors == []
     assert '<select id="choice-' in document
     assert document.count("<button") == 4  # three formats of Table 2, and the commands
+
+
+QUESTION = '<details class="question"'
+AXE = """
+document.querySelectorAll("details").forEach((part) => { part.open = true; });
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => {
+  const found = document.createElement("pre");
+  found.id = "axe";
+  const told = violations.map((rule) => [rule.id, ...rule.nodes.slice(0, 3).map((node) => node.html)]);
+  found.textContent = JSON.stringify({ told, passed: passes.length });
+  document.body.append(found);
+});
+"""
+
+
+def test_axe_core_finds_nothing_on_a_phone(page, tmp_path):
+    axe = pytest.importorskip("axe_core_python")
+    script = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    first, second, third, *_, last = page.read_text(encoding="utf-8").split(QUESTION)
+    # Two questions stand for all: two hundred take half a minute.
+    few = QUESTION.join([first, second, third]) + last.split("</details>", 1)[1]
+    head, tail = few.rsplit("</body>", 1)
+    copy = tmp_path / "page.html"
+    copy.write_text(f"{head}<script>{script}</script><script>{AXE}</script></body>{tail}", encoding="utf-8")
+    document, errors = opened(copy, "", "--window-size=390,900", "--virtual-time-budget=20000")
+    assert errors == []
+    found = json.loads(unescape(re.search('<pre id="axe">(.*?)</pre>', document, re.S).group(1)))
+    assert found["told"] == []
+    assert found["passed"] > 30

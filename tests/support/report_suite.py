@@ -169,8 +169,22 @@ def _samples(bench: str, k: int) -> pd.DataFrame:
     )
 
 
+def write_measured(suite: Path) -> None:
+    """What `cli.py probe` leaves beside OPSD's run, and `cli.py credit` beside RLSD's."""
+
+    def measured(value: float | None, stderr: float | None, n: int) -> dict[str, Any]:
+        return {"value": value, "stderr": stderr, "n": n}
+
+    canary = {"label": "Canary exposure", "unit": "bits", "meaning": "How far up.", "value": measured(2.5, 0.25, 8)}
+    gap = {"label": "Told-untold gap", "unit": "accuracy", "meaning": "Left.", "value": measured(-0.125, None, 1)}
+    write_json(suite / "opsd/seed0/eval/60/probes.json", {"canary": canary, "told_gap": gap, "price": {"mention": {}}})
+    found = {"auc": measured(0.75, 0.05, 14), "share": measured(None, None, 0), "base": measured(0.132, 0.0, 10)}
+    by_checkpoint = {"60": {"rlsd": found, "mine": found | {"auc_permuted": measured(0.5, 0.02, 14)}}}
+    write_json(suite / "rlsd/seed0/credit/localisation.json", by_checkpoint)
+
+
 def write_suite(suite: Path) -> Path:
-    """Six finished, evaluated rows, one seed each; OPSD leaks in 30 of 322 replies."""
+    """Six finished, evaluated rows, one seed each; OPSD leaks in 30 of 322 replies, and is probed."""
     for method, correct in CORRECT.items():
         run = write_run(suite, method)
         write_eval(
@@ -179,4 +193,5 @@ def write_suite(suite: Path) -> Path:
             correct,
             leaks=30 if method == "opsd" else 0,
         )
+    write_measured(suite)
     return suite

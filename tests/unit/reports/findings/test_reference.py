@@ -22,3 +22,10 @@ def test_luck_is_that_of_independent_questions():
     assert gap.luck == pytest.approx(1.96 * sqrt(sum(e * e for e in errors.values())) / 5)
     assert gap.explained == (gap.luck >= 0.0232)
     assert len(gap.beyond) == sum(abs(a - b) / 100 > 1.96 * errors[n] for n, (a, b) in shares.items())
+
+
+def test_what_luck_alone_could_explain():
+    found = {f"{gap.label} - {gap.other}": gap.explained for gap in (*reference().gaps, *reference().others)}
+    assert len(found) == 15
+    more = {pair for pair, explained in found.items() if not explained}
+    assert more == {f"RLSD - {other}" for other in ("Base", "GRPO", "OPSD", "SDPO", "GRPO+OPSD")} | {"GRPO - Base"}

@@ -9,13 +9,14 @@ from tests.unit.reports.stats.simulate import ALIKE, MINI, TRAINED, World, cover
 
 
 @pytest.mark.parametrize(
-    ("world", "simulations"),
-    [(World(MINI), 400), (replace(TRAINED, levels=(0.0, 0.2, 0.4), samples=2), 130)],
+    ("world", "simulations", "most"),
+    # Few seeds are wide on purpose (docs/report.md), and no wider than this.
+    [(World(MINI), 400, 0.97), (replace(TRAINED, levels=(0.0, 0.2, 0.4), samples=2), 130, 0.985)],
     ids=["one seed", "three seeds, two samples"],
 )
-def test_intervals_hold_the_truth_in_95_of_100(world, simulations):
+def test_intervals_hold_the_truth_in_95_of_100(world, simulations, most):
     for column, share in coverage(world, simulations, np.random.default_rng(0), replicates=500).items():
-        assert 0.93 <= share <= 0.985, column
+        assert 0.93 <= share <= most, column
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -73,20 +73,24 @@ def test_degrees_of_freedom_by_hand():
     assert Spread(0.5, 10, 0.7, 2, 0.2).df == pytest.approx(1 / (0.025 + 0.245))
 
 
-def test_variance_between_seeds_is_pooled_and_never_below_the_pairs_own():
-    steady = {"a": np.array([0.50, 0.52, 0.54]), "b": np.array([0.60, 0.62, 0.64]), "c": np.array([0.4, 0.3, 0.5])}
-    seeds = Seeds(steady, same=True)
+def test_variance_between_seeds_is_pooled_unless_a_pair_is_less_steady_than_the_others():
+    scores = {"a": np.array([0.50, 0.52, 0.54]), "b": np.array([0.60, 0.62, 0.64]), "c": np.array([0.4, 0.3, 0.5])}
+    seeds = Seeds(scores, same=True)
     # a - b is the same with every seed, so the table's residuals stand in; two-way, (3 - 1) (3 - 1) degrees.
-    x = np.array(list(steady.values()))
+    x = np.array(list(scores.values()))
     rest = x - x.mean(1, keepdims=True) - x.mean(0) + x.mean()
     assert seeds.between("a", "b") == (pytest.approx(2 * (rest**2).sum() / 4 / 3), 4)
-    assert seeds.between("a", "c") == (pytest.approx((x[0] - x[2]).var(ddof=1) / 3), 4)
+    assert seeds.between("a", "c") == seeds.between("a", "b")  # larger, and not beyond chance
+    # Of a and c, moving against each other, 2 x .04 x .5 (own) stand against next to nothing.
+    wild = {"a": np.array([0.5, 0.6, 0.7]), "b": np.array([0.5, 0.501, 0.5]), "c": np.array([0.7, 0.6, 0.5])}
+    assert Seeds(wild, same=True).between("a", "c") == (pytest.approx(0.04 / 3), 2)
+    assert Seeds(wild, same=True).between("a", "b")[1] == 4
 
 
 def test_other_seeds_and_a_single_one():
     scores = {"base": np.array([0.3]), "a": np.array([0.5, 0.7]), "b": np.array([0.5, 0.6, 0.7])}
     seeds = Seeds(scores, same=False)
     pooled = (0.02 + 0.02) / (1 + 2)  # sums of squares over degrees of freedom
-    assert seeds.between("a", "b") == (pytest.approx(0.02 / 2 + 0.01 / 3), 3)  # its own is larger
+    assert seeds.between("a", "b") == (pytest.approx(pooled / 2 + pooled / 3), 3)
     assert seeds.between("b", "base") == (pytest.approx(pooled / 3), 3)
     assert Seeds({"base": np.array([0.3]), "a": np.array([0.5])}, same=False).between("a", "base") == (0.0, 0)

@@ -73,11 +73,15 @@ def test_landmarks_headings_and_contents(tree):
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_tables_pictures_and_controls_say_what_they_are(tree):
+def test_tables_pictures_and_controls_say_what_they_are(page, tree):
     assert {attrs.get("scope") for attrs in tree.of("th")} == {"col", "row"}
     assert len(tree.of("caption")) == len(tree.of("table"))
     scrolled = [attrs for attrs in tree.of("div") if (attrs.get("class") or "").startswith("scroll")]
-    assert all(attrs["tabindex"] == "0" and attrs["role"] == "region" and attrs["aria-label"] for attrs in scrolled)
+    assert len(scrolled) == len(tree.of("table"))
+    assert all(attrs["tabindex"] == "0" and attrs["role"] == "region" for attrs in scrolled)
+    names = [attrs["aria-label"] for attrs in scrolled] + re.findall(r"<h2 [^>]*>(.*?)</h2>", page.read_text())
+    assert len(names) == len(set(names)), "a landmark's name is its own"
+    assert all(attrs["aria-labelledby"] == f"{attrs['id']}-title" for attrs in tree.of("section"))
     assert all(attrs.get("alt") for attrs in tree.of("img"))
     assert all(attrs.get("aria-label") or attrs.get("aria-hidden") for attrs in tree.of("svg"))
     assert all("label" in inside for tag, _, inside in tree.tags if tag == "select")
@@ -97,6 +101,15 @@ def test_text_is_read_on_every_background_in_light_and_dark():
             for back in backs:
                 assert contrast(scheme[text], scheme[back]) >= 4.5, (text, back)
     assert light.keys() == dark.keys()
+
+
+def test_probes_and_localisation_stand_with_what_they_mean(page):
+    html = page.read_text()
+    assert '<th scope="col">Canary exposure, bits</th>' in html
+    assert '<th scope="row">OPSD</th><td>2.50 ± 0.25<span class="count">n = 8</span></td><td>−0.12<' in html
+    assert "<strong>Canary exposure</strong>: How far up." in html
+    assert '<th scope="row">RLSD, by RLSD at step 60</th><td>0.75 ± 0.05<span class="count">n = 14</span>' in html
+    assert '<th scope="row">mine, by RLSD at step 60</th>' in html
 
 
 def test_page_says_mini_and_keeps_the_papers_numbers_apart(page):
