@@ -26,8 +26,8 @@ LOCALISED = {
 LOCALISED_MEANING = (
     "Slips found: in a wrong reply, how likely a token at which the error is made has more credit, by size, than "
     "another one of that reply, or than another that states something; 0.5 is chance, and what one number a reply "
-    "gives. On decisive tokens: the part of all credit of a right reply that lies on its counts and results, whose part "
-    "of all tokens stands beside it. Means over replies ± one standard error by question, on drawn problems."
+    "gives. On decisive tokens: the part of all credit of a right reply that lies on its counts and results, whose "
+    "part of all tokens stands beside it. Means over replies ± one standard error by question, on drawn problems."
 )
 
 
