@@ -92,7 +92,7 @@ class Detected:
 
 
 @dataclass(frozen=True)
-class Shown:
+class LeakageFound:
     """What was found in replies, by detector, and what probes of the models found."""
 
     detected: list[Detected]
@@ -190,7 +190,7 @@ def _table(data: list[Detected]) -> Table:
     )
 
 
-def _json(data: Shown) -> dict[str, Any]:
+def _json(data: LeakageFound) -> dict[str, Any]:
     return {
         "probes": data.probes.json() if data.probes else {},
         "leakage": {
@@ -203,7 +203,7 @@ def _json(data: Shown) -> dict[str, Any]:
     }
 
 
-def _figures(data: Shown) -> dict[str, Drawing]:
+def _figures(data: LeakageFound) -> dict[str, Drawing]:
     charts = {f"leakage_evaluated_{d.name}": d.chart for d in data.detected}
     against = {f"leakage_and_score_{d.name}": d.scatter for d in data.detected}
     return {name: drawing for name, drawing in {**charts, **against}.items() if drawing}
@@ -211,7 +211,7 @@ def _figures(data: Shown) -> dict[str, Drawing]:
 
 LEAKAGE = Section(
     "leakage",
-    lambda suite: Shown(leakage(suite), probes(suite)),
+    lambda suite: LeakageFound(leakage(suite), probes(suite)),
     template(__file__),
     "Leakage",
     json=_json,
