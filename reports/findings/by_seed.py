@@ -13,6 +13,7 @@ import pandas as pd
 from eval.benches import BENCHES
 from eval.core import files
 from eval.core.errors import UserError
+from reports.findings.table import inert
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite, load_suite
 from reports.suite.rows import averaged
@@ -36,7 +37,9 @@ def by_seed(suite: Suite) -> pd.DataFrame:
 
 
 def csv(suite: Suite) -> str:
-    return by_seed(suite).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    frame = by_seed(suite)
+    texts = {name: frame[name].map(inert) for name in ("method", "label", "number")}
+    return frame.assign(**texts).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def load(folder: Path) -> pd.DataFrame:

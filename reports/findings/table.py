@@ -112,3 +112,8 @@ def numbers(cell: Estimate | None) -> dict[str, Any]:
     if cell is None:
         return {"mean": None, "stderr": None, "n": None, "seeds": 0}
     return {"mean": cell.mean, "stderr": cell.stderr, "n": cell.n, "seeds": cell.seeds}
+
+
+def inert(text: str) -> str:
+    """A spreadsheet would compute what begins like this."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -13,6 +13,7 @@ from reports.findings.claims import MEANING, BySeed, Finding, Values, findings
 from reports.findings.table import chance
 from reports.suite import paper
 from reports.suite.paper import AVERAGE
+from reports.writers.tables import md
 
 CLAIMS = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
 ROWS = (
@@ -55,7 +56,7 @@ def _rows(frame: pd.DataFrame) -> Iterable[Sequence[str]]:
         numbers = [table.last(method, number) for number in (AVERAGE, EXACT, "leakage mention")]
         numbers += [table.peak(method, accuracy), table.last(method, accuracy)]
         seeds = frame[frame["method"] == method]["seed"].nunique()
-        yield (f"{label} ({method})", str(seeds), *map(_spread, numbers))
+        yield (md(f"{label} ({method})"), str(seeds), *map(_spread, numbers))
 
 
 def _spread(values: Values) -> str:

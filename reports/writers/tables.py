@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.findings.table import Row, Table
+from reports.findings.table import Row, Table, inert
 from reports.sections.section import Section
 
 
@@ -13,23 +13,24 @@ def markdown(section: Section, tables: Sequence[Table]) -> str:
     blocks = [f"# {section.title}"]
     for table in tables:
         lines = [
-            "| Method | " + " | ".join(_md(column.head) for column in table.columns) + " |",
+            "| Method | " + " | ".join(md(column.head) for column in table.columns) + " |",
             "|---|" + "---:|" * len(table.columns),
-            *(f"| {_md(row.shown_label)} | {' | '.join(_md_cells(table, row))} |" for row in table.rows),
+            *(f"| {md(row.shown_label)} | {' | '.join(_md_cells(table, row))} |" for row in table.rows),
         ]
-        blocks += [f"## {_md(table.title)}", "\n".join(lines), *map(_md, filter(None, [*table.notes, table.meaning]))]
+        blocks += [f"## {md(table.title)}", "\n".join(lines), *map(md, filter(None, [*table.notes, table.meaning]))]
     return "\n\n".join(blocks) + "\n"
 
 
 def _md_cells(table: Table, row: Row) -> list[str]:
-    return [f"**{_md(cell)}**" if bold else _md(cell) for cell, bold in table.marked(row)]
+    return [f"**{md(cell)}**" if bold else md(cell) for cell, bold in table.marked(row)]
 
 
 # What markdown reads as its own; an underscore within a word is none of it.
 _MARKS = re.compile(r"[\\`*\[\]|!~]|(?<!\w)_|_(?!\w)")
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
+    """The text as Markdown that shows it."""
     return _MARKS.sub(r"\\\g<0>", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
 
 
@@ -101,11 +102,6 @@ def _tex_cell(cell: str, bold: bool) -> str:
     return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{lines}\end{{tabular}}"
 
 
-def _csv(text: str) -> str:
-    """A spreadsheet would compute what begins like this."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
 def tidy_csv(section: Section, tables: Sequence[Table]) -> str:
     """One line a cell; values, stderr and intervals are shares of 1. Empty: not measured, or not stated by the paper.
 
@@ -114,10 +110,10 @@ def tidy_csv(section: Section, tables: Sequence[Table]) -> str:
     lines = [
         {
             "source": table.source,
-            "method": _csv(row.method),
-            "label": _csv(row.label),
-            table.of[0]: _csv(column.key),
-            "edition": _csv(column.edition),
+            "method": inert(row.method),
+            "label": inert(row.label),
+            table.of[0]: inert(column.key),
+            "edition": inert(column.edition),
             "n": cell and cell.n,
             "seeds": (cell.seeds or None) if cell else 0,
             table.of[1]: cell and cell.mean,

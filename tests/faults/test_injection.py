@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from eval.core.terminal import plain
+from reports.writers.claims import CLAIMS, ROWS, claims_text
 from reports.writers.contents import collect
 from reports.writers.folder import build
 from reports.writers.terminal import terminal_table
@@ -76,6 +77,13 @@ def test_csv(report: Path) -> None:
             assert None not in row
             for column in ("method", "label"):
                 assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_claims(report: Path) -> None:
+    """Its rows are the runs' labels: none adds a cell, a line or an element."""
+    lines = [line for line in claims_text([report]).splitlines() if line.startswith("|")]
+    assert {len(re.split(r"(?<!\\)\|", line)) - 2 for line in lines} == {len(ROWS), len(CLAIMS)}
+    assert not [line for line in lines if re.search(r"<[^ ]", line)]
 
 
 def _tokens(source: str) -> Iterator[str]:

@@ -59,7 +59,6 @@ COVERED_BY = {
     "reports/sections/runs.py": "tests/unit/reports/writers/test_contents.py",
     "reports/sections/section.py": "tests/unit/reports/writers/test_contents.py",
     "reports/suite/records.py": "tests/unit/reports/suite/test_read.py",
-    "reports/writers/claims.py": "tests/unit/reports/findings/test_claims.py",
     "reports/writers/command.py": "tests/e2e/test_readme.py",
     "runners/credit/command.py": "tests/e2e/test_cli.py",
     "runners/credit/groups.py": "tests/e2e/test_leaks.py",

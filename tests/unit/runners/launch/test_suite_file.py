@@ -44,10 +44,10 @@ def test_every_row_of_ours_resolves(name: str) -> None:
 
 def test_a_file_is_jobs_with_their_settings_and_an_estimate(mine: str, tmp_path: Path) -> None:
     work = suite_file.plan(mine, tmp_path, [], True)
-    assert [job.title for job in work] == ["base", "grpo seed 0", "grpo seed 1", "grpo@long seed 0"]
-    assert [job.steps for job in work] == [1, 8, 8, 10]
-    assert work[-1].run.path == tmp_path / "mine" / "grpo@long" / "seed0"
-    assert work[-1].arguments[:7] == ("train", "--method", "grpo@long", "--seed", "0", "--preset", mine)
+    assert [job.title for job in work] == ["base", "grpo seed 0", "grpo@long seed 0", "grpo seed 1"]
+    assert [job.steps for job in work] == [1, 8, 10, 8]
+    assert work[2].run.path == tmp_path / "mine" / "grpo@long" / "seed0"
+    assert work[2].arguments[:7] == ("train", "--method", "grpo@long", "--seed", "0", "--preset", mine)
     # 7 + 7 + 9 steps at six minutes and four evaluations of 28.5 are 4.2 hours of one core
     assert "4 of 4 runs to do: 23 steps, 4 evaluations, about 2.1 hours with 2" in suite_file.estimate(mine, work, 2)
     work[1].run.path.mkdir(parents=True)

@@ -47,7 +47,7 @@ def test_progress_is_steps_and_benches(tmp_path: Path) -> None:
 
 def test_the_same_run_is_never_two_jobs(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path, "grpo,rlsd,grpo", "0,1")
-    assert [job.title for job in jobs] == ["grpo seed 0", "grpo seed 1", "rlsd seed 0", "rlsd seed 1"]
+    assert [job.title for job in jobs] == ["grpo seed 0", "rlsd seed 0", "grpo seed 1", "rlsd seed 1"]
 
 
 def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_sweep_runs_on_a_launcher_from_outside(tmp_path: Path, monkeypatch: py
     assert [handle.job for handle in queue.started] == jobs
     assert queue.most == 2
     assert failed == [
-        f"grpo seed 1: the last line (exit 1, log {tmp_path / '1.log'})",
-        f"rlsd seed 0: a user's line (exit 2, log {tmp_path / '2.log'})",
+        f"rlsd seed 0: a user's line (exit 2, log {tmp_path / '1.log'})",
+        f"grpo seed 1: the last line (exit 1, log {tmp_path / '2.log'})",
     ]
     said = dict(line.split(": ", 1) for line in text.getvalue().splitlines())
     assert list(said) == [job.title for job in jobs]
