@@ -7,25 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from eval.benches import BENCHES
-from reports.findings.differences import Differences, differences, differs, turned
-from reports.findings.leaking import Leaking, Leaks, leaks
-from reports.findings.table import Column, chance, interval, points
+from reports.findings.differences import Differences, differences, differs
+from reports.findings.leak_sentences import leak_sentences
+from reports.findings.leaking import Leaks, leaks
+from reports.findings.table import Column, points
+from reports.findings.words import NAMED, Sentence, difference, evidence, listed, share, short, size
 from reports.sections.section import Section, template
-from reports.stats.estimate import Estimate
 from reports.stats.power import visible_in
 from reports.suite import paper
 from reports.suite.read import Run, Suite
 from reports.suite.rows import averaged, editions, reported_runs, row_labels, trained_runs
-
-NAMED = 6  # rows that a sentence names one by one before it only counts them
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """`lead` is what a reader in a hurry takes away; `text` begins with its space or punctuation."""
-
-    lead: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ def verdict(suite: Suite) -> Verdict:
     labels = row_labels(suite)
     return Verdict(
         scores=tuple(told or [_nothing(suite)]),
-        leakage=tuple(sentence for each in found for sentence in _leakage(each, labels)),
+        leakage=tuple(leak_sentences(found, labels)),
         limits=tuple(_limits(suite, data, found, {c.head: visible[c.key] for c in shown if c.key in visible})),
         found=found,
         visible=visible,
@@ -83,10 +74,14 @@ def _scores(data: Differences, column: Column, benches: int) -> list[Sentence]:
     ranked = sorted(scores, key=lambda method: -scores[method])
     where = f"the average of the {benches} benches" if column.key == paper.AVERAGE else column.head
     if len(ranked) == 1:
-        text = f" {data.labels[ranked[0]]} has scores, {_share(scores[ranked[0]])} on {where}: nothing to compare with."
+        text = f" {data.labels[ranked[0]]} has scores, {share(scores[ranked[0]])} on {where}: nothing to compare with."
         return [Sentence("Only", text)]
     trained = [method for method in ranked if method != paper.BASE]
     found = [_leader(data, column, trained, where)] if len(trained) > 1 else []
+    if {paper.CREDIT, paper.PLAIN} <= {
+        *trained[1:]
+    }:  # the paper's question, where the leader's sentence leaves it open
+        found.append(_leader(data, column, [m for m in trained if m in (paper.CREDIT, paper.PLAIN)], where))
     if len(trained) > 2:
         found += [_order(data, column, trained, where), _apart(data, column, ranked, where)]
     if paper.BASE in scores:
@@ -96,31 +91,31 @@ def _scores(data: Differences, column: Column, benches: int) -> list[Sentence]:
 
 def _leader(data: Differences, column: Column, ranked: list[str], where: str) -> Sentence:
     first, others = ranked[0], ranked[1:]
-    name, score = data.labels[first], _share(data.scores[column.key][first])
+    name, score = data.labels[first], share(data.scores[column.key][first])
     found = {other: cell for other in others if (cell := data.between(first, other, column.key))}
     level = {other: cell for other, cell in found.items() if not differs(cell)}
     behind = {other: cell for other, cell in found.items() if differs(cell)}
     if not level:
         closest, cell = next(iter(behind.items()))
-        by = f"{_size(cell)} points ({_evidence(cell)})"
+        by = f"{size(cell)} points ({evidence(cell)})"
         if len(others) == 1:
             return Sentence(f"{name} beats {data.labels[closest]}", f" on {where}: by {by}.")
         text = f" on {where}, with {score}; the closest, {data.labels[closest]}, is behind by {by}."
         return Sentence(f"{name} beats all {len(others)} other methods", text)
-    ties = _listed([f"{data.labels[other]} ({_difference(cell)})" for other, cell in level.items()])
+    ties = listed([f"{data.labels[other]} ({difference(cell)})" for other, cell in level.items()])
     if len(others) == 1:
         (other,) = level
-        text = f" on {where} ({_difference(level[other])}, {name} minus {data.labels[other]})."
+        text = f" on {where} ({difference(level[other])}, {name} minus {data.labels[other]})."
         return Sentence(f"{name} and {data.labels[other]} cannot be told apart", text)
     text = f" on {where}: {name} scores highest, {score}, but cannot be told apart from {ties}."
     if behind:
-        beaten = [f"{data.labels[m]} by {_size(cell)} points ({_evidence(cell)})" for m, cell in behind.items()]
-        text += f" It beats {_listed(beaten)}."
+        beaten = [f"{data.labels[m]} by {size(cell)} points ({evidence(cell)})" for m, cell in behind.items()]
+        text += f" It beats {listed(beaten)}."
     return Sentence("No single method is best", text)
 
 
 def _order(data: Differences, column: Column, ranked: list[str], where: str) -> Sentence:
-    names = [f"{data.labels[method]} {_share(data.scores[column.key][method])}" for method in ranked]
+    names = [f"{data.labels[method]} {share(data.scores[column.key][method])}" for method in ranked]
     if len(names) > NAMED + 1:  # one more is as short as its name
         names = [*names[: NAMED - 1], f"{len(names) - NAMED} more", names[-1]]
     return Sentence("In order of score", f" on {where}: {', '.join(names)}.")
@@ -130,29 +125,25 @@ def _apart(data: Differences, column: Column, ranked: list[str], where: str) -> 
     """Of all pairs, the base's too, as they are corrected for together."""
     pairs = [(a, b) for i, a in enumerate(ranked) for b in ranked[i + 1 :]]
     found = [(a, b, cell) for a, b in pairs if (cell := data.between(a, b, column.key))]
-    level = [
-        f"{data.labels[a]} and {data.labels[b]} ({_difference(cell)})" for a, b, cell in found if not differs(cell)
-    ]
+    level = [f"{data.labels[a]} and {data.labels[b]} ({difference(cell)})" for a, b, cell in found if not differs(cell)]
     base = ", the base's included and all corrected together" if paper.BASE in ranked else ", all corrected together"
     lead = f"{len(found) - len(level)} of the {len(found)} pairs of rows differ"
     text = f" on {where}{base} (Holm)."
     if len(level) > NAMED:
         return Sentence(lead, f"{text} The others cannot be told apart: see the table of all pairs.")
-    return Sentence(lead, text + (f" Not to be told apart: {_listed(level)}." if level else ""))
+    return Sentence(lead, text + (f" Not to be told apart: {listed(level)}." if level else ""))
 
 
 def _over_base(data: Differences, column: Column, trained: list[str], where: str) -> Sentence:
     base = data.labels[paper.BASE]
     found = {m: cell for m in trained if (cell := data.between(m, paper.BASE, column.key))}
-    told = {m: f"{data.labels[m]} {points(cell.mean)} ({_short(cell)})" for m, cell in found.items()}
+    told = {m: f"{data.labels[m]} {points(cell.mean)} ({short(cell)})" for m, cell in found.items()}
     above = [told[m] for m, cell in found.items() if differs(cell) and cell.mean > 0]
     below = [told[m] for m, cell in found.items() if differs(cell) and cell.mean < 0]
     level = [told[m] for m, cell in found.items() if not differs(cell)]
-    text = (
-        f" on {where}, where {base} has {_share(data.scores[column.key][paper.BASE])}. In points over the base, with "
-    )
+    text = f" on {where}, where {base} has {share(data.scores[column.key][paper.BASE])}. In points over the base, with "
     text += "95 % interval and corrected p: " + "; ".join(
-        words + _listed(which)
+        words + listed(which)
         for words, which in (("", above), ("below it, ", below), ("not to be told apart from it, ", level))
         if which
     )
@@ -164,70 +155,6 @@ def _over_base(data: Differences, column: Column, trained: list[str], where: str
     else:
         lead = f"None of {many} trained methods scores" if many > 1 else f"{data.labels[trained[0]]} does not score"
     return Sentence(f"{lead} over the base", f"{text}.")
-
-
-# --- leakage --------------------------------------------------------------------------------------------------
-
-
-def _leakage(found: Leaks, labels: dict[str, str]) -> list[Sentence]:
-    if found.reference is None or len(found.rows) < 2 or not found.alike:
-        return _rates(found, labels)
-    reference = found.rows[found.reference]
-    against = f"{labels[found.reference]}'s"
-    told, level = [], []
-    for method, row in sorted(found.rows.items(), key=lambda item: -item[1].rate.mean):
-        more = row.more
-        if more is None:
-            continue
-        if not differs(more):
-            level.append(f"{labels[method]} {_rate(row.rate)}")
-            continue
-        word, lead = ("more", "leaks") if more.mean > 0 else ("less", "leaks less")
-        text = (
-            f": {_rate(row.rate)} of its replies {found.label}, {_size(more)} points {word} than {against} "
-            f"({_evidence(more if more.mean > 0 else turned(more))})."
-        )
-        told.append(Sentence(f"{labels[method]} {lead}", text + _right(row)))
-    if len(told) > NAMED:
-        rest = f"{len(told) - NAMED} more methods differ"
-        told = [*told[:NAMED], Sentence(rest, f" from {against} rate: see Leakage below.")]
-    if level:
-        lead = "No method" if len(level) == len(found.rows) - 1 else f"None of the other {len(level)}"
-        lead = "The other method does not leak" if len(level) == 1 and told else f"{lead} leaks"
-        text = (
-            f" measurably more than {labels[found.reference]}, of whose replies {_rate(reference.rate)} {found.label}: "
-        )
-        told.append(Sentence(lead, text + _listed(level) + "."))
-    return told
-
-
-def _rates(found: Leaks, labels: dict[str, str]) -> list[Sentence]:
-    """Rates alone, where there is nothing to hold them against."""
-    rates = [f"{labels[method]} {_rate(row.rate)}" for method, row in found.rows.items()]
-    why = "" if found.alike else " The rows were not asked the same questions, so they are not compared."
-    return [Sentence("Leakage", f", replies that {found.label}: {_listed(rates)}.{why}")] if rates else []
-
-
-def _right(row: Leaking) -> str:
-    if row.right is None or row.gain is None:
-        return ""
-    leaking, clean = row.right
-    text = f" Of its leaking replies {_share(leaking)} are right, of its clean ones {_share(clean)}"
-    gain = row.gain
-    if gain.low is None or gain.high is None:
-        return f"{text}."
-    unclear = ", so that neither kind can be called more often right" if gain.low <= 0 <= gain.high else ""
-    return f"{text} (difference {points(gain.mean)} points, 95 % interval {interval(gain)}){unclear}."
-
-
-def _rate(found: Estimate) -> str:
-    """`9.3 % (95 % interval 6.6 to 13.0)`; of a rate of 0, how high it may still be."""
-    share = _share(found.mean)
-    if found.low is None or found.high is None:
-        return share
-    if found.mean == 0:
-        return f"{share} (none of {found.n}: at most {_share(found.high)})"
-    return f"{share} (95 % interval {interval(found)})"
 
 
 # --- limits ---------------------------------------------------------------------------------------------------
@@ -298,36 +225,6 @@ def _leakage_limits(reported: list[Run], found: Sequence[Leaks]) -> list[Sentenc
             text = f" of {', '.join(each.missing)} ({each.detector}): samples.parquet is missing or broken."
             limits.append(Sentence("Leakage cannot be tested", text))
     return limits
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _size(found: Estimate) -> str:
-    return f"{100 * abs(found.mean):.1f}"
-
-
-def _short(found: Estimate) -> str:
-    """Where words before it say what stands here."""
-    tested = "not tested" if found.p is None else chance(found.p)
-    return tested if found.low is None else f"{interval(found)}, {tested}"
-
-
-def _evidence(found: Estimate) -> str:
-    reach = "" if found.low is None else f"95 % interval {interval(found)}, "
-    return reach + ("not tested" if found.p is None else f"corrected {chance(found.p)}")
-
-
-def _difference(found: Estimate) -> str:
-    return f"difference {points(found.mean)} points, {_evidence(found)}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """`a, b and c`, and beyond a handful only how many more."""
-    if len(parts) > NAMED:
-        parts = [*parts[: NAMED - 1], f"{len(parts) - NAMED + 1} more"]
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def _json(data: Verdict) -> dict[str, Any]:

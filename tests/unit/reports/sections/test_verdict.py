@@ -1,5 +1,6 @@
 """The verdict's sentences: what they claim, and what they may not."""
 
+import json
 import shutil
 
 import jinja2
@@ -72,6 +73,34 @@ def test_two_alike_lead_a_third(tmp_path):
     assert "cannot be told apart from SDPO (difference 0.0 points, corrected p = 1.000)" in scores
     assert "It beats OPSD by 41.1 points (95 % interval " in scores
     assert "2 of the 3 pairs of rows differ" in scores
+
+
+def test_the_paper_s_question_is_answered_whoever_leads(tmp_path):
+    for method, right in (("grpo", CORRECT["grpo"]), ("rlsd", CORRECT["grpo"]), ("mine", CORRECT["rlsd"])):
+        trained(tmp_path / "s", method, right)
+    scores, _, _ = told(tmp_path / "s")
+    assert "GRPO and RLSD cannot be told apart on the average of the 5 benches (difference 0.0 points, " in scores
+    assert " beats all 2 other methods on the average of the 5 benches, with 52.2 %" in scores.splitlines()[0]
+
+
+def test_further_signs_of_leakage_are_a_sentence_each(tmp_path):
+    """Who shows one, and nobody; `leaks` is said of what the first detector finds."""
+    for method, leaking in (("base", 0), ("grpo", 0), ("opsd", 30)):
+        write_eval(write_run(tmp_path / "s", method), 60, CORRECT["grpo"], leaks=leaking)
+        for path in (tmp_path / "s" / method).rglob("result.json"):
+            result = json.loads(path.read_text())
+            result["leakage"] |= {"early": result["leakage"]["mention"], "copied": {"found": []}}
+            path.write_text(json.dumps(result))
+        for path in (tmp_path / "s" / method).rglob("leakage.json"):
+            found = json.loads(path.read_text())
+            for name, label in (("early", "say it at once"), ("copied", "repeat it")):
+                found[name] = found["mention"] | {"label": label}
+            path.write_text(json.dumps(found))
+    leakage = told(tmp_path / "s")[1].splitlines()
+    assert len(leakage) == 4 and leakage[0].startswith("OPSD leaks: ")
+    assert leakage[2].startswith("Replies that say it at once: OPSD 9.3 % (95 % interval 6.6 to 13.0); ")
+    assert leakage[2].endswith(" The other 1 not measurably more than Base, 0.0 % (none of 322: at most 0.9 %).")
+    assert leakage[3] == "In no method's replies measurably more than in Base's: replies that repeat it."
 
 
 def test_two_rows_and_the_base(tmp_path):

@@ -1,0 +1,59 @@
+"""Numbers and lists in the sentences of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.findings.table import chance, interval, points
+from reports.stats.estimate import Estimate
+
+NAMED = 6  # rows that a sentence names one by one before it only counts them
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """`lead` is what a reader in a hurry takes away; `text` begins with its space or punctuation."""
+
+    lead: str
+    text: str
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def size(found: Estimate) -> str:
+    return f"{100 * abs(found.mean):.1f}"
+
+
+def short(found: Estimate) -> str:
+    """Where words before it say what stands here."""
+    tested = "not tested" if found.p is None else chance(found.p)
+    return tested if found.low is None else f"{interval(found)}, {tested}"
+
+
+def evidence(found: Estimate) -> str:
+    reach = "" if found.low is None else f"95 % interval {interval(found)}, "
+    return reach + ("not tested" if found.p is None else f"corrected {chance(found.p)}")
+
+
+def difference(found: Estimate) -> str:
+    return f"difference {points(found.mean)} points, {evidence(found)}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`, and beyond a handful only how many more."""
+    if len(parts) > NAMED:
+        parts = [*parts[: NAMED - 1], f"{len(parts) - NAMED + 1} more"]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def rate(found: Estimate) -> str:
+    """`9.3 % (95 % interval 6.6 to 13.0)`; of a rate of 0, how high it may still be."""
+    mean = share(found.mean)
+    if found.low is None or found.high is None:
+        return mean
+    if found.mean == 0:
+        return f"{mean} (none of {found.n}: at most {share(found.high)})"
+    return f"{mean} (95 % interval {interval(found)})"
