@@ -68,7 +68,8 @@ def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str
     """Mean of the values (N,) of one kind of reply (`kind` true) minus that of the other, such as leaking and clean.
 
     The kinds are not drawn but found among the same replies, so the error is that of a difference of two ratios,
-    by cluster, both means taken as estimates. Raises ValueError where one kind is absent.
+    by cluster, both means taken as estimates. It has no error where a kind's values are all the same, as three wrong
+    replies are: no spread is seen in them. Raises ValueError where one kind is absent.
     """
     of_kind = np.asarray(kind, np.bool_)
     other = np.logical_not(of_kind)
@@ -82,7 +83,8 @@ def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str
         "95 %, Student's t: other items, whole clusters at a time, and other replies to them. Not covered: training "
         "again; and what makes a reply of one kind may also make it right or wrong."
     )
-    if groups < 2:
+    alike = any(np.ptp(values[side]) == 0 for side in (of_kind, other))
+    if groups < 2 or alike:
         return Estimate(mean, None, len(values), 1, covers=text)
     error = sqrt(groups / (groups - 1) * float((np.bincount(codes, influence) ** 2).sum()))
     reach = float(special.stdtrit(groups - 1, 0.975)) * error

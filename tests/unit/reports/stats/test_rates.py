@@ -64,3 +64,11 @@ def test_kinds_of_replies_by_hand():
     assert together.stderr == pytest.approx((3 / 2 * (np.add.reduceat(parts, [0, 2, 4]) ** 2).sum()) ** 0.5)
     with pytest.raises(ValueError, match="both kinds"):
         between_kinds(np.array(right), np.array([True] * 6), list("abcdef"))
+
+
+def test_a_kind_whose_replies_are_all_alike_has_no_interval() -> None:
+    """Three wrong ones among thousands do not fix their rate to a point."""
+    right, leaks = np.array([0, 0, 0, 1, 0, 1, 1, 0.0]), np.array([True] * 3 + [False] * 5)
+    found = between_kinds(right, leaks, list("abcdefgh"))
+    assert found.mean == pytest.approx(-0.6)
+    assert (found.stderr, found.low, found.high) == (None, None, None)
