@@ -41,7 +41,8 @@ def claims_text(folders: Sequence[Path]) -> str:
         found = load(folder)
         frames.append(found[~found["method"].isin({m for frame in frames for m in frame["method"]})])
     frame = pd.concat(frames, ignore_index=True)
-    parts = [_table(ROWS, _rows(frame)), ROWS_NOTE, _agreement(BySeed(frame))]
+    table = BySeed(frame)
+    parts = [_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
     parts += [_table(CLAIMS, map(_claim, findings(frame))), MEANING]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -50,8 +51,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
-def _rows(frame: pd.DataFrame) -> Iterable[Sequence[str]]:
-    table, accuracy = BySeed(frame), f"{TRAINING}accuracy"
+def _rows(frame: pd.DataFrame, table: BySeed) -> Iterable[Sequence[str]]:
+    accuracy = f"{TRAINING}accuracy"
     for method, label in dict(zip(frame["method"], frame["label"], strict=True)).items():
         numbers = [table.last(method, number) for number in (AVERAGE, EXACT, "leakage mention")]
         numbers += [table.peak(method, accuracy), table.last(method, accuracy)]

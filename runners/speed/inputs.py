@@ -39,7 +39,7 @@ def random_model(sizes: Sizes, device: str) -> Any:
     cards = [torch.cuda.current_device()] if device == "cuda" else []
     with torch.random.fork_rng(cards), torch.device(device):  # drawn where it stays: a CPU takes long for a large one
         torch.manual_seed(0)
-        model = Qwen3VLForConditionalGeneration(config).to(device).train()
+        model = Qwen3VLForConditionalGeneration(config).train()
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = END, PAD
     return model
 

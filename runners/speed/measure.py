@@ -193,17 +193,17 @@ def _attention(q: Sequence[int], k: Sequence[int], v: Sequence[int], *_: Any, **
     return 2 * q[0] * q[1] * q[2] * k[2] * (q[3] + v[3])
 
 
-def _addmm(_: Sequence[int], a: Sequence[int], b: Sequence[int], *__: Any, **___: Any) -> int:
-    return 2 * a[0] * a[1] * b[1]
-
-
 def _attention_backward(_: Any, q: Sequence[int], k: Sequence[int], v: Sequence[int], *__: Any, **___: Any) -> int:
     """The scores again, and the gradients of scores, values, queries and keys."""
     return 2 * q[0] * q[1] * q[2] * k[2] * (3 * q[3] + 2 * v[3])
 
 
-# PyTorch's own counter knows no attention kernel of CPUs. Up to 2.11 it fails where keys have fewer heads, and at the
-# product whose dtype is given, which TRL's head takes on a GPU.
+def _addmm(_: Sequence[int], a: Sequence[int], b: Sequence[int], *__: Any, **___: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
+# PyTorch's own counter knows no attention kernel of CPUs; it fails at a product whose dtype is given, which TRL's head
+# takes on a GPU, and up to 2.11 where keys have fewer heads.
 _KERNELS = [f"_scaled_dot_product_{name}_attention" for name in ("flash", "efficient", "cudnn")]
 _KERNELS.append("_scaled_dot_product_flash_attention_for_cpu")
 FORMULAS: dict[Any, Callable[..., int]] = {getattr(aten, name): _attention for name in _KERNELS}
