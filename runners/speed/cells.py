@@ -1,7 +1,7 @@
 """Which cells are measured. They are fixed here, so that no result can choose its own."""
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 DIVERGENCES = {"KL(T || S)": 0.0, "JSD": 0.5, "KL(S || T)": 1.0}
 REAL = 151_936  # the vocabulary of Qwen3-VL, for which the targets are
@@ -76,8 +76,10 @@ LARGE = Sizes(2048, 28, 16, 8, 6144, 151_936, 1024, 24, 16, 4096)
 @dataclass(frozen=True)
 class Cells:
     """ratios: scoring and update, with targets. sweep: the update alone. parts: the update in micro-batches of one row.
-    trajectory: its steps, or none. Rounds come after one that warms up. timed: by how much longer the prompts and the
-    completions are whose time and memory are taken; equality, in float32, has no room for them."""
+    trajectory: its steps, or none. Rounds come after one that warms up. exact: of the model that equality is measured
+    on, in float32. timed: by how much longer the prompts and completions are whose time and memory are taken. given:
+    whole steps are timed with given rollouts (transformers' loop would take most of a GPU's, and nobody samples by it
+    there) and an optimizer without state (nine trainers' have no room)."""
 
     sizes: Sizes
     rounds: int
@@ -90,7 +92,9 @@ class Cells:
     control: Cell
     trajectory: int
     targets: bool  # whether the cells are those that targets were set for
+    exact: Sizes = TINY
     timed: int = 1
+    given: bool = False
 
 
 # P:C of 4:1, 1:1 and 1:4; half of each prompt is a picture.
@@ -132,12 +136,12 @@ QUICK = replace(
 
 def chosen(device: str, quick: bool) -> Cells:
     """On a GPU a larger model and more tokens in the same proportions: small ones take the time of starting kernels
-    (an H200 gained nothing at 4,096 tokens)."""
+    (an H200 gained nothing at 4,096 tokens). Ten thousand tokens with gradient take some 45 GiB there; equality, in
+    float32 and with two sides' gradients kept, has its room with four layers only."""
     cells = QUICK if quick else FULL
     if device == "cpu":
         return cells
 
-    larger: dict[str, Any] = {
-        name: tuple(cell.longer(2) for cell in getattr(cells, name)) for name in ("ratios", "sweep", "parts", "steps")
-    }
-    return replace(cells, sizes=LARGE, rounds=2 * cells.rounds, timed=4, **larger)
+    heads = tuple(head._replace(tokens=2048, hidden=LARGE.hidden) for head in cells.heads)
+    exact = LARGE._replace(layers=4, vision_layers=4)
+    return replace(cells, sizes=LARGE, exact=exact, heads=heads, timed=4 if quick else 2, given=True)

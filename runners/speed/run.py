@@ -56,21 +56,21 @@ def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
 
 
 def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
-    sizes, rounds, targets, timed = chosen.sizes, chosen.rounds, chosen.targets, chosen.timed
+    rounds, targets = chosen.rounds, chosen.targets
     for cell in chosen.ratios:
-        yield scoring.counters(cell, sizes, device)
-    yield from scoring.controls(chosen.control, sizes, device, rounds)
+        yield scoring.counters(cell, chosen.exact, device)
+    yield from scoring.controls(chosen.control, chosen.exact, device, rounds)
     for cell in chosen.ratios:
-        yield from scoring.measure(cell, sizes, device, rounds, "P:C", targets, timed)
+        yield from scoring.measure(cell, chosen, device, "P:C", targets)
     for cell in chosen.sweep:
-        yield from scoring.measure(cell, sizes, device, rounds, "sweep", timed=timed)
+        yield from scoring.measure(cell, chosen, device, "sweep")
     for cell in chosen.parts:
-        yield from scoring.measure(cell, sizes, device, rounds, scoring.PARTS, targets, timed)
+        yield from scoring.measure(cell, chosen, device, scoring.PARTS, targets)
     for number, cell in enumerate(chosen.steps):
-        yield from steps.measure(cell, sizes, device, rounds, folder / str(number), targets)
+        yield from steps.measure(cell, chosen, device, folder / str(number), targets)
     for method in SELF_CONTAINED if chosen.trajectory else ():
         yield trajectories.measure(method, chosen.trajectory, folder / method)
-    yield from vocabulary.sdpo(chosen.sdpo, sizes, device, rounds)
+    yield from vocabulary.sdpo(chosen.sdpo, chosen.exact, device, rounds)
     for head in chosen.heads:
         yield from vocabulary.measure(head, device, rounds)
 

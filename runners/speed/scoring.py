@@ -11,7 +11,7 @@ from runners.forward.batch import Rows
 from runners.forward.logprobs import expose_hidden_states, student_scores
 from runners.forward.split_group import SplitGroup
 from runners.speed import stock
-from runners.speed.cells import Cell, Sizes
+from runners.speed.cells import Cell, Cells, Sizes
 from runners.speed.inputs import batch, random_model, twin
 from runners.speed.measure import Counts, Ratio, count, peaks, ratio, times
 from runners.speed.report import Row, Target
@@ -52,13 +52,7 @@ class Sides:
         self.ours = twin(self.stock)
         stock.prepare(self.stock)
         expose_hidden_states(self.ours, shared_prefix)
-        self._vocabulary = sizes.vocabulary
-        self.ask(cell)
-
-    def ask(self, cell: Cell) -> None:
-        """From now on for a batch of another size."""
-        self.batch = batch(cell, self._vocabulary, self.device)
-        self.__dict__.pop("_single_rows", None)
+        self.batch = batch(cell, sizes.vocabulary, device)
 
     def stock_logps(self, rows: Rows) -> Tensor:
         return stock.log_probs(self.stock, rows)
@@ -95,6 +89,20 @@ class Sides:
     def our_update_by_row(self) -> Tensor:
         return self.update(partial(self.our_logps, group=SplitGroup(len(self.batch.weight_BT))), by_row=True)
 
+    @property
+    def our_score(self) -> Score:
+        return self.our_live_logps if self.cell.dead else self.our_logps
+
+    def scorings(self) -> tuple[Call, Call]:
+        """TRL's and ours."""
+        return self.scoring(self.stock_logps), self.scoring(self.our_score)
+
+    def updates(self, table: str) -> tuple[Call, Call]:
+        """TRL's and ours."""
+        if table == PARTS:
+            return partial(self.update, self.stock_logps, by_row=True), self.our_update_by_row
+        return partial(self.update, self.stock_logps), partial(self.update, self.our_score)
+
     def apart(self, theirs: Call, ours: Call) -> dict[str, float]:
         """Largest difference of log-probabilities that count; relative differences of all gradients and of the picture
         tower's."""
@@ -128,27 +136,19 @@ class Sides:
         return ratio(found["stock"], found["ours"], self.device), figures
 
 
-def measure(
-    cell: Cell, sizes: Sizes, device: str, rounds: int, table: str, targets: bool = False, timed: int = 1
-) -> Iterator[Row]:
-    """Scoring without gradient, of the cells that have targets for it, and the update; equality first, in float32.
-    Times are of a cell that is `timed` times as long."""
-    sides = Sides(cell, sizes, device)
-    got = sides.our_live_logps if cell.dead else sides.our_logps
+def measure(cell: Cell, chosen: Cells, device: str, table: str, targets: bool = False) -> Iterator[Row]:
+    """Scoring without gradient, of the cells that have targets for it, and the update; equality first, in float32."""
+    sides = Sides(cell, chosen.exact, device)
     sides.our_logps(sides.batch.rows)  # the first batch of a kind is scored both ways
-    calls: dict[str, tuple[Call, Call]] = {}
-    if table == "P:C":
-        calls["scoring"] = sides.scoring(sides.stock_logps), sides.scoring(got)
-    if table == PARTS:
-        calls["update"] = partial(sides.update, sides.stock_logps, by_row=True), sides.our_update_by_row
-    else:
-        calls["update"] = partial(sides.update, sides.stock_logps), partial(sides.update, got)
-    apart = {what: sides.apart(*both) if what == "update" else sides.scores_apart(got) for what, both in calls.items()}
-    if timed > 1:
-        cell = cell.longer(timed)
-        sides.ask(cell)
-    for what, both in calls.items():
-        speed, figures = sides.measured(*both, rounds, what == "update")
+    apart = {"scoring": sides.scores_apart(sides.our_score)} if table == "P:C" else {}
+    apart["update"] = sides.apart(*sides.updates(table))
+    if (chosen.sizes, chosen.timed) != (chosen.exact, 1):
+        del sides  # its gradients, before another model is drawn
+        cell = cell.longer(chosen.timed)
+        sides = Sides(cell, chosen.sizes, device)
+    for what in apart:
+        both = sides.updates(table) if what == "update" else sides.scorings()
+        speed, figures = sides.measured(*both, chosen.rounds, what == "update")
         figures["share of the FLOP bound"] = speed.median / figures["FLOP bound"]
         if device == "cuda":
             figures["tokens/s ours"] = int(sides.batch.rows.completion_mask_BT.sum()) / speed.below

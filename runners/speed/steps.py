@@ -5,7 +5,7 @@ import io
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
+from transformers.training_args import OptimizerNames
 from trl import GRPOTrainer
 
 from eval.engines.requests import vision_ids
@@ -21,7 +22,7 @@ from runners.run.config import resolve
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.speed import stock
-from runners.speed.cells import Cell, Sizes
+from runners.speed.cells import TINY, Cell, Cells, Sizes
 from runners.speed.inputs import FIRST, alternating, problems, processor_for, random_model, twin
 from runners.speed.measure import Ratio, Time, clock, interleaved, ratio
 from runners.speed.report import Row, Target
@@ -88,14 +89,19 @@ class OneStep(TrainerCallback):  # type: ignore[misc]
 
     def gradients_of(self, cell: Cell, vocabulary: int) -> dict[str, Tensor]:
         """Of a step whose rollouts are given: what is sampled may turn on the last bit of a logit."""
-        random = torch.Generator().manual_seed(0)
-        given = torch.randint(FIRST, vocabulary, (cell.group * cell.groups, cell.completion), generator=random).tolist()
         self.keep_gradients = True
-        with stock.sampling(self.trainer, lambda *_, **__: ([list(ids) for ids in given], None)):
+        with stock.sampling(self.trainer, given_rollouts(cell, vocabulary)):
             self.step()
         self.keep_gradients = False
         found, self.gradients = self.gradients, {}
         return found
+
+
+def given_rollouts(cell: Cell, vocabulary: int) -> Callable[..., Any]:
+    """In place of sampling: the same drawn tokens in each step."""
+    random = torch.Generator().manual_seed(0)
+    ids = torch.randint(FIRST, vocabulary, (cell.group * cell.groups, cell.completion), generator=random).tolist()
+    return lambda *_, **__: ([list(row) for row in ids], None)
 
 
 def roles() -> tuple[str, str]:
@@ -151,24 +157,31 @@ def trainers(
     return found
 
 
-def measure(cell: Cell, sizes: Sizes, device: str, rounds: int, folder: Path, aims: bool) -> list[Row]:
-    """A step of each method and of the two baselines; equality first, in float32 and with given rollouts."""
+def measure(cell: Cell, chosen: Cells, device: str, folder: Path, aims: bool) -> list[Row]:
+    """A step of each method and of the two baselines; equality first, in float32 and with given rollouts, on the tiny
+    model: each of twelve trainers keeps its gradients."""
     plain, weighed = roles()
     alone = {name: name + PLAIN for name in SELF_CONTAINED if name not in (plain, weighed)}
     reference = {plain: STOCK, weighed: NAIVE, weighed + LATER: STOCK, **alone}
     names = [STOCK, NAIVE, *SELF_CONTAINED, weighed + LATER]
-    sides = trainers(cell, sizes, device, folder / "equal", [*names, *alone.values()], whole=True)
-    given = {name: side.gradients_of(cell, sizes.vocabulary) for name, side in sides.items()}
+    sides = trainers(cell, TINY, device, folder / "equal", [*names, *alone.values()], whole=True)
+    given = {name: side.gradients_of(cell, TINY.vocabulary) for name, side in sides.items()}
     apart = {name: relative(given[name], given[reference[name]]) for name in reference}
     apart[NAIVE] = apart[weighed]
     given.clear()
     sides.clear()
-    timed = trainers(cell, sizes, device, folder / "timed", names)
+    cell = cell.longer(chosen.timed)
+    timed = trainers(cell, chosen.sizes, device, folder / "timed", names)
     if device == "cuda":
         timed[STOCK].trainer.model.to(torch.bfloat16)
-    for side in timed.values():
-        stock.watch(side.trainer, side.timed)
-    found = interleaved({name: side.step for name, side in timed.items()}, rounds)
+    with ExitStack() as replaced:
+        for side in timed.values():
+            if chosen.given:
+                side.trainer.args.optim = OptimizerNames.SGD
+                given_there = given_rollouts(cell, chosen.sizes.vocabulary)
+                replaced.enter_context(stock.sampling(side.trainer, given_there))
+            stock.watch(side.trainer, side.timed)
+        found = interleaved({name: side.step for name, side in timed.items()}, chosen.rounds)
     times = {name: [time for time, _ in turns] for name, turns in found.items()}
     rows = []
     for name in timed:

@@ -40,11 +40,13 @@ TINY: dict[str, dict[str, Any]] = {  # over the shape's own, for a rehearsal wit
 SIDE = 512  # pixels of a picture, 256 of the model's tokens
 
 
-def save_model(folder: Path, tiny: bool, device: str) -> None:
-    """Write the model and a processor that shows each picture SIDE large."""
+def save_model(folder: Path, tiny: bool, device: str, layers: int | None = None) -> None:
+    """Write the model and a processor that shows each picture SIDE large. layers: of the text, where not all."""
     keys, base = json.loads(SHAPE.read_text()), json.loads((BASE / "config.json").read_text())
     for part in TINY if tiny else ():
         keys[part] |= TINY[part]
+    if layers:
+        keys["text_config"]["num_hidden_layers"] = layers
     keys |= {name: base[name] for name in base if name.endswith("_token_id")}
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(0)

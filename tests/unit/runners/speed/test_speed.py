@@ -79,7 +79,7 @@ def test_operations_of_the_products_that_only_gpus_take() -> None:
 def test_a_gpu_is_timed_on_longer_rows_than_are_compared() -> None:
     """The row names what was timed, and its bound is that cell's; the difference is the smaller cell's."""
     cell = Cell(24, 8, 4, group=4)
-    row = next(measure(cell, SIZES, "cpu", 1, "P:C", timed=3))
+    row = next(measure(cell, replace(QUICK, sizes=SIZES, exact=SIZES, rounds=1, timed=3), "cpu", "P:C"))
     assert row.cell == "P 72, C 24, equal, G 4, 12 visual" and not row.failed
     assert row.figures["token bound"] == 4 * (72 + 24) / (72 + 4 * 24)
     assert chosen("cuda", True).timed > 1 and chosen("cpu", True).timed == 1
