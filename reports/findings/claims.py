@@ -26,8 +26,8 @@ HELD, FAILED, OPEN = "held", "not held", "cannot say"
 MEANING = (
     "Each seed gives one value; the interval and the test are over training again, on these very questions: "
     f"{PAIRING}. p is corrected over all claims (Holm). Visible: the smallest true difference that so many seeds show "
-    "four times in five, uncorrected. Training numbers are means of ten steps, on questions that are drawn anew and so unseen where "
-    "the data do not repeat."
+    "four times in five, uncorrected. Training numbers are means of ten steps, on questions that are "
+    "drawn anew and so unseen where the data do not repeat."
 )
 
 Values = dict[int, float]  # by seed
