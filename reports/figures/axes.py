@@ -1,7 +1,5 @@
 """What every picture is made of: a plotting area in SVG text. Colours come from figure.css, light or dark."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Differences where training is the population: one score a seed, whatever items it stands on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean

@@ -1,7 +1,5 @@
 """Replies side by side: the first questions of every bench with what each method said."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -70,29 +68,18 @@ def replies(suite: Suite) -> Browser | None:
     if not tables:
         return None
     ids = {bench: list(next(iter(found.values())).index) for bench, found in tables.items()}
-    turns = zip_longest(*([(bench, i) for i in ids[bench]] for bench in tables))
+    turns = zip_longest(*([(bench, n, str(i)) for n, i in enumerate(ids[bench], 1)] for bench in tables))
     first = [each for each in chain.from_iterable(turns) if each is not None][:QUESTIONS]
     longest = max(200, min(LONGEST, TEXT // max(1, len(first) * len(rows))))
     kept = {bench: _questions(rows, bench) for bench in tables}
     labels = row_labels(suite)
     asked = [
-        _asked(bench, str(i), f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
-        for bench, n, i in _numbered(first)
+        _asked(bench, i, f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
+        for bench, n, i in sorted(first, key=lambda each: list(tables).index(each[0]))
     ]
-    order = {bench: position for position, bench in enumerate(tables)}
-    asked.sort(key=lambda one: order[one.bench])
     total = sum(len(found) for found in ids.values())
     names = {bench: BENCHES[bench].label for bench in tables}
     return Browser(tuple(asked), {m: labels[m] for m in rows}, names, total, suite.name)
-
-
-def _numbered(first: list[tuple[str, Any]]) -> list[tuple[str, int, Any]]:
-    counts: dict[str, int] = {}
-    found = []
-    for bench, i in first:
-        counts[bench] = counts.get(bench, 0) + 1
-        found.append((bench, counts[bench], i))
-    return found
 
 
 def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:

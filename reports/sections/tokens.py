@@ -1,7 +1,5 @@
 """Token credit: where in a reply each method pushes, on one right and one wrong reply to the same question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

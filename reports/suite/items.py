@@ -1,7 +1,5 @@
 """The items behind the scores: samples.parquet of each run as one frame, in the columns of reports.stats.grid."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The replies of one evaluated run as text for a pager."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The paper's claims on a suite's own runs, and what they stand on, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev

@@ -9,22 +9,16 @@ from reports.figures.axes import standalone
 from reports.findings.by_seed import FILE, csv
 from reports.sections import SECTIONS
 from reports.writers import json as report_json
-from reports.writers.contents import Contents, collect
+from reports.writers.contents import Contents
 from reports.writers.html import render
 from reports.writers.tables import WRITERS
 
 
-def build(suite: Path, out: Path | None = None) -> Path:
-    """Write report.{html,json}, seeds.csv, figures/ and <section>.{md,tex,csv} to `out` (<suite>/report).
-
-    Returns the page. The same runs give the same bytes. Raises UserError for a folder that is no suite, for results
-    that may not be compared, and for an `out` that cannot be written or holds something else.
-    """
-    return write(collect(suite), suite / "report" if out is None else out)
-
-
 def write(contents: Contents, out: Path) -> Path:
-    """As `build`, of a suite that has been read already."""
+    """Write report.{html,json}, seeds.csv, figures/ and <section>.{md,tex,csv} to `out`; returns the page.
+
+    The same runs give the same bytes. Raises UserError for an `out` that cannot be written or holds something else.
+    """
     target = out.resolve()
     _refuse_foreign(target)
     parts = _files(contents)
@@ -56,13 +50,7 @@ def _refuse_foreign(target: Path) -> None:
     if not target.is_dir():
         raise UserError(f"{target} is a file; choose another --out")
     names = sorted(path.name for path in target.iterdir())
-    ours = {
-        "report.html",
-        "report.json",
-        "figures",
-        FILE,
-        *(f"{k}.{kind}" for k in SECTIONS for kind in ("md", "tex", "csv")),
-    }
+    ours = {"report.html", "report.json", "figures", FILE, *(f"{key}.{kind}" for key in SECTIONS for kind in WRITERS)}
     foreign = [name for name in names if name not in ours]
     if foreign:
         raise UserError(f"{target} holds {foreign[0]}, which is no part of a report; choose another --out")

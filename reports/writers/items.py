@@ -1,7 +1,5 @@
 """The paper's items from a suite's runs, one file or two each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -9,15 +9,11 @@ from reports.writers.contents import Contents
 REPORT_KIND = "report of post-training runs"  # how a later build knows that report.json is its own
 
 
-def as_json(contents: Contents) -> dict[str, Any]:
-    numbers: dict[str, Any] = {"kind": REPORT_KIND, "suite": contents.name}
+def text(contents: Contents) -> str:
+    numbers: dict[str, Any] = {"kind": REPORT_KIND, "suite": contents.suite.name}
     for section, data in contents.sections:
         numbers |= section.json(data)
-    return {key: _strict(value) for key, value in numbers.items()}
-
-
-def text(contents: Contents) -> str:
-    return json.dumps(as_json(contents), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_strict(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _strict(value: Any) -> Any:
