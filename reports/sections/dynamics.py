@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from reports.figures.axes import Drawing
 from reports.figures.lines import Curve, Lines
 from reports.figures.looks import Look, looks
 from reports.findings.heldout import Panel, held_out, reached
@@ -156,8 +155,11 @@ def _numbers(values: pd.Series[float]) -> list[float]:
     return [float(f"{v:.10g}") for v in values]
 
 
-def _figures(data: Dynamics) -> dict[str, Drawing]:
-    return {panel.key: lines for panel, lines in data.drawn()}
-
-
-DYNAMICS = Section("dynamics", dynamics, template(__file__), "Over training", json=_json, figures=_figures)
+DYNAMICS = Section(
+    "dynamics",
+    dynamics,
+    template(__file__),
+    "Over training",
+    json=_json,
+    figures=lambda data: {panel.key: lines for panel, lines in data.drawn()},
+)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.sections.section import Section, template
+from reports.suite.items import stored
 from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
@@ -86,25 +87,17 @@ def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
     """The first sample of the first questions by id, of each row that has whole samples."""
     found = {}
     for method, run in rows.items():
-        if bench not in run.results:
-            continue
-        try:
-            table = pd.read_parquet(run.samples / bench / "samples.parquet")
-        except (OSError, ValueError):
-            continue
-        table = table.assign(leaking=table.reset_index().index.isin(run.results[bench].leaking))
-        found[method] = table[table["sample"] == 0].set_index("id")
+        table = stored(run.samples / bench / "samples.parquet") if bench in run.results else None
+        if table is not None:
+            table = table.assign(leaking=table.reset_index().index.isin(run.results[bench].leaking))
+            found[method] = table[table["sample"] == 0].set_index("id")
     return found
 
 
 def _questions(rows: dict[str, Run], bench: str) -> pd.DataFrame | None:
     """What the evaluations kept of the questions: the first that did."""
-    for run in rows.values():
-        try:
-            return pd.read_parquet(run.samples / bench / "questions.parquet").set_index("id")
-        except (OSError, ValueError):
-            continue
-    return None
+    tables = (stored(run.samples / bench / "questions.parquet") for run in rows.values())
+    return next((table.set_index("id") for table in tables if table is not None), None)
 
 
 def _asked(
@@ -118,22 +111,11 @@ def _asked(
 ) -> Asked:
     said = [_said(m, labels[m], table.loc[id], longest) for m, table in tables.items() if id in table.index]
     known: Any = kept.loc[id] if kept is not None and id in kept.index else {}
-    return Asked(
-        place,
-        bench,
-        BENCHES[bench].label,
-        id,
-        known.get("question"),
-        known.get("gold"),
-        _uri(known.get("picture")),
-        int(known.get("pictures", 0)),
-        tuple(said),
-    )
-
-
-def _uri(picture: bytes | None) -> str | None:
+    question, gold, picture = (known.get(name) for name in ("question", "gold", "picture"))
     # base64 holds no character that HTML could read as markup.
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+    uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+    pictures = int(known.get("pictures", 0))
+    return Asked(place, bench, BENCHES[bench].label, id, question, gold, uri, pictures, tuple(said))
 
 
 def _said(method: str, label: str, row: Any, longest: int) -> Said:
@@ -141,21 +123,15 @@ def _said(method: str, label: str, row: Any, longest: int) -> Said:
     if len(text) > longest:  # the end is where the answer stands
         text = f"{text[: longest // 2]}\n[… {len(text) - longest} characters …]\n{text[-(longest - longest // 2) :]}"
     right = None if pd.isna(row["correct"]) else bool(row["correct"])
-    read = row.get("extracted")
-    finish = row.get("finish", "stop")
-    return Said(
-        method,
-        label,
-        text,
-        "" if read is None else str(read),
-        right,
-        bool(row["leaking"]),
-        finish not in ("stop", None),
-    )
+    read = "" if row.get("extracted") is None else str(row["extracted"])
+    cut = row.get("finish", "stop") not in ("stop", None)
+    return Said(method, label, text, read, right, bool(row["leaking"]), cut)
 
 
-def _json(data: Browser) -> dict[str, Any]:
-    return {"replies": {"shown": [one.id for one in data.asked], "of": data.total}}
-
-
-REPLIES = Section("replies", replies, template(__file__), "Replies", json=_json)
+REPLIES = Section(
+    "replies",
+    replies,
+    template(__file__),
+    "Replies",
+    json=lambda data: {"replies": {"shown": [one.id for one in data.asked], "of": data.total}},
+)

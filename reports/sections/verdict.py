@@ -154,7 +154,10 @@ def _limits(suite: Suite, data: Differences, found: Sequence[Leaks], visible: di
         )
         limits.append(Sentence("Small differences", text))
     reported = [run for method in row_labels(suite) for run in reported_runs(suite, method)]
-    limits += [_unfinished(run) for run in reported if not run.finished]
+    for run in reported:
+        if not run.finished:
+            text = f": its row stands on step {run.eval_step} of {run.steps}, and is no result of its method."
+            limits.append(Sentence(f"{run.label} has not finished", text))
     waiting = dict.fromkeys(run.label for run in suite.runs if not reported_runs(suite, run.method))
     if waiting and reported:
         limits.append(Sentence("Not evaluated", f", and so not compared: {', '.join(waiting)}."))
@@ -187,15 +190,9 @@ def _sets(suite: Suite) -> list[Sentence]:
         parts = [f"{BENCHES[bench].label} {edition}" for bench, edition in found.items()]
         missing = [bench.label for name, bench in BENCHES.items() if name not in found]
         text = f": evaluated were {', '.join(parts)}" + (f", and not {', '.join(missing)}" if missing else "")
-        limits.append(
-            Sentence("No average", f"{text}. There is one only over all benches, each whole and of one kind.")
-        )
+        text += ". There is one only over all benches, each whole and of one kind."
+        limits.append(Sentence("No average", text))
     return limits
-
-
-def _unfinished(run: Run) -> Sentence:
-    text = f": its row stands on step {run.eval_step} of {run.steps}, and is no result of its method."
-    return Sentence(f"{run.label} has not finished", text)
 
 
 def _leakage_limits(reported: list[Run], found: Sequence[Leaks]) -> list[Sentence]:

@@ -11,7 +11,7 @@ from reports.findings.claims import MEANING, BySeed, Finding, Values, findings
 from reports.findings.table import chance
 from reports.suite import paper
 from reports.suite.paper import AVERAGE
-from reports.writers.tables import md
+from reports.writers.tables import md, md_table
 
 CLAIMS = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
 ROWS = (
@@ -40,13 +40,9 @@ def claims_text(folders: Sequence[Path]) -> str:
         frames.append(found[~found["method"].isin({m for frame in frames for m in frame["method"]})])
     frame = pd.concat(frames, ignore_index=True)
     table = BySeed(frame)
-    parts = [_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
-    parts += [_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    parts = [md_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
+    parts += [md_table(CLAIMS, map(_claim, findings(frame))), MEANING]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
 def _rows(frame: pd.DataFrame, table: BySeed) -> Iterable[Sequence[str]]:
