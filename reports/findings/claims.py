@@ -174,6 +174,30 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
     return [_finding(claim, found, p) for (claim, found, _), p in zip(tested, corrected, strict=True)]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """The average of `method`, no row of the paper's, less that of `reference`, in points."""
+
+    method: str
+    reference: str
+    found: Estimate
+    visible: float | None
+
+
+def beside(frame: pd.DataFrame) -> list[Beside]:
+    """Every method or variant that is no row of Table 2 against GRPO and RLSD: controls, ablations, other schedules. p
+    is corrected over all of them."""
+    table = BySeed(frame)
+    pairs = [(m, r) for m in table.methods if m not in paper.PERCENT for r in (paper.PLAIN, paper.CREDIT)]
+    tested = [(pair, *_tested(*_sides(table, *pair), 0.0)) for pair in pairs]
+    corrected = holm([p for *_, p in tested])
+    return [
+        Beside(*pair, replace(found, p=p), None if found.stderr is None else visible(found.stderr, found.seeds))
+        for (pair, found, _), p in zip(tested, corrected, strict=True)
+        if found
+    ]
+
+
 def _tested(a: Values, b: Values | None, bound: float) -> tuple[Estimate | None, float | None]:
     """The mean less the bound, with its interval, and p of its being none."""
     if not a or b == {}:
