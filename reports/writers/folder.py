@@ -1,17 +1,21 @@
 """Write a suite's report: everything is built beside its place and then swapped in whole."""
 
+import json
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 from eval.core import files
 from eval.core.errors import UserError
 from reports.figures.axes import standalone
 from reports.findings.by_seed import FILE, csv
 from reports.sections import SECTIONS
-from reports.writers import json as report_json
 from reports.writers.contents import Contents
 from reports.writers.html import render
 from reports.writers.tables import WRITERS
+
+REPORT_KIND = "report of post-training runs"  # how a later build knows that report.json is its own
 
 
 def write(contents: Contents, out: Path) -> Path:
@@ -30,7 +34,7 @@ def write(contents: Contents, out: Path) -> Path:
 
 
 def _files(contents: Contents) -> dict[str, bytes]:
-    texts = {"report.html": render(contents), "report.json": report_json.text(contents), FILE: csv(contents.suite)}
+    texts = {"report.html": render(contents), "report.json": report_json(contents), FILE: csv(contents.suite)}
     for section, tables in contents.tables:
         for kind, write in WRITERS.items():
             texts[f"{section.key}.{kind}"] = write(section, tables)
@@ -41,6 +45,23 @@ def _files(contents: Contents) -> dict[str, bytes]:
             stem = re.sub(r"[^\w-]", "_", name)  # names come from runs, and must not lead out of the folder
             parts[f"figures/{stem}.svg"] = standalone(drawing).encode("utf-8", errors="replace")
     return parts
+
+
+def report_json(contents: Contents) -> str:
+    """The numbers of the page. Scores and rates lie in 0..1."""
+    numbers: dict[str, Any] = {"kind": REPORT_KIND, "suite": contents.suite.name}
+    for section, data in contents.sections:
+        numbers |= section.json(data)
+    return json.dumps(_strict(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows no NaN, and runs may have recorded one."""
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -54,9 +75,5 @@ def _refuse_foreign(target: Path) -> None:
     foreign = [name for name in names if name not in ours]
     if foreign:
         raise UserError(f"{target} holds {foreign[0]}, which is no part of a report; choose another --out")
-    if names and not _is_report(target / "report.json"):
+    if names and (files.read_object(target / "report.json") or {}).get("kind") != REPORT_KIND:
         raise UserError(f"{target} does not hold a report of ours; choose another --out")
-
-
-def _is_report(path: Path) -> bool:
-    return (files.read_object(path) or {}).get("kind") == report_json.REPORT_KIND

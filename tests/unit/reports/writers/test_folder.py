@@ -9,7 +9,7 @@ import pytest
 
 import reports.writers.folder
 from eval.core.errors import UserError
-from reports.writers.json import REPORT_KIND
+from reports.writers.folder import REPORT_KIND
 from tests.support.paths import ROOT
 from tests.support.report_suite import build
 
