@@ -21,7 +21,7 @@ from runners.forward.lm_head import Head
 from runners.forward.logprobs import expose_hidden_states
 from runners.forward.split_group import SplitGroup
 from tests.support import warm
-from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
+from tests.support.tiny_vlm import Prompt, average_gradients, batch, tiny_vlm
 
 ONE, OTHER, TEXT, SHORT = Prompt(1, 7, [4]), Prompt(9, 6, [4]), Prompt(3, 7), Prompt(4, 5)
 ROWS = [batch([ONE] * 4, [3, 5, 2, 4], seed=1), batch([OTHER] * 4, [6, 1, 3, 3], seed=2)]
@@ -136,10 +136,7 @@ def expected(model: Any, case: Case, rank: int) -> Tensor:
         logp_N = log_probs(hidden_states.by_row(inner(model), own), Head.of(inner(model)))
         (logp_N @ weight_N.to(logp_N.dtype)).backward()
         logps.append(logp_N.detach())
-    for p in model.parameters():
-        if p.grad is not None:
-            dist.all_reduce(p.grad)
-            p.grad /= 2
+    average_gradients(model)
     return torch.cat(logps)
 
 
