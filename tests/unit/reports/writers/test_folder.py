@@ -60,9 +60,9 @@ def test_a_failed_rebuild_leaves_the_old_report(suite, page, monkeypatch):
     assert not [path for path in suite.iterdir() if path.name.startswith(".")]
 
 
-def test_rebuild_replaces_the_old_report_whole(suite, page, monkeypatch):
+def test_rebuild_replaces_the_old_report_whole(suite, tmp_path, monkeypatch):
     monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new", "report.json": b"{}"})
-    out = suite / "other"
+    out = tmp_path / "other"
     assert build(suite, out).read_bytes() == b"new"
     (out / "report.json").write_text(json.dumps({"kind": REPORT_KIND}))
     monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"newer"})
