@@ -20,7 +20,9 @@ def build(suite: Path, out: Path | None = None) -> Path:
     Returns the page. The same runs give the same bytes. Raises UserError for a folder that is no suite, for results
     that may not be compared, and for an `out` that cannot be written or holds something else.
     """
-    return write(collect(suite), suite / "report" if out is None else out)
+    target = suite / "report" if out is None else out
+    _refuse_foreign(target.resolve())  # before the work
+    return write(collect(suite), target)
 
 
 def write(contents: Contents, out: Path) -> Path:
