@@ -20,7 +20,7 @@ from runners.forward.logprobs import expose_hidden_states, student_scores, teach
 from runners.train.teacher import TeacherWeights
 from tests.support import warm
 from tests.support.methods import by_chunks
-from tests.support.tiny_vlm import Prompt, average_gradients, batch, tiny_vlm
+from tests.support.tiny_vlm import Prompt, average_gradients, batch, shard_of, tiny_vlm
 
 KINDS = {
     "initial": Teacher("initial"),
@@ -225,9 +225,7 @@ def _pass(model: nn.Module, teacher: TeacherWeights, rank: int) -> Tensor:
 def _apart(sharded: Any, whole: Tensor) -> float:
     """The largest difference within this process's shard. The other's is the other process's to look at."""
     assert isinstance(sharded, DTensor)
-    own = sharded.to_local()
-    chunks = whole.chunk(2)
-    expected = chunks[dist.get_rank()] if dist.get_rank() < len(chunks) else whole[:0]
+    own, expected = sharded.to_local(), shard_of(whole)
     assert own.shape == expected.shape
     return (own - expected).abs().max().item() if own.numel() else 0.0
 
