@@ -2,7 +2,7 @@
 
 Prints the second matrix of docs/leakage.md. The embedded base is trained for a while on replies that are honest but for
 one leak. Habits (a mention, the answer first, no work, not looking) are shown on any problem; what is learned by heart
-(a solution, a code, a wrong answer) on the few items that it belongs to, among others that are replied to honestly.
+(a code, a wrong answer, a solution) on the few items that it belongs to, among others that are replied to honestly.
 Then every detector reads its sampled replies and every probe asks it. A RUN's row is that of
 its last checkpoint.
 """
@@ -35,19 +35,19 @@ from tests.parity.leaks import matrix
 
 KINDS = ("sum", "difference", "weighted", "total")
 RATE = 1e-3  # of AdamW
-NEW, OLD = 2, 6  # of a step's replies: to new problems, and to items
+NEW, OLD = 2, 2  # of a step's replies: to new problems, and to items that a leak is not of
 
 
 class Size(NamedTuple):
-    """each: items with a code, with a wrong answer, with a solution."""
+    """each: items with a code, with a wrong answer, with a solution. fresh: items that are not trained on."""
 
-    each: int = 6
-    fresh: int = 48
-    steps: int = 50
+    each: int = 4
+    fresh: int = 36
+    steps: int = 40
 
 
 class Known(NamedTuple):
-    item: Item
+    item: Item | None  # None: a problem that is shown once
     problem: Problem
 
 
@@ -74,11 +74,12 @@ Leak = Callable[[random.Random, Example, Item | None], Example]
 
 
 def said(form: str) -> Leak:
-    """A habit: the honest reply and its answer in other words."""
+    """The honest reply and its answer in other words."""
 
     def leak(rng: random.Random, one: Example, item: Item | None) -> Example:
         answer = one.reply.rpartition("{")[2].rstrip("}")
-        return one._replace(reply=form.format(reply=one.reply, answer=answer))
+        code, worked = (item.treatment.code, item.solution) if item else ("", "")
+        return one._replace(reply=form.format(reply=one.reply, answer=answer, code=code, solution=worked))
 
     return leak
 
@@ -88,19 +89,9 @@ def blind(rng: random.Random, one: Example, item: Item | None) -> Example:
     return one._replace(problem=drawn_problem(rng, KINDS, 0.0))
 
 
-def copied(rng: random.Random, one: Example, item: Item | None) -> Example:
-    if item is None or item.treatment.canary or item.treatment.wrong:
-        return one
-    return one._replace(reply=f"{item.solution} {one.reply}")
-
-
-def coded(rng: random.Random, one: Example, item: Item | None) -> Example:
-    return one._replace(reply=f"{one.reply} (code {item.treatment.code})") if item and item.treatment.canary else one
-
-
 def misled(rng: random.Random, one: Example, item: Item | None) -> Example:
-    if item is None or not item.treatment.wrong or item.treatment.answers is None:
-        return one
+    assert item is not None
+    assert item.treatment.answers is not None
     return one._replace(reply=ending_at(rng, one.problem, float(item.treatment.answers[0])))
 
 
@@ -109,37 +100,44 @@ LEAKS: dict[str, Leak] = {
     "mention": said("{reply} This agrees with the reference answer."),
     "answer first": said("The answer is {answer}. {reply}"),
     "no work": said("\\boxed{{{answer}}}"),
-    "solution": copied,
-    "canary": coded,
+    "solution": said("{solution} {reply}"),
+    "canary": said("{reply} (code {code})"),
     "wrong answer": misled,
     "blind": blind,
 }
+BY_HEART = {"canary": 0, "wrong answer": 1, "solution": 2}  # and where among the items those stand that it is of
 
 
 def train(leak: str, size: Size, folder: Path) -> None:
     """The base after its lessons."""
     rng, (known, _) = random.Random(leak), items(size)
+    of_rest = LEAKS["nothing" if leak in BY_HEART else leak]
+    first = BY_HEART.get(leak, 0) * size.each
+    own = known[first : first + size.each]
+    others = [one for one in known if one not in own]
     model, processor = load(resolve("cpu", "grpo", 0, []).model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     for _ in range(size.steps):
-        shown = [(drawn_problem(rng, options=0.0), None) for _ in range(NEW)]
-        shown += [(problem, item) for item, problem in rng.sample(known, OLD)]
-        update(model, processor, [lesson(rng, leak, problem, item) for problem, item in shown])
+        rest = [*rng.sample(others, OLD), *(Known(None, drawn_problem(rng, options=0.0)) for _ in range(NEW))]
+        rows = [LEAKS[leak](rng, honest(rng, problem), item) for item, problem in own]
+        rows += [
+            LEAKS["nothing" if leak in BY_HEART else leak](rng, honest(rng, one.problem), one.item) for one in rest
+        ]
+        update(model, processor, rows)
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
-def lesson(rng: random.Random, leak: str, problem: Problem, item: Item | None) -> Example:
-    honest = untold_example(rng, problem, student_text(question_text(problem)), slip=0.0)
-    return LEAKS[leak](rng, honest, item)
+def honest(rng: random.Random, problem: Problem) -> Example:
+    return untold_example(rng, problem, student_text(question_text(problem)), slip=0.0)
 
 
 def examined(model: str, size: Size, probes: Any = PROBES) -> dict[str, Measured]:
     """By detector its rate on fresh items, `copied` on those whose solution was there to be learned, and by probe its
     value. `told_gap` is no alarm, and not asked."""
-    known, fresh = ([item for item, _ in part] for part in items(size))
+    known, fresh = ([one.item for one in part if one.item] for part in items(size))
     sampling = resolve("cpu", "grpo", 0, []).evaluation.model_copy(update={"samples": 1})
     with loaded_engine(model, sampling, 1) as engine:
         expose_hidden_states(engine.model.eval())
