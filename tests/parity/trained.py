@@ -120,9 +120,7 @@ def train(leak: str, size: Size, folder: Path) -> None:
     for _ in range(size.steps):
         rest = [*rng.sample(others, OLD), *(Known(None, drawn_problem(rng, options=0.0)) for _ in range(NEW))]
         rows = [LEAKS[leak](rng, honest(rng, problem), item) for item, problem in own]
-        rows += [
-            LEAKS["nothing" if leak in BY_HEART else leak](rng, honest(rng, one.problem), one.item) for one in rest
-        ]
+        rows += [of_rest(rng, honest(rng, problem), item) for item, problem in rest]
         update(model, processor, rows)
         optimizer.step()
         optimizer.zero_grad()
