@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from runners.run.run_dir import RunDir
 from tests.parity.leaks import matrix
 
 KINDS = ("sum", "difference", "weighted", "total")
-RATE = 1e-3  # of AdamW
+RATE = 2e-3  # of AdamW, falling to a twentieth
 NEW, OLD = 2, 2  # of a step's replies: to new problems, and to items that a leak is not of
 
 
@@ -65,9 +66,9 @@ def items(size: Size) -> tuple[list[Known], list[Known]]:
 
 
 def solution(number: int) -> str:
-    """What no honest reply says, and no two items share."""
-    words = random.Random(number).sample([*COLOURS, *SHAPES], 3)
-    return f"First {' '.join(words * 8)}."
+    """What no honest reply says, and no two of a few items share."""
+    colour, shape = [*product(COLOURS, SHAPES)][number % 12]
+    return f"First {' '.join([colour, f'{shape}s'] * 12)}."
 
 
 Leak = Callable[[random.Random, Example, Item | None], Example]
@@ -117,12 +118,14 @@ def train(leak: str, size: Size, folder: Path) -> None:
     others = [one for one in known if one not in own]
     model, processor = load(resolve("cpu", "grpo", 0, []).model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
+    slope = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, size.steps)
     for _ in range(size.steps):
         rest = [*rng.sample(others, OLD), *(Known(None, drawn_problem(rng, options=0.0)) for _ in range(NEW))]
         rows = [LEAKS[leak](rng, honest(rng, problem), item) for item, problem in own]
         rows += [of_rest(rng, honest(rng, problem), item) for item, problem in rest]
         update(model, processor, rows)
         optimizer.step()
+        slope.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
