@@ -3,8 +3,7 @@
 Prints the second matrix of docs/leakage.md. The embedded base is trained for a while on replies that are honest but for
 one leak. Habits (a mention, the answer first, no work, not looking) are shown on any problem; what is learned by heart
 (a code, a wrong answer, a solution) on the few items that it belongs to, among others that are replied to honestly.
-Then every detector reads its sampled replies and every probe asks it. A RUN's row is that of
-its last checkpoint.
+Then every detector reads its sampled replies and every probe asks it. A RUN's row is its last checkpoint's.
 """
 
 import random
