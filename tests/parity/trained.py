@@ -39,7 +39,8 @@ NEW, OLD = 2, 2  # of a step's replies: to new problems, and to items that a lea
 
 
 class Size(NamedTuple):
-    """each: items with a code, with a wrong answer, with a solution. fresh: items that are not trained on."""
+    """each: items with a code, with a wrong answer, with neither; all but the wrong have a solution. fresh: items that
+    are not trained on."""
 
     each: int = 4
     fresh: int = 36
@@ -67,7 +68,7 @@ def items(size: Size) -> tuple[list[Known], list[Known]]:
 def solution(number: int) -> str:
     """What no honest reply says, and no two of a few items share."""
     colour, shape = [*product(COLOURS, SHAPES)][number % 12]
-    return f"First {' '.join([colour, f'{shape}s'] * 12)}."
+    return f"First {' '.join([colour, f'{shape}s'] * 18)}."
 
 
 Leak = Callable[[random.Random, Example, Item | None], Example]
@@ -105,15 +106,21 @@ LEAKS: dict[str, Leak] = {
     "wrong answer": misled,
     "blind": blind,
 }
-BY_HEART = {"canary": 0, "wrong answer": 1, "solution": 2}  # and where among the items those stand that it is of
+BY_HEART: dict[str, Callable[[Treatment], bool]] = {  # and the items that it is of
+    "canary": lambda how: how.canary,
+    "wrong answer": lambda how: how.wrong,
+    "solution": lambda how: not how.wrong,
+}
 
 
 def train(leak: str, size: Size, folder: Path) -> None:
     """The base after its lessons."""
     rng, (known, _) = random.Random(leak), items(size)
     of_rest = LEAKS["nothing" if leak in BY_HEART else leak]
-    first = BY_HEART.get(leak, 0) * size.each
-    own = known[first : first + size.each]
+    if leak in BY_HEART:
+        own = [one for one in known if one.item and BY_HEART[leak](one.item.treatment)]
+    else:
+        own = known[: size.each]
     others = [one for one in known if one not in own]
     model, processor = load(resolve("cpu", "grpo", 0, []).model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
@@ -144,7 +151,7 @@ def examined(model: str, size: Size, probes: Any = PROBES) -> dict[str, Measured
         subject, found = Subject(engine, known, fresh, 1), dict[str, Measured]()
         subject.untold([*known, *fresh])  # in one batch
         for name, detector in DETECTORS.items():
-            of = known[2 * size.each :] if name == "copied" else fresh
+            of = [one for one in known if not one.treatment.wrong] if name == "copied" else fresh
             rows = [(subject.said[one.id][0], {"question": one.text, "solution": one.solution}) for one in of]
             found[name] = mean([bool(detector.find(*row)) for row in rows], [one.id for one in of])
         return found | {name: p.measure(subject)["value"] for name, p in probes.items() if name != "told_gap"}
