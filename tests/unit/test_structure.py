@@ -28,7 +28,6 @@ COVERED_BY = {
     "eval/benches/mathvision.py": "tests/unit/eval/benches/test_benches.py",
     "eval/core/cells.py": "tests/unit/runners/data/test_rows_bad.py",
     "eval/core/terminal.py": "tests/e2e/test_cli.py",
-    "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/decoding/decoder_layer.py": "tests/unit/eval/engines/decoding/test_decode.py",
     "eval/engines/decoding/decode.py": "tests/unit/runners/rollout/test_sampler.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
