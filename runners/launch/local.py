@@ -1,18 +1,35 @@
 """Jobs as processes of this machine, forked from one that has done their imports and computes nothing itself."""
 
 import os
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from eval.core import child
-from runners.launch.job import Job
+from runners.run.run_dir import RunDir
 
 # Imported once: ten seconds of CPU that each job would spend again.
 PRELOADED = ["transformers.trainer", "peft", "datasets", "lm_eval.evaluator", "lm_eval.models.hf_vlms"]
 
 
+@dataclass(frozen=True)
+class Job:
+    """One command of this program (what follows `cli.py`), the run that it works on, and how many steps its bar has."""
+
+    title: str
+    arguments: tuple[str, ...]
+    run: RunDir
+    steps: int
+
+    def progress(self) -> int:
+        """Optimizer steps written so far, plus evaluated benches."""
+        lines = self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
+        return lines + len(self.run.results())
+
+
 class Local:
-    """The launcher of one machine; `logs` is the folder of its jobs' output."""
+    """The launcher of one machine; `logs` is the folder of its jobs' output. Another one's `start` too gives a handle
+    with `poll` (the exit code, None while it waits or runs), `cancel` (returns when it has ended) and `log`."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -21,6 +38,10 @@ class Local:
 
     def start(self, job: Job) -> child.Child:
         if job.progress() < job.steps:  # else torch is enough to find out that nothing is left
-            for name in PRELOADED:
-                import_module(name)
+            preload()
         return child.start("cli", job.arguments, self._logs / f"{job.title.replace(' ', '_')}.log", forked=True)
+
+
+def preload() -> None:
+    for name in PRELOADED:
+        import_module(name)

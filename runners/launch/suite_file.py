@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from eval.core.errors import UserError
-from runners.launch.job import Job
+from runners.launch.local import Job
 from runners.launch.sweep import jobs
 from runners.run.config import SUITES, explain, resolve, suite_part
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eval.core.child import last_line, take_word
+from eval.core.child import Child, last_line, take_word
 from eval.core.errors import UserError
 from eval.core.progress import Bar, drawing
-from runners.launch.job import Handle, Job, Launcher
+from runners.launch.local import Job, Local
 from runners.run import lock
 from runners.run.config import Settings, resolve
 from runners.run.run_dir import BASE_RUN, now, run_name, run_of
@@ -75,9 +75,9 @@ def base_row(settings: Settings, suite: str, out: Path) -> Job:
     return Job("base", ("eval", "--bench", ",".join(benches), "--run", str(run.path)), run, len(benches))
 
 
-def run_jobs(jobs: Sequence[Job], parallel: int, launcher: Launcher, console: Console) -> list[str]:
+def run_jobs(jobs: Sequence[Job], parallel: int, launcher: Local, console: Console) -> list[str]:
     """Run all jobs, `parallel` at a time, with one bar each. Returns a line for each that failed."""
-    waiting, running, failed = list(jobs), list[tuple[Job, Handle, Bar]](), list[str]()
+    waiting, running, failed = list(jobs), list[tuple[Job, Child, Bar]](), list[str]()
     # Drawn by this thread: a fork takes the locks of others with it.
     with drawing(console, by_itself=False) as drawn:
         try:

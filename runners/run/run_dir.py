@@ -96,6 +96,14 @@ class RunDir:
         steps = (row.get("step") for row in files.read_lines(self.metrics).rows)
         return max((step for step in steps if isinstance(step, int)), default=0)
 
+    def last_metrics(self) -> dict[str, Any]:
+        """The figures of the last whole line; none before the first."""
+        return (files.read_lines(self.metrics).rows or [{}])[-1]
+
+    def results(self) -> list[Path]:
+        """Of every bench that is evaluated, at whatever step."""
+        return sorted(self.path.glob("eval/[0-9]*/*/result.json"))
+
     def settings(self) -> Settings:
         return config.load(self.path / "settings.yaml")
 

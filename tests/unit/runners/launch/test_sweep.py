@@ -9,7 +9,7 @@ from rich.console import Console
 
 from eval.core import child
 from eval.core.errors import UserError
-from runners.launch.job import Job
+from runners.launch.local import Job
 from runners.launch.sweep import plan, run_jobs
 from runners.run.run_dir import RunDir
 
