@@ -14,8 +14,7 @@ from eval.core.tables import write_parquet
 from methods import Method
 from runners.credit import heat
 from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, recorded_groups, step_of
-from runners.credit.localise import localised
-from runners.credit.marks import Marks, marks
+from runners.credit.localise import Marks, localised, marks
 from runners.credit.tokens import Models, Read, Replies, read, token_credit, told, untold
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers

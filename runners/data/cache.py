@@ -8,7 +8,7 @@ they are, and a part whose files have changed is written anew.
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -21,12 +21,12 @@ from pyarrow import compute
 from eval.core import files
 from eval.core.cells import shown
 from eval.core.errors import UserError
+from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.core.tables import Row
-from runners.data.fit import counted_by, prompt_tokens, refuse_placeholders
-from runners.data.prompts import student_text
+from runners.data.prompts import MARKER, messages, student_text
 from runners.data.rows import checked_rows, read_rows
-from runners.data.source import cache_folder, located, state
+from runners.data.source import MEND, cache_folder, located, state
 from runners.run.config import Settings
 
 FEATURES = Features(
@@ -221,3 +221,36 @@ def _pictures(table: Dataset) -> Iterator[Path]:
     """The files that rows name; no picture that is stored is looked at."""
     for chunk in table.data.column("images").chunks:
         yield from (Path(path) for path in chunk.flatten().field("path").drop_null().to_pylist())
+
+
+def prompt_tokens(
+    text: str, images: Sequence[Any], sizes: Sequence[tuple[int, int]], where: str, processor: Any
+) -> int:
+    """Tokens of a user turn and its pictures, `sizes` being their widths and heights; the words of the chat template
+    are not counted. `processor` is a tokenizer where the model reads text alone: raises UserError for pictures then."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if images and tokenizer is processor:
+        raise UserError(f"{where} shows a picture, and the model reads text alone: name other data, or another model")
+    if images and not hasattr(processor, "_get_num_multimodal_tokens"):  # it cannot tell from their sizes
+        turn = processor.apply_chat_template(messages(text, len(images)), add_generation_prompt=True, tokenize=False)
+        shown = [Picture(image).open() for image in images]
+        return len(processor(text=[turn], images=[shown])["input_ids"][0])
+    upright = [(height, width) for width, height in sizes]
+    pictures = processor._get_num_multimodal_tokens(image_sizes=upright)["num_image_tokens"] if images else []
+    return len(tokenizer(text)["input_ids"]) + sum(pictures)
+
+
+def refuse_placeholders(text: str, where: str, processor: Any) -> None:
+    """Raises UserError for text with what this model's template puts in a picture's place, whatever others call it."""
+    for token in (getattr(processor, name, None) for name in ("image_token", "video_token")):
+        if isinstance(token, str) and token != MARKER and token in text:
+            raise UserError(f"{where} says {token}, which stands for a picture: {MEND}")
+
+
+def counted_by(processor: Any) -> str:
+    """Identifies what `prompt_tokens` depends on."""
+    images, tokenizer = getattr(processor, "image_processor", None), getattr(processor, "tokenizer", processor)
+    made = [type(processor).__name__, type(images).__name__, images.to_json_string() if images else ""]
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    del words["padding"], words["truncation"]  # of the last call
+    return files.text_hash(json.dumps([made, words]))

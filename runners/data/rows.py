@@ -19,9 +19,8 @@ from eval.core.errors import UserError
 from eval.core.images import LARGEST, SHOWN, Picture, Unusable
 from eval.core.tables import Raw, Row
 from runners.data import columns
-from runners.data.fit import MEND
 from runners.data.prompts import MARKER
-from runners.data.source import DRAWN, located
+from runners.data.source import DRAWN, MEND, located
 from runners.run.config import DataSettings
 from runners.run.world import rank
 

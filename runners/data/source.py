@@ -19,6 +19,7 @@ from runners.data import columns
 from runners.run.config import DataSettings, Settings
 
 DRAWN = ("synthetic", "synthetic-text", "synthetic-pairs")
+MEND = "mend it, or set data.skip_bad_rows=true"  # of a bad row
 ELSEWHERE = "set data.source to a file, another hub id, or synthetic"
 
 

@@ -16,10 +16,9 @@ from eval.core.errors import UserError
 from eval.engines.load import kept_random_state, threads
 from methods import SELF_CONTAINED
 from runners.run.run_dir import now, versions
-from runners.speed import cells, scoring, steps, trajectories, vocabulary
-from runners.speed.figure import draw
+from runners.speed import cells, scoring, steps, vocabulary
 from runners.speed.measure import small_garbage
-from runners.speed.report import Row, data, line, markdown
+from runners.speed.report import Row, data, draw, line, markdown
 
 Say = Callable[[str], None]
 
@@ -69,7 +68,7 @@ def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
     for number, cell in enumerate(chosen.steps):
         yield from steps.measure(cell, chosen, device, folder / str(number), targets)
     for method in SELF_CONTAINED if chosen.trajectory else ():
-        yield trajectories.measure(method, chosen.trajectory, folder / method)
+        yield steps.trajectory(method, chosen.trajectory, folder / method)
     yield from vocabulary.sdpo(chosen.sdpo, chosen.exact, device, rounds)
     for head in chosen.heads:
         yield from vocabulary.measure(head, device, rounds)

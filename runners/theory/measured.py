@@ -1,6 +1,6 @@
 """The irreducible gap of a run: OPSD's loss, the marginal objective and their difference, checkpoint by checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -20,8 +20,30 @@ from runners.credit.tokens import Models, Replies
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.theory.gap import gap
 from runners.theory.references import references
+
+
+class Gap(NamedTuple):
+    """Nats a token, (T,) each, of one reply."""
+
+    opsd: Tensor
+    marginal: Tensor
+    information: Tensor
+
+
+def gap(student_TV: Tensor, teachers_RTV: Tensor, chance_R: Sequence[float]) -> Gap:
+    """From logits after one reply's prefixes, the teachers' one for each reference. In double precision inside."""
+    student_TV, teacher_RTV = student_TV.double(), teachers_RTV.double().log_softmax(-1)
+    chance_R11 = torch.tensor(chance_R, dtype=torch.float64, device=student_TV.device)[:, None, None]
+    marginal_TV = (chance_R11.log() + teacher_RTV).logsumexp(0)
+    told_RT = torch.stack([divergence(student_TV, one_TV, 0) for one_TV in teacher_RTV])
+    entropy_RT = -(teacher_RTV.exp() * teacher_RTV).sum(-1)
+    return Gap(
+        (chance_R11[..., 0] * told_RT).sum(0),
+        divergence(student_TV, marginal_TV, 0),
+        -(marginal_TV.exp() * marginal_TV).sum(-1) - (chance_R11[..., 0] * entropy_RT).sum(0),
+    )
+
 
 REPLIES = 4  # of each item
 

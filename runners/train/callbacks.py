@@ -16,7 +16,7 @@ from runners.launch.card import write_card
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
-from runners.train.weight_swap import values
+from runners.train.teacher import values
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]

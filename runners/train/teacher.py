@@ -23,7 +23,56 @@ from methods import Method, Teacher
 from runners.run.config import ModelSettings
 from runners.run.model import load
 from runners.run.world import rank
-from runners.train.weight_swap import copy_of, exchanged, lent, values
+
+
+def values(p: Tensor) -> Tensor:
+    """The memory of a parameter, without gradient; of a sharded one the shard of this process."""
+    return (p.to_local() if isinstance(p, DTensor) else p).detach()
+
+
+def copy_of(place: Tensor, dtype: torch.dtype, on_host: bool) -> Tensor:
+    """A copy on the same device, or in host memory: pinned where `place` is on a GPU."""
+    if not on_host:
+        return place.to(dtype, copy=True)
+    room = torch.empty_like(place, dtype=dtype, device="cpu", pin_memory=place.is_cuda)
+    return room.copy_(place)
+
+
+@contextmanager
+def lent(p: nn.Parameter, held: Tensor) -> Iterator[None]:
+    """Inside, `p` refers to `held`, or to its values in the dtype of `p`; its own memory is left alone."""
+    own = p.data
+    p.data = held.to(own.dtype)
+    try:
+        yield
+    finally:
+        p.data = own
+
+
+@contextmanager
+def exchanged(place: Tensor, held: Tensor) -> Iterator[None]:
+    """Inside, the memory `place` has the values of `held`, which keeps those of `place` meanwhile.
+
+    A `held` of another dtype has no room for them: they wait in a copy beside it.
+    """
+    own = place.to(held.device, copy=True) if held.dtype != place.dtype else None
+    if own is None:
+        _exchange(place, held)
+    else:
+        place.copy_(held)
+    try:
+        yield
+    finally:
+        if own is None:
+            _exchange(place, held)
+        else:
+            place.copy_(own)
+
+
+def _exchange(place: Tensor, held: Tensor) -> None:
+    coming = held.to(place.device, copy=True)
+    held.copy_(place)
+    place.copy_(coming)
 
 
 def needs_external(method: Method) -> bool:

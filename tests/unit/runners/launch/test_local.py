@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from eval.core import child
-from runners.launch.local import Job
-from runners.launch.local import Local
+from runners.launch.local import Job, Local
 from runners.run.run_dir import RunDir
 
 

@@ -18,8 +18,7 @@ from runners.forward.hidden_states import by_row
 from runners.forward.lm_head import Head
 from runners.forward.logprobs import student_scores
 from runners.forward.split_group import SplitGroup
-from runners.plan.activations import kept_bytes
-from runners.plan.memory import LOGIT_COPIES, head_bytes, memory, teacher_copy
+from runners.plan.memory import LOGIT_COPIES, head_bytes, kept_bytes, memory, teacher_copy
 from runners.plan.model_shape import model_shape
 from runners.plan.passes import micro_batch as planned_batch
 from runners.run.config import Settings, resolve
