@@ -56,7 +56,6 @@ class Filter:
     """What one filter is asked to do: data, seed and sampling (`eval`) come from the settings."""
 
     settings: Settings
-    model: str  # a folder, a hub id, or `embedded`
     k: int
     limit: int | None  # rows
     keep: float  # the highest pass rate (0..1) that is kept
@@ -73,7 +72,7 @@ class Filter:
         """What decides the replies."""
         sampling = self.sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
-            "model": model_id(locate(self.model)),
+            "model": model_id(locate(self.settings.model.path)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
             **({"chat": spoken} if (spoken := self.sampling().spoken) else {}),
@@ -163,7 +162,7 @@ def _filtered(asked: Filter, out: Path) -> str:
         done = sum(n for n, _ in sizes[: len(notes)])
         most = max(1, *(pictures for _, pictures in sizes))
         with (
-            loaded_engine(locate(asked.model), asked.sampling(), most) as engine,
+            loaded_engine(locate(asked.settings.model.path), asked.sampling(), most) as engine,
             Bar("replies", total * asked.k, done * asked.k) as bar,
         ):
             for number, rows in islice(enumerate(asked.chunks([])), len(notes), None):

@@ -15,13 +15,8 @@ from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoP
 from runners.embedded.demonstrations import bench_examples, drawn_benches, examples
 
 SPECIAL = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<|image_pad|>", "<|video_pad|>"),
 )
 PIECES = r"\([A-H]\) ?|\d+| ?[A-Za-z]+| ?\\|\s|[^\sA-Za-z\d]"  # what the tokenizer never merges across
 CHAT_TEMPLATE = (

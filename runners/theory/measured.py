@@ -17,10 +17,10 @@ from methods.functional import divergence
 from methods.opsd import OPSD
 from runners.credit.groups import models_of, problem_of, recorded_groups
 from runners.credit.tokens import Models, Replies
+from runners.embedded.information import fillings
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.theory.references import references
 
 
 class Gap(NamedTuple):
@@ -126,6 +126,18 @@ def _measured(method: Method, models: Models, group: Replies, problem: Problem |
         sampled_T = divergence(student_TV.double(), heard[own][b].double(), 0)
         found.append(Measures(*exact, sampled_T, sampled_T - exact.marginal - exact.information))
     return found
+
+
+def references(problem: Problem) -> list[tuple[float, Task]]:
+    """P(r | x) with answer and solution: every way to fill the patches, as they are drawn, and every way to write.
+
+    Where no cluster is covered and a chain has one way, this is the one reference, and nothing is left open.
+    """
+    return [
+        (chance / len(filled.ways), Task(filled.answer, filled.demonstrate(way=way)))
+        for chance, filled in fillings(problem)
+        for way in filled.ways
+    ]
 
 
 def draw(found: dict[str, Any]) -> Figure:

@@ -1,9 +1,7 @@
 """What happens at the edges of a step: the bar, the metrics, the teachers' renewal, whole checkpoints."""
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from accelerate import PartialState
 from rich.console import Console
@@ -61,24 +59,9 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
-OTHERS = (
-    "step",
-    "seconds",
-    "entropy",
-    *IN_TRAINING,
-    "told",
-    "gap",
-    "divergence",
-    "importance",
-)  # that we log ourselves
+# What we log ourselves.
+OTHERS = ("step", "seconds", "entropy", *IN_TRAINING, "told", "gap", "divergence", "importance")
 RESERVED = frozenset({*NAMES.values(), TEACHER_TOKENS, *OTHERS})
-
-
-class Kept(Protocol):
-    """What goes into checkpoints besides TRL's own."""
-
-    def save(self, folder: Path) -> None: ...
-    def load(self, folder: Path) -> None: ...
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -88,13 +71,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int, every: int | None = None
+        self, run: RunDir, teachers: Any, credits: Any, processor: Any, updates: int, every: int | None = None
     ) -> None:
         """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with
         its weights in the place of the one that training used: that one has `model.max_pixels` in it, and would show an
         evaluation other pictures than the base's."""
         self._processor = processor
-        self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
+        self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, credits), updates
         self._since, self._every = time.perf_counter(), every
         self._teacher_tokens = 0.0
 
