@@ -143,11 +143,6 @@ class Teachers:
         spec = self._specs[name]
         return spec.kind != "external" and self._holders[spec].changes_weights
 
-    @property
-    def bytes(self) -> int:
-        """What the copies hold on this process, wherever they are kept."""
-        return sum(holder.bytes for holder in self._holders.values())
-
     def start(self) -> None:
         for holder in self._holders.values():
             holder.start()
@@ -176,10 +171,11 @@ class TeacherWeights:
         self._spec = spec
         self._policy = policy
         self._on_host = on_host
+        self._is_base = spec.kind == "initial" and isinstance(policy, PeftModel)  # the policy without its adapter
         self._copy: dict[str, Tensor] = {}
 
     def start(self) -> None:
-        if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base_of_adapter():
+        if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base:
             if self._on_host is None:
                 self._on_host = not self._fits()
             for name, p in self._values():
@@ -196,11 +192,6 @@ class TeacherWeights:
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         copy = sum(4 * p.numel() if self._spec.kind == "ema" else p.nbytes for p in trained)
         return fits_beside(sum(p.nbytes for p in trained), copy, free + idle, total)
-
-    @property
-    def bytes(self) -> int:
-        """What the copy holds on this process, wherever it is kept."""
-        return sum(t.numel() * t.element_size() for t in self._copy.values())
 
     @property
     def changes_weights(self) -> bool:
@@ -221,14 +212,11 @@ class TeacherWeights:
             if isinstance(module, FSDPModule):
                 module.reshard()
 
-    def _is_base_of_adapter(self) -> bool:
-        return self._spec.kind == "initial" and isinstance(self._policy, PeftModel)
-
     @contextmanager
     def active(self) -> Iterator[None]:
         """Inside, the policy's module computes with the teacher's weights. However it is left, even where not all of
         them found room, the policy has its own again, to the last bit."""
-        if self._is_base_of_adapter():
+        if self._is_base:
             assert isinstance(self._policy, PeftModel)
             with self._policy.disable_adapter():
                 yield
