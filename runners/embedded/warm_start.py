@@ -46,7 +46,7 @@ def warm_start(
     """
     if start is None:
         processor = build_processor()
-        model = build_model(processor, seed)
+        model = build_model(seed)
     else:
         processor = Qwen3VLProcessor.from_pretrained(start)
         model = Qwen3VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)

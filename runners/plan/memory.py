@@ -92,12 +92,8 @@ def external_teacher(settings: Settings, method: Method, shape: ModelShape) -> L
     name, other, compute = settings.model.teacher, shape.base, BYTES[settings.model.dtype]
     if name is not None:
         other = model_shape(settings.model.model_copy(update={"path": name, "lora": None})).base
-    words = f"{_numbers(other)} x {compute} bytes, whole on each GPU"
-    return Line(
-        "external teacher",
-        words + ("" if name else ": model.teacher is not set, counted as the policy"),
-        other * compute,
-    )
+    words, size = f"{_numbers(other)} x {compute} bytes, whole on each GPU", other * compute
+    return Line("external teacher", words + ("" if name else ": model.teacher is not set, counted as the policy"), size)
 
 
 def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:

@@ -1,9 +1,9 @@
 """What a run would do, before anybody rents a GPU for it: memory, work, the teacher."""
 
-import importlib.metadata
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from eval.core.errors import UserError
@@ -51,18 +51,11 @@ def make_plan(settings: Settings, method: Method, gpu_memory: float, mfu: float)
 
 def missing(settings: Settings) -> list[str]:
     found = []
-    if settings.train.vllm and not _installed("vllm"):
+    if settings.train.vllm and find_spec("vllm") is None:
         found.append("vLLM for GPUs (run it with `uv run --extra vllm`, or --set train.vllm=false)")
-    if settings.model.attention.startswith("flash_attention") and not _installed("flash-attn"):
+    if settings.model.attention.startswith("flash_attention") and find_spec("flash_attn") is None:
         found.append(f"flash-attn, for model.attention={settings.model.attention} (sdpa ships with torch)")
     return found
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(distribution))
-    except importlib.metadata.PackageNotFoundError:
-        return False
 
 
 def epochs(settings: Settings) -> float | None:
@@ -97,9 +90,8 @@ def told_words(method: Method) -> str:
     }
     if len(said) == 1:
         return f"it is told: {next(iter(said.values()))}"
-    return (
-        "; ".join(f"{name} is told: {words}" for name, words in said.items()) or "what it is told depends on the group"
-    )
+    each = [f"{name} is told: {words}" for name, words in said.items()]
+    return "; ".join(each) or "what it is told depends on the group"
 
 
 def teacher_words(settings: Settings, method: Method, shape: ModelShape, held: Memory) -> str:
@@ -151,10 +143,7 @@ def mend(settings: Settings, method: Method, gpu: float) -> str:
     """
     groups = changes(settings)
     tries = [[change] for group in groups for change in group]
-    for stack in (
-        groups,
-        [group for group in groups if "train.vllm=" not in group[0]],
-    ):  # its weights may not fit
+    for stack in (groups, [group for group in groups if "train.vllm=" not in group[0]]):  # its weights may not fit
         tries += [[group[-1] for group in stack[:n]] for n in range(2, len(stack) + 1)]
     for pairs in tries:
         with suppress(UserError):  # where a batch no longer divides

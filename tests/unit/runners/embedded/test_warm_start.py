@@ -23,14 +23,14 @@ def test_weights_and_optimizers_come_back(tmp_path: Path) -> None:
                 optimizer.zero_grad()
 
     rows = [some[:4] for some in curriculum(3, random.Random(0), clean=1.0)]
-    model = build_model(processor)
+    model = build_model(0)
     optimizers = build_optimizers(model)
     kept = Unfinished(tmp_path / "base" / "unfinished.safetensors", "mine")
     assert kept.load(model, optimizers) == 0
     steps(model, optimizers, rows[:2])
     kept.save(model, optimizers, 2)
     steps(model, optimizers, rows[2:])
-    again = build_model(processor, seed=1)
+    again = build_model(1)
     others = build_optimizers(again)
     assert kept.load(again, others) == 2
     steps(again, others, rows[2:])
