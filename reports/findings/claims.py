@@ -8,7 +8,7 @@ test has it on the other; else these seeds cannot say. Where every seed gave the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf
 from operator import itemgetter
@@ -19,17 +19,16 @@ from scipy import special
 
 from reports.findings.by_seed import TRAINING
 from reports.stats.estimate import Estimate
-from reports.stats.significance import holm, student_paired, welch
+from reports.stats.significance import PAIRING, between_trainings, holm, student
 from reports.suite import paper
 
 HELD, FAILED, OPEN = "held", "not held", "cannot say"
 MEANING = (
-    "Each seed gives one value; the interval and the test (Student's, of the seeds that both sides have; Welch's where "
-    "these are none) are over training again, on these very questions. p is corrected over all claims (Holm). "
-    "Visible: the smallest true difference that so many seeds show four times in five, uncorrected. Training numbers "
-    "are means of ten steps, on questions that are drawn anew and so unseen where the data do not repeat."
+    "Each seed gives one value; the interval and the test are over training again, on these very questions: "
+    f"{PAIRING}. p is corrected over all claims (Holm). Visible: the smallest true difference that so many seeds show "
+    "four times in five, uncorrected. Training numbers are means of ten steps, on questions that are "
+    "drawn anew and so unseen where the data do not repeat."
 )
-SEEDS = 2  # below, nothing is tested
 
 Values = dict[int, float]  # by seed
 
@@ -175,38 +174,50 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
     return [_finding(claim, found, p) for (claim, found, _), p in zip(tested, corrected, strict=True)]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """The average of `method`, no row of the paper's, less that of `reference`, in points."""
+
+    method: str
+    reference: str
+    found: Estimate
+    visible: float | None
+
+
+def beside(frame: pd.DataFrame) -> list[Beside]:
+    """Every method or variant that is no row of Table 2 against GRPO and RLSD: controls, ablations, other schedules. p
+    is corrected over all of them."""
+    table = BySeed(frame)
+    pairs = [(m, r) for m in table.methods if m not in paper.PERCENT for r in (paper.PLAIN, paper.CREDIT)]
+    tested = [(pair, *_tested(*_sides(table, *pair), 0.0)) for pair in pairs]
+    corrected = holm([p for *_, p in tested])
+    return [
+        Beside(*pair, replace(found, p=p), None if found.stderr is None else visible(found.stderr, found.seeds))
+        for (pair, found, _), p in zip(tested, corrected, strict=True)
+        if found
+    ]
+
+
 def _tested(a: Values, b: Values | None, bound: float) -> tuple[Estimate | None, float | None]:
     """The mean less the bound, with its interval, and p of its being none."""
     if not a or b == {}:
         return None, None
-    common = sorted(a if b is None else a.keys() & b.keys())
-    if b is None or len(common) >= SEEDS or a.keys() == b.keys():
-        return student_paired([a[s] for s in common], [bound if b is None else b[s] for s in common])
-    return welch(list(a.values()), list(b.values()))
+    return student([a[seed] - bound for seed in sorted(a)]) if b is None else between_trainings(a, b)
 
 
 def _finding(claim: Claim, found: Estimate | None, p: float | None) -> Finding:
     if found is None:
         return Finding(claim, None, None, "not run")
-    alike = p is None and found.seeds >= SEEDS and found.mean != 0  # every seed gave the same: nothing to test
+    alike = p is None and found.seeds > 1 and found.mean != 0  # every seed gave the same: nothing to test
     verdict = OPEN
     if alike or (p is not None and p < 0.05):
         verdict = HELD if found.mean * claim.sign > 0 else FAILED
-    shown = Estimate(
-        found.mean + claim.bound,
-        found.stderr,
-        None,
-        found.seeds,
-        None if found.low is None else found.low + claim.bound,
-        None if found.high is None else found.high + claim.bound,
-        found.covers,
-        p,
-    )
+    low, high = (None if end is None else end + claim.bound for end in (found.low, found.high))
+    shown = replace(found, mean=found.mean + claim.bound, low=low, high=high, p=p)
     return Finding(claim, shown, None if found.stderr is None else visible(found.stderr, found.seeds), verdict)
 
 
-def visible(stderr: float, seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The true difference that a two-sided Student test over so many seeds, of this standard error, finds with `power`,
-    in the usual approximation: the two quantiles' sum."""
-    df = seeds - 1
-    return float((special.stdtrit(df, 1 - alpha / 2) + special.stdtrit(df, power)) * stderr)
+def visible(stderr: float, seeds: int) -> float:
+    """The true difference that a two-sided Student test (5 %) over so many seeds, of this standard error, finds four
+    times in five, in the usual approximation: the two quantiles' sum."""
+    return float((special.stdtrit(seeds - 1, 0.975) + special.stdtrit(seeds - 1, 0.8)) * stderr)

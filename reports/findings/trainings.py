@@ -8,7 +8,7 @@ from statistics import fmean
 
 from eval.benches import BENCHES
 from reports.stats.estimate import Estimate
-from reports.stats.significance import holm, student_paired, welch
+from reports.stats.significance import between_trainings, holm
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
@@ -18,7 +18,7 @@ def trainings(suite: Suite, column: str) -> dict[tuple[str, str], Estimate]:
     """Later row minus earlier, by (later, earlier), of the methods with several seeds; `p` corrected over all pairs."""
     scores = {method: _scores(reported_runs(suite, method), column) for method in row_labels(suite)}
     several = {method: found for method, found in scores.items() if len(found) > 1}
-    pairs = {(a, b): _between(several[a], several[b]) for b, a in combinations(several, 2)}
+    pairs = {(a, b): between_trainings(several[a], several[b]) for b, a in combinations(several, 2)}
     corrected = holm([p for _, p in pairs.values()])
     return {names: replace(found, p=p) for (names, (found, _)), p in zip(pairs.items(), corrected, strict=True)}
 
@@ -33,9 +33,3 @@ def _score(run: Run, column: str) -> float | None:
     scores = [run.results[bench].score for bench in benches if bench in run.results]
     known = [score for score in scores if score is not None]
     return fmean(known) if len(known) == len(benches) else None
-
-
-def _between(a: dict[int, float], b: dict[int, float]) -> tuple[Estimate, float | None]:
-    if a.keys() == b.keys():
-        return student_paired([a[seed] for seed in sorted(a)], [b[seed] for seed in sorted(b)])
-    return welch(list(a.values()), list(b.values()))

@@ -14,6 +14,7 @@ from reports.findings.trainings import trainings
 from reports.sections.section import Section, template
 from reports.stats.estimate import Estimate
 from reports.stats.paired import Difference
+from reports.stats.significance import PAIRING
 from reports.suite.read import Suite
 
 MEANING = (
@@ -22,9 +23,9 @@ MEANING = (
     "by Holm's method over all pairs of rows of its column. A pair differs where p is below 0.05."
 )
 TRAINED_MEANING = (
-    "Here the trainings are the draw and the questions are fixed: Student's test seed by seed where two methods have "
-    "the same seeds, else Welch's; p corrected by Holm's method over the table. It asks whether training once more "
-    "would come out the same way on these very questions, and needs no model of items; few seeds see little."
+    f"Here the trainings are the draw and the questions are fixed: {PAIRING}; p corrected by Holm's method over the "
+    "table. It asks whether training once more would come out the same way on these very questions, and needs no model "
+    "of items; few seeds see little."
 )
 REFERENCES = 12  # rows that a picture may be drawn against
 

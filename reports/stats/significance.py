@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import special  # scipy.stats takes half a second to import
@@ -14,6 +14,11 @@ from reports.stats.grid import Array
 TRAINING_ONLY = (
     "95 %, Student's t: training again with another seed, on these very items. Not covered: other items. "
     "Replies were sampled once a seed, and their luck is part of what differs between seeds."
+)
+PAIRS = 3
+PAIRING = (
+    "Student's test seed by seed where two sides share three seeds, or all that one of them has; else Welch's over all "
+    "seeds of both"
 )
 
 
@@ -44,21 +49,22 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def student(scores: Sequence[float]) -> Estimate:
-    """The mean score over trainings with its 95 % interval, of one score a seed; a single seed has no error."""
-    mean = float(np.mean(scores))
-    if len(scores) < 2:
-        return Estimate(mean, None, None, len(scores), covers=TRAINING_ONLY)
-    return _students(mean, float(np.std(scores, ddof=1)) / math.sqrt(len(scores)), len(scores) - 1, len(scores))[0]
+def student(values: Sequence[float]) -> tuple[Estimate, float | None]:
+    """The mean of one value a seed with its 95 % interval, and Student's p of its being none; one seed has neither."""
+    mean, seeds = float(np.mean(values)), len(values)
+    if seeds < 2:
+        return Estimate(mean, None, None, seeds, covers=TRAINING_ONLY), None
+    return _students(mean, float(np.std(values, ddof=1)) / math.sqrt(seeds), seeds - 1, seeds)
 
 
-def student_paired(a: Sequence[float], b: Sequence[float]) -> tuple[Estimate, float | None]:
-    """Mean difference a - b seed by seed (same seeds, same order) and Student's p; None for it with one seed."""
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2:
-        return student(differences), None
-    error = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
-    return _students(float(np.mean(differences)), error, len(differences) - 1, len(differences))
+def between_trainings(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[Estimate, float | None]:
+    """The difference a - b of one value a seed each, and its p, as PAIRING says: what the seeds are decides, never
+    what they gave. Runs of one seed saw the same data in the same order, so that their difference is the steadier;
+    with fewer pairs than that, runs left out would cost more than pairing brings. Neither side may be empty."""
+    shared = sorted(a.keys() & b.keys())
+    if len(shared) >= PAIRS or len(shared) == min(len(a), len(b)):
+        return student([a[seed] - b[seed] for seed in shared])
+    return welch(list(a.values()), list(b.values()))
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> tuple[Estimate, float | None]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
 
 import pandas as pd
 
 from reports.findings.by_seed import EXACT, TRAINING, load
-from reports.findings.claims import MEANING, BySeed, Finding, Values, findings
+from reports.findings.claims import MEANING, Beside, BySeed, Finding, Values, beside, findings
 from reports.findings.table import chance
+from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.paper import AVERAGE
 from reports.writers.tables import md
 
 CLAIMS = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
+BESIDE = ("Row", "Less", "Points (95 % interval)", "Corrected p", "Seeds", "Visible")
+BESIDE_NOTE = "Rows that the paper's table does not have, by the same test, corrected over this table."
 ROWS = (
     "Method",
     "Seeds",
@@ -44,6 +47,9 @@ def claims_text(folders: Sequence[Path]) -> str:
     table = BySeed(frame)
     parts = [_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
     parts += [_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    if further := beside(frame):
+        labels = dict(zip(frame["method"], frame["label"], strict=True))
+        parts += [_table(BESIDE, (_beside(row, labels) for row in further)), BESIDE_NOTE]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -89,12 +95,23 @@ def _claim(finding: Finding) -> tuple[str, ...]:
     words = (claim.source, claim.words, claim.paper)
     if found is None:
         return (*words, "–", "–", "–", "–", finding.verdict)
-    plus = "+" if claim.bound == 0 else ""
-    digits = 1 if claim.unit == "points" else 3
+    points = claim.unit == "points"
+    value = _value(found, 1 if points else 3, "+" if claim.bound == 0 else "") + ("" if points else f" {claim.unit}")
+    return (*words, value, *_certainty(found, finding.visible, 1 if points else 3), finding.verdict)
+
+
+def _beside(row: Beside, labels: Mapping[str, str]) -> tuple[str, ...]:
+    names = (md(f"{labels[row.method]} ({row.method})"), md(labels[row.reference]))
+    return (*names, _value(row.found, 1, "+"), *_certainty(row.found, row.visible, 1))
+
+
+def _value(found: Estimate, digits: int, plus: str) -> str:
     value = f"{found.mean:{plus}.{digits}f}"
     if found.low is not None and found.high is not None:
         value += f" ({found.low:.{digits}f} to {found.high:.{digits}f})"
-    value += "" if claim.unit == "points" else f" {claim.unit}"
+    return value.replace("-", "−")
+
+
+def _certainty(found: Estimate, visible: float | None, digits: int) -> tuple[str, str, str]:
     p = "not tested" if found.p is None else chance(found.p).removeprefix("p ").removeprefix("= ")
-    visible = "–" if finding.visible is None else f"{finding.visible:.{digits}f}"
-    return (*words, value.replace("-", "−"), p, str(found.seeds), visible, finding.verdict)
+    return p, str(found.seeds), "–" if visible is None else f"{visible:.{digits}f}"

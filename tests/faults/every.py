@@ -4,6 +4,8 @@ Every signal to every command that starts others; two commands on one run at 20 
 is full at several stages (where file systems may be mounted), each enlarged until it ends.
 """
 
+import mmap
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ DISKS = {
     **{name: SCENARIOS[name] for name in ("train-sdpo", "train-two-processes", "sweep", "eval", "filter", "report")},
     "demo": Scenario(("demo", "--suite", "s", "--jobs", "1", *SETS, *EVAL)),
 }
+PAGE = mmap.PAGESIZE
 SHARES = (0.05, 0.3, 0.6, 0.9)  # of what an undisturbed command leaves
 
 
@@ -53,28 +56,35 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", str(folder)], check=False)
 
 
+def pages(folder: Path) -> int:
+    """Bytes that the files take on a tmpfs, which gives each whole pages."""
+    return sum(-(-file.stat().st_size // PAGE) * PAGE for file in folder.rglob("*"))
+
+
 @pytest.mark.parametrize("name", DISKS)
 def test_full_disks(tmp_path: Path, disk: Callable[[int], Path], name: str) -> None:
     scenario, whole = DISKS[name], tmp_path / "whole"
     whole.mkdir()
     before = cli(whole, *scenario.before).returncode if scenario.before else 0
-    prepared = sum(file.stat().st_size for file in whole.rglob("*"))
+    prepared = pages(whole)
+    folder = disk(64 * PAGE + 4 * prepared)
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
     assert (before, cli(whole, *scenario.words).returncode) == (0, 0)
-    size = sum(file.stat().st_size for file in whole.rglob("*")) - prepared
-    folder = disk(4 * (prepared + size))
-    if scenario.before:
-        assert cli(folder, *scenario.before).returncode == 0
+    size = pages(whole) - prepared
     full = 0
     for share in SHARES:
-        disk(prepared + max(1 << 16, int(share * size)))
+        disk(prepared + max(PAGE, int(share * size)))
         done = cli(folder, *scenario.words)
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
         assert done.returncode == 0 or "the disk is full at" in said.replace("\n", " "), said
         full += done.returncode != 0
     assert full >= len(SHARES) - 1
-    disk(4 * (prepared + size))
+    disk(64 * PAGE + 4 * (prepared + size))
     done = cli(folder, *scenario.words)
     assert done.returncode == 0, done.stderr
     expected, found = contents(whole), contents(folder)
-    assert sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n)) == []
+    differing = [n for n in expected.keys() | found if expected.get(n) != found.get(n)]
+    if name == "demo":  # its report says what its own runs took
+        differing = [n for n in differing if not ("/report/" in n and n in expected and n in found)]
+    assert sorted(differing) == []

@@ -161,10 +161,9 @@ def main(simulations: int) -> None:
     for name, world in WORLDS.items():
         pairs = len(world.levels) * (len(world.levels) - 1) // 2
         _show(f"covers, {name}", coverage(world, max(100, simulations // min(pairs, 5)), rng))
-    few = max(100, simulations // 10)
-    two = {"benches": PAPER, "levels": (0.0, 0.3)}
-    _show("covers, the paper's sizes, one seed", coverage(World(**two), few, rng))
-    _show("covers, the paper's sizes, three seeds", coverage(replace(TRAINED, **two), few, rng))
+    for name, world in WORLDS.items():
+        whole = replace(world, benches=PAPER)
+        _show(f"covers, official sizes, {name}", coverage(whole, max(100, simulations // 10), rng))
     for name, world in FAMILIES.items():
         _show(f"any of 15 wrong, {name}", family_error(world, simulations // 2, rng))
 

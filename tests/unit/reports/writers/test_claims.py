@@ -1,10 +1,11 @@
 """The claims as a table, and the page of findings that has it."""
 
 import re
-from statistics import stdev
+from statistics import fmean, stdev
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_rel
 
 from reports.findings.by_seed import COLUMNS
 from reports.writers.claims import claims_text
@@ -28,6 +29,21 @@ def test_a_line_a_claim_and_a_line_a_method(tmp_path) -> None:
         r"\| Table 2 \| RLSD scores above GRPO \| \+2\.32 \| \+5\.3 \(.* to .*\) \| .* \| 3 \| .* \|", found
     )
     assert "| Table 2 | SDPO scores above OPSD | +0.25 | – | – | – | – | not run |" in found
+
+
+def test_a_row_that_the_paper_does_not_have_is_compared_with_both(tmp_path) -> None:
+    """Worked out with scipy.stats.ttest_rel; p of two tests is Holm's."""
+    scores = {"grpo": (0.60, 0.62, 0.61), "rlsd": (0.63, 0.62, 0.65), "rlsd@x": (0.60, 0.58, 0.63)}
+    rows = [(m, m.upper(), s, 60, "average", v) for m, values in scores.items() for s, v in enumerate(values)]
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
+    found = claims_text([tmp_path])
+    for reference, corrected in (("grpo", 1), ("rlsd", 2)):
+        test = ttest_rel(scores["rlsd@x"], scores[reference])
+        low, high = (100 * end for end in test.confidence_interval())
+        mean = 100 * (fmean(scores["rlsd@x"]) - fmean(scores[reference]))
+        line = f"| RLSD@X (rlsd@x) | {reference.upper()} | {mean:+.1f} ({low:.1f} to {high:.1f}) |"
+        line += f" {corrected * test.pvalue:.3f} | 3 |"
+        assert line.replace("-", "−") in found.replace("-", "−")
 
 
 def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
