@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from eval.core import files
 from eval.core.errors import UserError
@@ -44,11 +45,13 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
         right = is_right(text, found.answer)
         group = Replies(found, [text], [float(right)], [1.0 if right else -1.0])
     models = models_of(run, settings, checkpoint)
-    frames = {name: _credit(method, models, group) for name, method in methods.items()}
+    student = untold(models, group)
+    frames = {
+        name: token_credit(method, models.processor, group, read(method, models, group, student, told(method, group)))
+        for name, method in methods.items()
+    }
     folder = run.path / "credit" / f"{item}{'' if text is None else '-own'}"
     folder.mkdir(parents=True, exist_ok=True)
-    import pyarrow
-
     for name, frame in frames.items():
         write_parquet(folder / f"{name}.parquet", pyarrow.Table.from_pandas(frame, preserve_index=False))
     files.write(folder / "heat.html", heat.page(frames, f"Token credit, {item}, checkpoint {checkpoint}"))
@@ -104,8 +107,3 @@ def _numbers(kinds: dict[str, list[pd.DataFrame]], known: list[list[Marks]]) -> 
         shown = of_kind if not kind else {name: of_kind[name] for name in ("auc", "auc_stated")}
         found |= {f"{name}{kind}": measured._asdict() for name, measured in shown.items()}
     return found
-
-
-def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    said = read(method, models, group, untold(models, group), told(method, group))
-    return token_credit(method, models.processor, group, said)

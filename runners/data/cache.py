@@ -40,8 +40,7 @@ FEATURES = Features(
 )
 STORED = Features({**FEATURES, "tokens": Value("int32"), "pictures": Value("int32")})  # of the prompt
 VERSION = 1  # raised whenever rows are read, checked or stored in another way
-ROWS, BYTES = 4096, 1 << 28  # of a part
-AT_ONCE = 32  # rows that are held
+ROWS, BYTES = 4096, 1 << 26  # of a part, which is held until it is written
 
 
 class Part(NamedTuple):
@@ -166,33 +165,29 @@ def _counted(settings: Settings, processor: Any, first: int) -> Iterator[tuple[i
 
 
 def _write(note: Path, first: int, source: Iterator[tuple[int, Row | str]], limit: int, missing: int, bar: Bar) -> None:
-    """One part: its rows, a few at a time, then the note that says it is whole."""
-    bad, pictures, solutions, rows, size, last, full = list[str](), list[Path](), 0, 0, 0, first, False
-    schema, held = STORED.arrow_schema, list[Row]()
+    """One part: its rows, then the note that says it is whole."""
+    rows, bad, size, last, full = list[Row](), list[str](), 0, first, False
+    for number, row in source:
+        last = number
+        if isinstance(row, str):
+            bad.append(row)
+            continue
+        rows.append(row)
+        size += sum(len(image["bytes"] or b"") for image in row["images"])
+        if row["tokens"] <= limit:
+            missing -= 1
+            bar.advance(1)
+        if full := len(rows) == ROWS or size >= BYTES or not missing:
+            break
+    schema = STORED.arrow_schema
     with (
         files.replaced(note.with_suffix(".arrow"), durable=True) as [half],
         pyarrow.ipc.new_stream(str(half), schema) as out,
     ):
-        for number, row in source:
-            last = number
-            if isinstance(row, str):
-                bad.append(row)
-                continue
-            held.append(row)
-            rows, solutions = rows + 1, solutions + (row["solution"] is not None)
-            size += sum(len(image["bytes"] or b"") for image in row["images"])
-            pictures += [Path(image["path"]) for image in row["images"] if image["path"]]
-            if row["tokens"] <= limit:
-                missing -= 1
-                bar.advance(1)
-            full = rows == ROWS or size >= BYTES or not missing
-            if full or len(held) == AT_ONCE:
-                out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
-                held = []
-            if full:
-                break
-        out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
-    about = {"next": last, "end": not full, "bad": bad, "solutions": solutions, "state": state(pictures)}
+        out.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+    pictures = [Path(image["path"]) for row in rows for image in row["images"] if image["path"]]
+    about = {"next": last, "end": not full, "bad": bad, "state": state(pictures)}
+    about["solutions"] = sum(row["solution"] is not None for row in rows)
     files.write_json(note, about, durable=True)
 
 

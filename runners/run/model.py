@@ -11,7 +11,7 @@ from runners.run.config import LoraSettings, ModelSettings
 
 # By their `model_type`, and why.
 REFUSED = {
-    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say",
+    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say"
 }
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
@@ -46,10 +46,7 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
         made, processor = loaders(path)
         words = processor.from_pretrained(path, **limits)
         model, read = made.from_pretrained(
-            path,
-            dtype=getattr(torch, settings.dtype),
-            attn_implementation=settings.attention,
-            output_loading_info=True,
+            path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention, output_loading_info=True
         )
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if wrong := sorted(map(str, read[what])):

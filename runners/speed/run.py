@@ -47,7 +47,9 @@ def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
             rows.append(row)
         about["load after"] = _load()
     try:
-        page = _write(rows, about, out, f"speed-{_slug(about)}{'-quick' if quick else ''}")
+        name = re.sub(r"[^a-z0-9]+", "-", str(about["machine"]).lower()).strip("-")
+        name += "" if device == "cuda" else f"-{about['cores']}core"
+        page = _write(rows, about, out, f"speed-{name}{'-quick' if quick else ''}")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     say(f"written: {page}")
@@ -95,11 +97,6 @@ def _about(device: str, quick: bool) -> dict[str, Any]:
         "load before": _load(),
         **{name: used[name] for name in ("python", "torch", "transformers", "trl")},
     }
-
-
-def _slug(about: dict[str, Any]) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", str(about["machine"]).lower()).strip("-")
-    return words if about["device"] == "cuda" else f"{words}-{about['cores']}core"
 
 
 def _processor() -> str:
