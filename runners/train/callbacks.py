@@ -5,7 +5,7 @@ from typing import Any
 
 from accelerate import PartialState
 from rich.console import Console
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 from eval.core import files, manifest
 from eval.core.progress import Bar
@@ -32,12 +32,10 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
         if rank() == 0:
             self._bar.__exit__(*error)
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.begin_at(state.global_step)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         note = f"reward {logs['reward']:.3f}" if "reward" in logs else ""
         self._bar.update(state.global_step, note)
 
@@ -81,7 +79,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._since, self._every = time.perf_counter(), every
         self._teacher_tokens = 0.0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._teachers.start()
         before = files.read_lines(self._run.metrics).rows
         self._teacher_tokens = before[-1].get(TEACHER_TOKENS, 0.0) if before else 0.0
@@ -89,14 +87,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             for kept in self._kept:
                 kept.load(self._run.checkpoints / f"checkpoint-{state.global_step}")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
         if self._every and state.global_step % (self._every * self._updates) == 0:
             control.should_save = True
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
         step = state.global_step // self._updates
@@ -111,9 +107,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._since = time.perf_counter()
         files.append_lines(self._run.metrics, [row])
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any, **_: Any
-    ) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
         for p in model.parameters():
             if p.requires_grad:  # an update may break them though its loss and gradient were finite
