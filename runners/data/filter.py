@@ -36,16 +36,8 @@ from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate
 
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "question": Value("string"),
-        "answer": Value("string"),
-        "solution": Value("string"),
-        "images": List(Image()),
-        "pass_rate": Value("float64"),
-    }
-)
+TEXTS = dict.fromkeys(("id", "question", "answer", "solution"), Value("string"))
+FEATURES = Features({**TEXTS, "images": List(Image()), "pass_rate": Value("float64")})
 CHUNK = 64  # rows that are asked together, and asked again after a kill
 KEY = b"difficulty filter"  # of the parquet's metadata
 Note = dict[str, Any]  # what is written down of a chunk: which rows, right replies of each (None: too long), cut ones
