@@ -1,4 +1,14 @@
-"""The irreducible gap of a run: OPSD's loss, the marginal objective and their difference, checkpoint by checkpoint."""
+"""The irreducible gap of a run: OPSD's loss, the marginal objective and their difference, checkpoint by checkpoint.
+
+An item's references R are enumerated with their chances given the picture, so that the marginal teacher
+P_T(v | x, y_<t) = sum_r P(r | x) P_T(v | x, r, y_<t) is an exact sum, and so are
+
+    OPSD's loss         sum_r P(r | x) KL(P_T(. | r) || P_S)
+    marginal objective  KL(marginal || P_S)
+    information         I(Y_t; R | X, Y_<t) = H(marginal) - sum_r P(r | x) H(P_T(. | r))
+
+of every token. Theorem 1 says that the first is the sum of the other two.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple

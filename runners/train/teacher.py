@@ -3,6 +3,10 @@
 Not a second model but for an external one: a copy of the policy's trainable tensors, with which the policy computes
 while the teacher scores. Under LoRA that is the adapter; under FSDP2 each process holds and copies the shard that it
 owns, tensor by tensor, so that the whole model is never gathered.
+
+Beside a parameter that is whole, its copy is lent to it: no value moves and nothing is allocated. A shard of FSDP2 has
+to stay where it is, for FSDP2 gathers from that very memory, and a copy in host memory is out of a GPU's reach: there
+the values are exchanged, one tensor after the other, so that the policy's device holds one tensor more at most.
 """
 
 from collections.abc import Iterator, Mapping
