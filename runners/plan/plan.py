@@ -1,9 +1,9 @@
 """What a run would do, before anybody rents a GPU for it: memory, work, the teacher."""
 
+import importlib.metadata
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import NamedTuple
 
 from eval.core.errors import UserError
@@ -51,11 +51,19 @@ def make_plan(settings: Settings, method: Method, gpu_memory: float, mfu: float)
 
 def missing(settings: Settings) -> list[str]:
     found = []
-    if settings.train.vllm and find_spec("vllm") is None:
+    if settings.train.vllm and not _installed("vllm"):
         found.append("vLLM for GPUs (run it with `uv run --extra vllm`, or --set train.vllm=false)")
-    if settings.model.attention.startswith("flash_attention") and find_spec("flash_attn") is None:
+    if settings.model.attention.startswith("flash_attention") and not _installed("flash-attn"):
         found.append(f"flash-attn, for model.attention={settings.model.attention} (sdpa ships with torch)")
     return found
+
+
+def _installed(distribution: str) -> bool:
+    """By its distribution: vLLM's build for CPUs has the same module, and another name."""
+    try:
+        return bool(importlib.metadata.version(distribution))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def epochs(settings: Settings) -> float | None:

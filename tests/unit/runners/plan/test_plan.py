@@ -208,7 +208,7 @@ def test_what_is_missing_is_named_and_then_nothing_fits(monkeypatch: pytest.Monk
     assert [what.partition(" ")[0].rstrip(",") for what in plan.missing] == ["vLLM", "flash-attn"]
     text = " ".join(shown(plan, settings).split())
     assert "The memory does" in text and "flash-attn" in text and "It fits" not in text
-    monkeypatch.setattr("runners.plan.plan.find_spec", lambda _: True)
+    monkeypatch.setattr("runners.plan.plan._installed", lambda _: True)
     plan, settings = planned("paper", "grpo")
     assert plan.missing == [] and "It fits" in shown(plan, settings)
 
