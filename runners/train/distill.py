@@ -62,7 +62,10 @@ class Distillation:
 
         tokens = Tokens(
             self._trainer.step_of_ours,
-            *(spread(inputs[name]) for name in ("rewards", "accuracy", "group_advantages", "solved")),
+            reward_N=spread(inputs["rewards"]),
+            accuracy_N=spread(inputs["accuracy"]),
+            advantage_N=spread(inputs["group_advantages"]),
+            solved_N=spread(inputs["solved"]),
             position_N=position_BT[mask_BT],
             length_N=mask_BT.sum(1, keepdim=True).expand(mask_BT.shape)[mask_BT],
             told={name: spread(inputs[f"{name}/told"]) for name in self._method.teachers},
