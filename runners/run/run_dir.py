@@ -208,6 +208,8 @@ class RunDir:
         for folder in self.checkpoints.glob("checkpoint-*"):
             if not (folder / manifest.NAME).exists() and _number(folder) >= 0:
                 shutil.rmtree(folder)
+        for folder in reversed(kept):  # transformers deletes the oldest by date, and a half deletion or a copy is new
+            os.utime(folder)
         for half in (half for where in (".", "completions", "tokens") for half in self.path.glob(f"{where}/.*.tmp")):
             half.unlink()
         if self.metrics.exists():

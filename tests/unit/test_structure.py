@@ -28,7 +28,6 @@ COVERED_BY = {
     "eval/benches/mathvision.py": "tests/unit/eval/benches/test_benches.py",
     "eval/core/cells.py": "tests/unit/runners/data/test_rows_bad.py",
     "eval/core/terminal.py": "tests/e2e/test_cli.py",
-    "eval/data/local.py": "tests/unit/eval/data/test_load.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
     "eval/engines/load.py": "tests/e2e/test_eval.py",
     "eval/engines/model_folder.py": "tests/faults/test_models.py",

@@ -9,9 +9,9 @@ import pytest
 
 import reports.writers.folder
 from eval.core.errors import UserError
-from reports.writers.folder import build
-from reports.writers.json import REPORT_KIND
+from reports.writers.folder import REPORT_KIND
 from tests.support.paths import ROOT
+from tests.support.report_suite import build
 
 
 def test_report_holds_every_file(page):
@@ -30,7 +30,7 @@ def test_report_holds_every_file(page):
 def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, page, tmp_path):
     out = tmp_path / "again"
     code = (
-        "import sys; from pathlib import Path; from reports.writers.folder import build\n"
+        "import sys; from pathlib import Path; from tests.support.report_suite import build\n"
         "build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "print([m for m in ('torch', 'transformers', 'trl', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     )

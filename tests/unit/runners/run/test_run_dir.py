@@ -1,9 +1,11 @@
 """The run directory: atomic files, honest status, whole checkpoints only."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from transformers.trainer_utils import rotate_checkpoints
 
 from eval.core import files, manifest
 from eval.core.errors import UserError
@@ -117,6 +119,18 @@ def test_going_back_sweeps_up(tmp_path: Path) -> None:
         "checkpoint-mine",
     ]
     assert [p.name for p in run.path.rglob(".*")] == []
+
+
+def test_the_oldest_checkpoint_is_deleted_first_whatever_its_date(tmp_path: Path) -> None:
+    """A kill while transformers deleted the first one has made its folder the newest."""
+    run = _trained(tmp_path, 4)
+    first, second = (run.checkpoints / f"checkpoint-{step}" for step in (2, 4))
+    (first / "optimizer.pt").unlink()
+    os.utime(second, (1, 1))
+    assert run.go_back() == second
+    (run.checkpoints / "checkpoint-6").mkdir()
+    rotate_checkpoints(str(run.checkpoints), save_total_limit=2, use_mtime=True)  # as its trainer calls it
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["checkpoint-4", "checkpoint-6"]
 
 
 @pytest.mark.parametrize("lost", ["metrics.jsonl", "completions/step00001.parquet"])
