@@ -30,8 +30,8 @@ def test_report_holds_every_file(page):
 def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, page, tmp_path):
     out = tmp_path / "again"
     code = (
-        "import sys; from pathlib import Path; from tests.support.report_suite import build\n"
-        "build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "import sys; from pathlib import Path; from reports.writers import contents, folder\n"
+        "folder.write(contents.collect(Path(sys.argv[1])), Path(sys.argv[2]))\n"
         "print([m for m in ('torch', 'transformers', 'trl', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(suite), str(out)]
