@@ -77,6 +77,7 @@ COVERED_BY = {
     "runners/probe/scored.py": "tests/e2e/test_leaks.py",
     "runners/probe/subject.py": "tests/unit/runners/probe/test_probe.py",
     "runners/probe/training.py": "tests/unit/runners/probe/test_probe.py",
+    "runners/rollout/multinomial.py": "tests/unit/runners/rollout/test_sampler.py",
     "runners/run/model.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/run/options.py": "tests/e2e/test_cli.py",
     "runners/speed/command.py": "tests/e2e/test_bench_speed.py",
