@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,7 @@ from eval.core import cells
 from eval.core.errors import UserError
 from eval.core.images import Picture, Unusable
 from eval.core.tables import Raw
-from eval.data import local
-from eval.data.mini import DRAWING, EDITIONS, mini_rows
+from eval.data.sources import raw_rows
 from eval.grading.score import Row
 
 _HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
@@ -31,19 +30,6 @@ class Data(NamedTuple):
 
 class BadRow(Exception):
     """One row cannot be used; the message says why."""
-
-
-def edition(data: str) -> str:
-    """What a score was measured on: only `official` may be called the bench's."""
-    return data if data in EDITIONS else "official" if data == "hub" else "local"
-
-
-def fingerprint(name: str, data: str, split: str | None = None) -> str:
-    """Identifies the data without reading a picture: a second evaluation of the same data does no work."""
-    if data in (*EDITIONS, "hub"):
-        drawing = f"{data}, drawing {DRAWING}" if data in EDITIONS else data
-        return drawing if split in (None, BENCHES[name].split) else f"{drawing} {split}"
-    return local.fingerprint(BENCHES[name], Path(data), split)
 
 
 def load(
@@ -62,7 +48,7 @@ def load(
     corrupt picture; with `skip_bad` such rows are left out and counted (with the rest of their problem).
     """
     bench = BENCHES[name]
-    raws = list(_raw(bench, data, split))
+    raws = list(raw_rows(bench, data, split))
     if limit is not None:
         raws = _limited(bench, raws, limit)
     rows, bad = _sound(bench, raws, split, lambda raw, row: _with_pictures(bench, raw, row, allow_outside), bench.asked)
@@ -82,7 +68,7 @@ def load_text(name: str, data: str) -> list[Row]:
     nor pyarrow unless the data is of that kind. Raises UserError as `load`.
     """
     bench = BENCHES[name]
-    raws = _raw(bench, data, None, text_only=True)
+    raws = raw_rows(bench, data, None, text_only=True)
     rows, bad = _sound(bench, raws, None, lambda _, row: without_pictures(bench, row))
     if bad:
         raise UserError(f"{_one_line(bad)}; mend the data")
@@ -153,18 +139,6 @@ def _limited(bench: Bench, raws: list[Raw], limit: int) -> list[Raw]:
             break
         kept += unit
     return kept
-
-
-def _raw(bench: Bench, data: str, split: str | None, text_only: bool = False) -> Iterator[Raw]:
-    if data in EDITIONS:
-        for n, row in enumerate(mini_rows(bench, split or bench.split, data), 1):
-            yield Raw(row, f"{data} {bench.name} row {n}", Path())
-    elif data == "hub":
-        from eval.data.hub import hub_rows
-
-        yield from hub_rows(bench, split or bench.split, text_only)
-    else:
-        yield from local.local_rows(bench, Path(data), split, text_only)
 
 
 def _check_columns(bench: Bench, raw: Raw, row: Row, need_answer: bool, asked: tuple[str, ...]) -> None:

@@ -17,6 +17,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from eval.core.errors import UserError
+from eval.engines.decoding.decode_step import has_known_decoder
+from eval.engines.decoding.stepped import stepped
 from eval.engines.requests import Question, Reply, longest_first, picture_limits, prompt_lengths, reply_seed, vision_ids
 from eval.settings import EvalSettings
 
@@ -34,21 +37,26 @@ class PresencePenalty(LogitsProcessor):
 
 
 class Draw(LogitsProcessor):
-    """Leaves of each row only the token that the row's own random stream draws, so that greedy decoding samples.
+    """Draws a token of each row from the row's own random stream. `generate` itself draws all rows from one.
 
     One uniform number a row and step, through the inverse of the cumulative distribution: the token is the first
-    whose cumulative probability exceeds it. `generate` itself draws all rows from one stream.
+    whose cumulative probability exceeds it.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.streams = [random.Random(seed) for seed in seeds]
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def tokens(self, scores_LV: torch.Tensor, rows_L: torch.Tensor) -> torch.Tensor:
+        """(L,) for these rows of the batch."""
         # In double precision: single would round the tail of a large vocabulary away.
-        cumulative_BV = scores.double().softmax(-1).cumsum(-1)
-        uniform_B1 = cumulative_BV.new_tensor([[stream.random()] for stream in self.streams])
-        drawn_B1 = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn_B1, 0.0)
+        cumulative_LV = scores_LV.double().softmax(-1).cumsum(-1)
+        uniform_L1 = cumulative_LV.new_tensor([[self.streams[row].random()] for row in rows_L.tolist()])
+        return torch.searchsorted(cumulative_LV, uniform_L1 * cumulative_LV[:, -1:], right=True)[:, 0]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Leaves of each row only its token, so that greedy decoding samples."""
+        drawn_B = self.tokens(scores, torch.arange(len(scores)))
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn_B[:, None], 0.0)
 
 
 class Answering:
@@ -70,6 +78,7 @@ class Answering:
         eos = self.tokenizer.eos_token_id if eos is None else eos
         self.eos = set(eos) if isinstance(eos, list) else {eos}
         self.banned = [i for i in vision_ids(self.config) if i not in self.eos]
+        self.stepped = has_known_decoder(self.model, "sdpa")
         self.pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(self.eos)
 
     def applied(self) -> dict[str, Any]:
@@ -78,6 +87,7 @@ class Answering:
         greedy = s.temperature == 0
         return {
             "engine": "transformers",
+            "decoding": "stepped" if self.stepped else "generate",
             "do_sample": not greedy,
             "temperature": s.temperature,
             "top_p": None if greedy else s.top_p,
@@ -112,15 +122,23 @@ class Answering:
         # A row may fill the context from its own prompt on; its neighbours' longer ones do not cut it short.
         limits = [min(self.settings.max_new_tokens, self.max_length - n) for n in lengths]
         padded = inputs["input_ids"].shape[1]
-        config, processors = self._sampling(questions, padded, max(limits))
-        with torch.inference_mode():
-            ids_BT = self.model.generate(**inputs, generation_config=config, logits_processor=processors)
+        config, processors, draw = self._sampling(questions, padded, max(limits))
+        loop: dict[str, Any] = {}
+        if self.stepped:
+            loop = {"custom_generate": stepped, "draw": draw and draw.tokens}
+        elif draw:
+            processors.append(draw)
+        try:
+            with torch.inference_mode():
+                ids_BT = self.model.generate(**inputs, generation_config=config, logits_processor=processors, **loop)
+        except FloatingPointError:
+            raise UserError("the model's logits are NaN or infinite: evaluate an earlier checkpoint") from None
         rows = ids_BT[:, padded:].tolist()
         return [self._reply(ids[:limit]) for ids, limit in zip(rows, limits, strict=True)]
 
     def _sampling(
         self, questions: list[Question], padded: int, max_new_tokens: int
-    ) -> tuple[GenerationConfig, LogitsProcessorList]:
+    ) -> tuple[GenerationConfig, LogitsProcessorList, Draw | None]:
         """Penalty, temperature, top-k, top-p and the draw, in the order of `generate` itself."""
         s = self.settings
         config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -137,9 +155,9 @@ class Answering:
                 TemperatureLogitsWarper(s.temperature),
                 *([TopKLogitsWarper(s.top_k)] if s.top_k else []),
                 *([TopPLogitsWarper(s.top_p)] if s.top_p < 1 else []),
-                Draw([reply_seed(s.seed, question.row, question.sample) for question in questions]),
             ]
-        return config, processors
+        seeds = [reply_seed(s.seed, question.row, question.sample) for question in questions]
+        return config, processors, Draw(seeds) if s.temperature > 0 else None
 
     def _reply(self, ids: Sequence[int]) -> Reply:
         """Tokens up to and with the first end token; the rest of the row is padding."""

@@ -10,7 +10,7 @@ from typing import Any
 from eval.benches import BENCHES, VERSION, chosen
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
-from eval.data.load import edition, fingerprint
+from eval.data.sources import edition, fingerprint
 from eval.engines.load import loaded_engine
 from eval.engines.model_folder import check_model
 from eval.engines.requests import vllm_version

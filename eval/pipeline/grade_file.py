@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from eval.benches import BENCHES, VERSION
 from eval.benches.bench import Bench
 from eval.benches.summary import grade_all, score_text, summary
-from eval.core import files
+from eval.core import files, tables
 from eval.core.errors import UserError
-from eval.data.load import edition, load_text
-from eval.data.local import local_rows
+from eval.data.load import load_text
+from eval.data.sources import edition
 from eval.grading.score import Row, Rule
 
 
@@ -77,7 +77,7 @@ def _read(bench: Bench, file: Path, column: str) -> tuple[list[Line], dict[str, 
     """The lines of the replies' file, and the rows that it brings along if the bench knows such files."""
     lines: list[Line] = []
     rows: dict[str, Row] = {}
-    for row, where, *_ in local_rows(bench, file, None, text_only=True):
+    for row, where, *_ in tables.read_files(tables.data_files(file), pictures=False):
         if not lines:  # the first line says which kind of file it is
             brought = bench.brought if row.keys() & {bench.brought.get(name) for name in bench.key} else {}
             columns = tuple(brought.get(name, name) for name in bench.key)

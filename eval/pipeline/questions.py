@@ -22,7 +22,7 @@ def write(folder: Path, bench: str, rows: Sequence[Row]) -> None:
         {
             "id": found.row_id(row),
             "question": found.prompt(row),
-            "gold": _gold(bench, row),
+            "gold": found.gold(row) if row.get(found.answer) is not None else None,
             "pictures": len(found.shown(row)),
             "picture": _small(found.shown(row)) if i < PICTURED else None,
         }
@@ -32,10 +32,6 @@ def write(folder: Path, bench: str, rows: Sequence[Row]) -> None:
     tables.write_parquet(
         folder / "questions.parquet", pyarrow.Table.from_pylist(lines, schema=pyarrow.schema(list(kinds.items())))
     )
-
-
-def _gold(bench: str, row: Row) -> str | None:
-    return BENCHES[bench].gold(row) if row.get(BENCHES[bench].answer) is not None else None
 
 
 def _small(pictures: Sequence[Picture | None]) -> bytes | None:

@@ -8,8 +8,8 @@ from typing import Any
 from eval.benches import BENCHES, VERSION
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core.errors import UserError
-from eval.data.load import edition, load
-from eval.data.mini import EDITIONS
+from eval.data.load import load
+from eval.data.sources import EDITIONS, edition
 from eval.grading.score import Row
 from eval.pipeline import results
 

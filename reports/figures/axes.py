@@ -1,7 +1,5 @@
 """What every picture is made of: a plotting area in SVG text. Colours come from figure.css, light or dark."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ class Scale:
     def __call__(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    def ticks(self, wanted: int = 5) -> list[float]:
+    def ticks(self, wanted: int) -> list[float]:
         """Round values within the scale, about `wanted` of them."""
         rough = (self.high - self.low) / wanted
         power = 10 ** math.floor(math.log10(rough))
@@ -71,9 +69,9 @@ def path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def x_axis(scale: Scale, top: float, bottom: float, wanted: int = 5) -> str:
+def x_axis(scale: Scale, top: float, bottom: float) -> str:
     """Grid lines with their values below, in a group that a script may draw anew."""
-    ticks = scale.ticks(wanted)
+    ticks = scale.ticks(5)
     shown = "".join(
         line(scale(v), top, scale(v), bottom, "grid") + text(scale(v), bottom + 15, number(v, ticks), "middle")
         for v in ticks
@@ -81,8 +79,8 @@ def x_axis(scale: Scale, top: float, bottom: float, wanted: int = 5) -> str:
     return f'<g class="x">{shown}</g>'
 
 
-def y_axis(scale: Scale, left: float, right: float, wanted: int = 4) -> str:
-    ticks = scale.ticks(wanted)
+def y_axis(scale: Scale, left: float, right: float) -> str:
+    ticks = scale.ticks(4)
     return "".join(
         line(left, scale(v), right, scale(v), "grid") + text(left - 6, scale(v) + 4, number(v, ticks), "end")
         for v in ticks

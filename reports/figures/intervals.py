@@ -1,7 +1,5 @@
 """Numbers with their 95 % intervals, a line a method: differences from somebody, or rates."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape

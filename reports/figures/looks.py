@@ -1,7 +1,5 @@
 """How a method looks in every figure: colour for screens, dash and marker for black-and-white print."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Two numbers of each method against each other, one point a method with both intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape

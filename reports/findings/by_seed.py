@@ -1,7 +1,5 @@
 """Every number of a suite by training seed, as one long table: what claims about methods are tested on."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator

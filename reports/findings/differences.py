@@ -1,7 +1,5 @@
 """Who differs from whom: every pair of methods on the items that both were asked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,9 +9,8 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.findings.table import Column
-from reports.stats.bootstrap import REPLICATES
 from reports.stats.estimate import Estimate
-from reports.stats.grid import Grid, grids
+from reports.stats.grid import Grid, grids, shared_seeds
 from reports.stats.paired import Difference, Paired, all_pairs
 from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
@@ -53,12 +50,8 @@ class Differences:
         """a - b, whichever row comes first; its `p` is the corrected one."""
         found = self.of(column)
         if (a, b) in found:
-            return tested(found[a, b])
-        return turned(tested(found[b, a])) if (b, a) in found else None
-
-
-def tested(found: Difference) -> Estimate:
-    return replace(found.estimate, p=found.holm)
+            return replace(found[a, b].estimate, p=found[a, b].holm)
+        return turned(replace(found[b, a].estimate, p=found[b, a].holm)) if (b, a) in found else None
 
 
 def turned(found: Estimate) -> Estimate:
@@ -90,7 +83,7 @@ def differences(suite: Suite) -> Differences:
     benches = {bench: grid for bench in BENCHES if (grid := _grid(suite, bench, missing)) is not None}
     asked = {method for grid in benches.values() for method, _ in grid.runs}
     labels = {method: label for method, label in row_labels(suite).items() if method in asked}
-    pairs = all_pairs(benches, list(labels), np.random.default_rng(0), REPLICATES)
+    pairs = all_pairs(benches, list(labels), np.random.default_rng(0))
     edition = editions(suite)
     columns = [Column(bench, BENCHES[bench].label, edition[bench]) for bench in benches]
     if averaged(suite) and len(benches) == len(BENCHES):
@@ -125,8 +118,7 @@ def _grid(suite: Suite, bench: str, missing: list[str]) -> Grid | None:
 def _scores(benches: Mapping[str, Grid], column: str) -> dict[str, float]:
     """Each method's score over the seeds that were asked all of the column's benches."""
     parts = list(benches.values()) if column == AVERAGE else [benches[column]]
-    found = {}
-    for method in dict.fromkeys(method for method, _ in parts[0].runs):
-        if seeds := sorted(set.intersection(*(grid.seeds(method) for grid in parts))):
-            found[method] = float(np.mean([grid.values_RU[grid.rows(method, seeds)].mean() for grid in parts]))
-    return found
+    return {
+        method: float(np.mean([grid.values_RU[grid.rows(method, seeds)].mean() for grid in parts]))
+        for method, seeds in shared_seeds(parts).items()
+    }

@@ -17,20 +17,31 @@ ACCURACY = "held_out_accuracy"
 Asked = tuple[tuple[str, int, str], ...]  # bench, units and edition
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """One number of the evaluated steps, in 0..1: by method a frame with a column a seed, by step; and what it is."""
+@dataclass(frozen=True)
+class Panel:
+    """A number over training: what stands beside its curves, and how they are drawn; shares, 0..1, in percent."""
 
     key: str
     title: str
-    unit: str
-    help: str
-    from_zero: bool
-    methods: dict[str, pd.DataFrame]
+    unit: str = ""
+    help: str = ""
+    smooth: bool = True
+    from_zero: bool = True
+    marked: bool = False
+
+    @property
+    def scale(self) -> float:
+        return 100.0 if self.marked or self.unit.startswith("share") else 1.0
+
+    @property
+    def drawn_unit(self) -> str:
+        return self.unit.replace("share", "%")
 
 
-def held_out(suite: Suite) -> list[HeldOut]:
-    """Accuracy, then a leakage rate a detector; nothing where no run was evaluated at two steps, the base being 0."""
+def held_out(suite: Suite) -> list[tuple[Panel, dict[str, pd.DataFrame]]]:
+    """Accuracy, then a leakage rate a detector, each in 0..1 by method as a frame with a column a seed, by step.
+
+    Nothing where no run was evaluated at two steps, the base being 0."""
     kind = _commonest(suite)
     if kind is None:
         return []
@@ -42,13 +53,15 @@ def held_out(suite: Suite) -> list[HeldOut]:
     def accuracy(evaluated: Evaluated) -> float:
         return fmean(score for bench in benches if (score := evaluated.results[bench].score) is not None)
 
-    found = [HeldOut(ACCURACY, "Held-out accuracy", f"%, {which}", help, False, _frames(suite, kind, accuracy))]
+    panel = Panel(ACCURACY, "Held-out accuracy", f"%, {which}", help, smooth=False, from_zero=False, marked=True)
+    found = [(panel, _frames(suite, kind, accuracy))]
     labels = {d: leak.label for run in suite.runs for e in run.evaluated.values() for d, leak in e.leakage.items()}
     for detector, label in labels.items():
         key, title = f"held_out_leakage_{detector}", f"Held-out leakage: {detector}"
         help = f"Benchmark replies that {label}, at each evaluated step."
-        found.append(HeldOut(key, title, "% of replies", help, True, _frames(suite, kind, _rate(detector))))
-    return [number for number in found if any(len(frame) > 1 for frame in number.methods.values())]
+        panel = Panel(key, title, "% of replies", help, smooth=False, marked=True)
+        found.append((panel, _frames(suite, kind, _rate(detector))))
+    return [number for number in found if any(len(frame) > 1 for frame in number[1].values())]
 
 
 def _rate(detector: str) -> Callable[[Evaluated], float | None]:

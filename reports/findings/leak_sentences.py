@@ -1,7 +1,5 @@
 """Who leaks, in sentences: all that was found of the first detector, a sentence each of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from reports.findings.differences import differs, turned

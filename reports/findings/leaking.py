@@ -1,7 +1,5 @@
 """Who leaks: rates with intervals, against replies that had nothing to leak, and how right the leaking ones are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from eval.benches import BENCHES
-from reports.stats.bootstrap import REPLICATES
 from reports.stats.estimate import Estimate
 from reports.stats.grid import grids, pooled
 from reports.stats.paired import all_pairs
@@ -92,7 +89,7 @@ def _against(items: pd.DataFrame, reference: str) -> dict[str, Estimate]:
     """Each method's rate over all replies minus the reference's; McNemar's exact p where it is valid, as leaks are
     rare. Raises ValueError where not all were asked the same."""
     methods = [reference, *(method for method in items["method"].unique() if method != reference)]
-    pairs = all_pairs(grids(pooled(items)), methods, np.random.default_rng(0), REPLICATES)
+    pairs = all_pairs(grids(pooled(items)), methods, np.random.default_rng(0))
     found = {pair.a: difference for pair in pairs if pair.b == reference and (difference := pair.average)}
     chances = holm([each.p if each.exact is None else each.exact for each in found.values()])
     return {m: replace(each.estimate, p=p) for (m, each), p in zip(found.items(), chances, strict=True)}

@@ -1,7 +1,5 @@
 """What `cli.py probe` and `cli.py credit` left beside the runs: numbers that only a model gives, with their errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The paper's own table checked: its averages recomputed, and which of its differences luck alone could explain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt

@@ -1,7 +1,5 @@
 """Differences where training is the population: one score a seed, whatever items it stands on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
@@ -24,12 +22,12 @@ def trainings(suite: Suite, column: str) -> dict[tuple[str, str], Estimate]:
 
 
 def _scores(runs: list[Run], column: str) -> dict[int, float]:
-    found = {run.seed: _score(run, column) for run in runs}
-    return {seed: score for seed, score in found.items() if score is not None}
-
-
-def _score(run: Run, column: str) -> float | None:
+    """By seed, the mean over the column's benches, of the runs that have a score on all of them."""
     benches = list(BENCHES) if column == AVERAGE else [column]
-    scores = [run.results[bench].score for bench in benches if bench in run.results]
-    known = [score for score in scores if score is not None]
-    return fmean(known) if len(known) == len(benches) else None
+    found = {}
+    for run in runs:
+        scores = [result.score for bench, result in run.results.items() if bench in benches]
+        known = [score for score in scores if score is not None]
+        if len(known) == len(benches):
+            found[run.seed] = fmean(known)
+    return found

@@ -1,7 +1,5 @@
 """Table 3 of the paper by stated criteria: is a method stable, does it improve, is it free of leaks?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from reports.findings.differences import differences, differs
@@ -31,7 +29,7 @@ class Verdicts:
 def trilemma(suite: Suite) -> list[Verdicts]:
     """A row for each trained method."""
     data, found = differences(suite), leaks(suite)
-    curves = next((number.methods for number in held_out(suite) if number.key == ACCURACY), {})
+    curves = next((methods for panel, methods in held_out(suite) if panel.key == ACCURACY), {})
     rows = []
     for method, label in data.labels.items():
         if method == paper.BASE:

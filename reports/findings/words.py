@@ -1,7 +1,5 @@
 """Numbers and lists in the sentences of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -13,19 +13,5 @@ from reports.sections.table2 import TABLE2
 from reports.sections.tokens import TOKENS_SECTION
 from reports.sections.verdict import VERDICT
 
-SECTIONS: dict[str, Section] = {
-    section.key: section
-    for section in (
-        VERDICT,
-        ABOUT,
-        DIFFERENCES,
-        TABLE2,
-        LEAKAGE,
-        DYNAMICS,
-        TOKENS_SECTION,
-        REPLIES,
-        DIFFERS,
-        COST,
-        RUNS,
-    )
-}
+_ORDER = (VERDICT, ABOUT, DIFFERENCES, TABLE2, LEAKAGE, DYNAMICS, TOKENS_SECTION, REPLIES, DIFFERS, COST, RUNS)
+SECTIONS: dict[str, Section] = {section.key: section for section in _ORDER}

@@ -1,7 +1,5 @@
 """What the runs cost: steps, tokens, time and memory, as far as they recorded them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -49,26 +47,24 @@ def _cost(suite: Suite, method: str, label: str) -> Cost:
     runs = [run for run in suite.runs if run.method == method]
     rows = suite.metrics[suite.metrics["method"] == method]
     seeds = [part for _, part in rows.groupby("seed")]
-    seconds = [_sum(part, "seconds") for part in seeds]
+    seconds = [_of(part, "seconds", "sum") for part in seeds]
     steps = [float(part["step"].max()) for part in seeds]
     memory = [name for name in rows if "memory" in str(name) and rows[name].notna().any()]
     return Cost(
         label=label,
         seeds=len(runs),
         steps=_mean(steps),
-        tokens=_mean(
-            [float(part["tokens"].max()) for part in seeds if "tokens" in part and part["tokens"].notna().any()]
-        ),
+        tokens=_mean([_of(part, "tokens", "max") for part in seeds]),
         seconds=_mean(seconds),
         seconds_a_step=_mean([s / n for s, n in zip(seconds, steps, strict=True) if s is not None and n]),
         gib=float(rows[memory[0]].max()) if memory else None,
-        eval_seconds=_mean([_evaluated(run, "seconds") for run in runs if run.results]),
+        eval_seconds=_mean([_seconds(run) for run in runs if run.results]),
         eval_tokens=_mean([_tokens(run) for run in runs if run.results]),
     )
 
 
-def _sum(part: pd.DataFrame, name: str) -> float | None:
-    return float(part[name].sum()) if name in part and part[name].notna().any() else None
+def _of(part: pd.DataFrame, name: str, what: str) -> float | None:
+    return float(part[name].agg(what)) if name in part and part[name].notna().any() else None
 
 
 def _mean(values: list[Any]) -> float | None:
@@ -76,9 +72,10 @@ def _mean(values: list[Any]) -> float | None:
     return fmean(known) if known else None
 
 
-def _evaluated(run: Run, name: str) -> float | None:
-    found = [getattr(result, name) for result in run.results.values()]
-    return None if None in found else sum(found)
+def _seconds(run: Run) -> float | None:
+    found = [result.seconds for result in run.results.values()]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def _tokens(run: Run) -> float | None:
@@ -92,22 +89,19 @@ def _tokens(run: Run) -> float | None:
 def _count(value: float | None) -> str:
     if value is None:
         return "–"
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if value >= size:
-            return f"{value / (1e3 if unit == ' k' else size):.3g}{unit}"
+    for least, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if value >= least:
+            return f"{value / size:.3g} {unit}"
     return f"{value:.0f}"
 
 
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "–"
-    return (
-        f"{seconds / 3600:.1f} h"
-        if seconds >= 3600
-        else f"{seconds / 60:.1f} min"
-        if seconds >= 60
-        else f"{seconds:.0f} s"
-    )
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 COST = Section(

@@ -1,11 +1,10 @@
 """Who differs from whom: a picture against one of the rows, and a matrix of all pairs."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
-from reports.figures.axes import Drawing
 from reports.figures.intervals import Intervals, Line
 from reports.figures.looks import looks
 from reports.findings.differences import Differences, differences, differs
@@ -40,15 +39,19 @@ def against_reference(data: Differences) -> Table:
 
 
 def matrix(data: Differences) -> Table:
-    """All pairs of the first column, row minus column: below the diagonal, as the rest is the same turned round."""
-    where, methods = data.columns[0], list(data.labels)
-    rows = []
-    for i, method in enumerate(methods[1:], 1):
-        cells = {other: data.between(method, other, where.key) for other in methods[:i]}
-        rows.append(Row(method, data.labels[method], {other: cells.get(other) for other in methods[:-1]}))
+    """All pairs of the first column, row minus column."""
+    where = data.columns[0]
+    found = {(a, b): data.between(a, b, where.key) for b, a in combinations(data.labels, 2)}
+    return _pairs(f"All pairs, {where.head}: row minus column, points", list(data.labels), data, found, MEANING)
+
+
+def _pairs(
+    title: str, methods: list[str], data: Differences, found: Mapping[tuple[str, str], Estimate | None], meaning: str
+) -> Table:
+    """`found` below the diagonal, as the rest is the same turned round."""
+    rows = [Row(m, data.labels[m], {o: found.get((m, o)) for o in methods[:-1]}) for m in methods[1:]]
     columns = tuple(Column(method, data.labels[method]) for method in methods[:-1])
-    title = f"All pairs, {where.head}: row minus column, points"
-    return Table(title, columns, tuple(rows), meaning=MEANING, of=("against", "difference"), show=signed, wide=True)
+    return Table(title, columns, tuple(rows), meaning=meaning, of=("against", "difference"), show=signed, wide=True)
 
 
 def forest(data: Differences, reference: str) -> Intervals:
@@ -56,10 +59,10 @@ def forest(data: Differences, reference: str) -> Intervals:
     panels = []
     for column in data.columns:
         cells = {m: data.between(m, reference, column.key) for m in data.labels}
-        lines = tuple(Line(data.labels[m], look[m], cell, differs(cell)) for m, cell in cells.items() if cell)
-        panels.append((column.head, lines))
+        if lines := tuple(Line(data.labels[m], look[m], cell, differs(cell)) for m, cell in cells.items() if cell):
+            panels.append((column.head, lines))
     axis = f"points above (right) or below (left) {data.labels[reference]}, 95 % interval"
-    return Intervals(tuple((head, lines) for head, lines in panels if lines), axis, signed=True)
+    return Intervals(tuple(panels), axis, signed=True)
 
 
 def trained_again(data: Differences, suite: Suite) -> Table | None:
@@ -69,12 +72,8 @@ def trained_again(data: Differences, suite: Suite) -> Table | None:
     methods = [method for method in data.labels if any(method in pair for pair in found)]
     if not methods:
         return None
-    rows = [Row(m, data.labels[m], {o: found.get((m, o)) for o in methods[:-1]}) for m in methods[1:]]
     title = f"Training as the population, {where.head}: row minus column, points"
-    columns = tuple(Column(method, data.labels[method]) for method in methods[:-1])
-    return Table(
-        title, columns, tuple(rows), meaning=TRAINED_MEANING, of=("against", "difference"), show=signed, wide=True
-    )
+    return _pairs(title, methods, data, found, TRAINED_MEANING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +86,7 @@ class Shown:
     matrix: Table
     trained: Table | None
     meaning: str = MEANING
-
-    def apart(self, cell: Estimate) -> bool:
-        return differs(cell)
+    apart = staticmethod(differs)
 
 
 def _compute(suite: Suite) -> Shown | None:
@@ -102,17 +99,10 @@ def _compute(suite: Suite) -> Shown | None:
 
 def _json(data: Shown) -> dict[str, Any]:
     found = data.found
+    columns = {column.key: found.of(column.key) for column in found.columns}
     pairs = [
-        {
-            "a": pair.a,
-            "b": pair.b,
-            "columns": {
-                column.key: _numbers(found.of(column.key)[pair.a, pair.b])
-                for column in found.columns
-                if (pair.a, pair.b) in found.of(column.key)
-            },
-        }
-        for pair in found.pairs
+        {"a": a, "b": b, "columns": {key: _numbers(of[a, b]) for key, of in columns.items() if (a, b) in of}}
+        for a, b in ((pair.a, pair.b) for pair in found.pairs)
     ]
     return {
         "paired_differences": {
@@ -134,20 +124,12 @@ def _numbers(found: Difference) -> dict[str, Any]:
     }
 
 
-def _tables(data: Shown) -> list[Table]:
-    return [data.against, data.matrix, *([data.trained] if data.trained else [])]
-
-
-def _figures(data: Shown) -> dict[str, Drawing]:
-    return {"differences": next(iter(data.forests.values()))}
-
-
 DIFFERENCES = Section(
     "differences",
     _compute,
     template(__file__),
     "Differences",
     json=_json,
-    tables=_tables,
-    figures=_figures,
+    tables=lambda data: [table for table in (data.against, data.matrix, data.trained) if table],
+    figures=lambda data: {"differences": next(iter(data.forests.values()))},
 )

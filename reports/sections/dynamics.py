@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.figures.axes import Drawing
 from reports.figures.lines import Curve, Lines
 from reports.figures.looks import Look, looks
-from reports.findings.heldout import held_out, reached
+from reports.findings.heldout import Panel, held_out, reached
 from reports.sections.section import Section, template
 from reports.suite import paper
 from reports.suite.read import Suite
@@ -19,27 +18,6 @@ from reports.suite.rows import row_labels
 
 FIELDS = ("title", "unit", "help", "smooth", "from_zero")
 FIRST = ("leakage",)  # what the page shows before the other metrics
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One metric: what stands beside its curves, and how they are drawn. Shares, 0..1, are drawn in percent."""
-
-    key: str
-    title: str
-    unit: str = ""
-    help: str = ""
-    smooth: bool = True
-    from_zero: bool = True
-    marked: bool = False
-
-    @property
-    def scale(self) -> float:
-        return 100.0 if self.marked or self.unit.startswith("share") else 1.0
-
-    @property
-    def drawn_unit(self) -> str:
-        return self.unit.replace("share", "%")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +41,12 @@ class Dynamics:
 
 @lru_cache(maxsize=1)  # the leakage section shows a panel, too
 def dynamics(suite: Suite) -> Dynamics:
-    measured = {method for run in suite.runs for method in [run.method] if run.method != paper.BASE}
+    measured = {run.method for run in suite.runs if run.method != paper.BASE}
     labels = {m: label for m, label in row_labels(suite).items() if m in measured | set(suite.metrics["method"])}
     look = looks(labels)
     drawn = []
-    for number in held_out(suite):
-        panel = Panel(
-            number.key, number.title, number.unit, number.help, smooth=False, from_zero=number.from_zero, marked=True
-        )
-        frames = {m: frame * panel.scale for m, frame in number.methods.items() if m in labels}
+    for panel, methods in held_out(suite):
+        frames = {m: frame * panel.scale for m, frame in methods.items() if m in labels}
         drawn.append((panel, tuple(Curve(m, labels[m], look[m], f, f.mean(axis=1)) for m, f in frames.items())))
     for panel in panels(suite):
         found = {m: curve(suite.metrics, m, panel) for m in labels}
@@ -180,8 +155,11 @@ def _numbers(values: pd.Series[float]) -> list[float]:
     return [float(f"{v:.10g}") for v in values]
 
 
-def _figures(data: Dynamics) -> dict[str, Drawing]:
-    return {panel.key: lines for panel, lines in data.drawn()}
-
-
-DYNAMICS = Section("dynamics", dynamics, template(__file__), "Over training", json=_json, figures=_figures)
+DYNAMICS = Section(
+    "dynamics",
+    dynamics,
+    template(__file__),
+    "Over training",
+    json=_json,
+    figures=lambda data: {panel.key: lines for panel, lines in data.drawn()},
+)

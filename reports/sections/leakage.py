@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -64,16 +64,15 @@ class Detected:
     label: str
     meaning: str
     rows: tuple[LeakageRow, ...]
-    leaks: Leaks | None = None
-    accuracy: Mapping[str, Estimate] = field(default_factory=dict)
-    training: Lines | None = None
+    leaks: Leaks
+    accuracy: Mapping[str, Estimate]
+    training: Lines | None
     stderr: str = RATE_MEANING
 
     @property
     def chart(self) -> Intervals | None:
         """The rates with their intervals, where replies can be read one by one; else with what the rows recorded."""
-        look = looks([row.method for row in self.rows])
-        found = {} if self.leaks is None else self.leaks.rows
+        look, found = looks([row.method for row in self.rows]), self.leaks.rows
         rates = [(row, found[row.method].rate if row.method in found else row.rate) for row in self.rows]
         lines = tuple(Line(row.label, look[row.method], rate) for row, rate in rates if rate is not None)
         head = f"Replies that {self.label}"
@@ -81,8 +80,7 @@ class Detected:
 
     @property
     def scatter(self) -> Scatter | None:
-        look = looks([row.method for row in self.rows])
-        found = {} if self.leaks is None else self.leaks.rows
+        look, found = looks([row.method for row in self.rows]), self.leaks.rows
         points = tuple(
             Point(row.label, look[row.method], found[row.method].rate, self.accuracy[row.method])
             for row in self.rows
@@ -102,8 +100,8 @@ class LeakageFound:
 def leakage(suite: Suite) -> list[Detected]:
     """One a detector that any run was searched by, in the order of the evaluations' files."""
     words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
-    found = {each.detector: each for each in leaks(suite)} if words else {}
-    scores = {row.method: row.cells[paper.AVERAGE] for row in tables(suite).ours.rows} if words else {}
+    found = {each.detector: each for each in leaks(suite)}
+    scores = {row.method: row.cells[paper.AVERAGE] for row in tables(suite).ours.rows}
     accuracy = {method: cell for method, cell in scores.items() if cell is not None}
     training = next((lines for panel, lines in dynamics(suite).drawn() if panel.key == "leakage"), None)
     labels = row_labels(suite).items()
@@ -112,7 +110,7 @@ def leakage(suite: Suite) -> list[Detected]:
             name,
             *told,
             tuple(_row(suite, method, label, name) for method, label in labels),
-            found.get(name),
+            found[name],
             accuracy,
             training if name == next(iter(words)) else None,  # what training searches by is the first detector
         )

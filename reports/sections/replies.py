@@ -1,7 +1,5 @@
 """Replies side by side: the first questions of every bench with what each method said."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -11,6 +9,7 @@ import pandas as pd
 
 from eval.benches import BENCHES
 from reports.sections.section import Section, template
+from reports.suite.items import stored
 from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
@@ -70,54 +69,35 @@ def replies(suite: Suite) -> Browser | None:
     if not tables:
         return None
     ids = {bench: list(next(iter(found.values())).index) for bench, found in tables.items()}
-    turns = zip_longest(*([(bench, i) for i in ids[bench]] for bench in tables))
+    turns = zip_longest(*([(bench, n, str(i)) for n, i in enumerate(ids[bench], 1)] for bench in tables))
     first = [each for each in chain.from_iterable(turns) if each is not None][:QUESTIONS]
     longest = max(200, min(LONGEST, TEXT // max(1, len(first) * len(rows))))
     kept = {bench: _questions(rows, bench) for bench in tables}
     labels = row_labels(suite)
     asked = [
-        _asked(bench, str(i), f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
-        for bench, n, i in _numbered(first)
+        _asked(bench, i, f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
+        for bench, n, i in sorted(first, key=lambda each: list(tables).index(each[0]))
     ]
-    order = {bench: position for position, bench in enumerate(tables)}
-    asked.sort(key=lambda one: order[one.bench])
     total = sum(len(found) for found in ids.values())
     names = {bench: BENCHES[bench].label for bench in tables}
     return Browser(tuple(asked), {m: labels[m] for m in rows}, names, total, suite.name)
-
-
-def _numbered(first: list[tuple[str, Any]]) -> list[tuple[str, int, Any]]:
-    counts: dict[str, int] = {}
-    found = []
-    for bench, i in first:
-        counts[bench] = counts.get(bench, 0) + 1
-        found.append((bench, counts[bench], i))
-    return found
 
 
 def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
     """The first sample of the first questions by id, of each row that has whole samples."""
     found = {}
     for method, run in rows.items():
-        if bench not in run.results:
-            continue
-        try:
-            table = pd.read_parquet(run.samples / bench / "samples.parquet")
-        except (OSError, ValueError):
-            continue
-        table = table.assign(leaking=table.reset_index().index.isin(run.results[bench].leaking))
-        found[method] = table[table["sample"] == 0].set_index("id")
+        table = stored(run.samples / bench / "samples.parquet") if bench in run.results else None
+        if table is not None:
+            table = table.assign(leaking=table.reset_index().index.isin(run.results[bench].leaking))
+            found[method] = table[table["sample"] == 0].set_index("id")
     return found
 
 
 def _questions(rows: dict[str, Run], bench: str) -> pd.DataFrame | None:
     """What the evaluations kept of the questions: the first that did."""
-    for run in rows.values():
-        try:
-            return pd.read_parquet(run.samples / bench / "questions.parquet").set_index("id")
-        except (OSError, ValueError):
-            continue
-    return None
+    tables = (stored(run.samples / bench / "questions.parquet") for run in rows.values())
+    return next((table.set_index("id") for table in tables if table is not None), None)
 
 
 def _asked(
@@ -131,22 +111,11 @@ def _asked(
 ) -> Asked:
     said = [_said(m, labels[m], table.loc[id], longest) for m, table in tables.items() if id in table.index]
     known: Any = kept.loc[id] if kept is not None and id in kept.index else {}
-    return Asked(
-        place,
-        bench,
-        BENCHES[bench].label,
-        id,
-        known.get("question"),
-        known.get("gold"),
-        _uri(known.get("picture")),
-        int(known.get("pictures", 0)),
-        tuple(said),
-    )
-
-
-def _uri(picture: bytes | None) -> str | None:
+    question, gold, picture = (known.get(name) for name in ("question", "gold", "picture"))
     # base64 holds no character that HTML could read as markup.
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+    uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+    pictures = int(known.get("pictures", 0))
+    return Asked(place, bench, BENCHES[bench].label, id, question, gold, uri, pictures, tuple(said))
 
 
 def _said(method: str, label: str, row: Any, longest: int) -> Said:
@@ -154,21 +123,15 @@ def _said(method: str, label: str, row: Any, longest: int) -> Said:
     if len(text) > longest:  # the end is where the answer stands
         text = f"{text[: longest // 2]}\n[… {len(text) - longest} characters …]\n{text[-(longest - longest // 2) :]}"
     right = None if pd.isna(row["correct"]) else bool(row["correct"])
-    read = row.get("extracted")
-    finish = row.get("finish", "stop")
-    return Said(
-        method,
-        label,
-        text,
-        "" if read is None else str(read),
-        right,
-        bool(row["leaking"]),
-        finish not in ("stop", None),
-    )
+    read = "" if row.get("extracted") is None else str(row["extracted"])
+    cut = row.get("finish", "stop") not in ("stop", None)
+    return Said(method, label, text, read, right, bool(row["leaking"]), cut)
 
 
-def _json(data: Browser) -> dict[str, Any]:
-    return {"replies": {"shown": [one.id for one in data.asked], "of": data.total}}
-
-
-REPLIES = Section("replies", replies, template(__file__), "Replies", json=_json)
+REPLIES = Section(
+    "replies",
+    replies,
+    template(__file__),
+    "Replies",
+    json=lambda data: {"replies": {"shown": [one.id for one in data.asked], "of": data.total}},
+)

@@ -1,7 +1,5 @@
 """Token credit: where in a reply each method pushes, on one right and one wrong reply to the same question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import pandas as pd
 from reports.findings.measured import Measured, localisation
 from reports.sections.section import Section, template
 from reports.suite import paper
+from reports.suite.items import stored
 from reports.suite.read import Run, Suite
 from reports.suite.rows import row_labels
 
@@ -81,9 +80,8 @@ def _files(run: Run) -> dict[int, Path]:
 
 
 def _read(path: Path) -> pd.DataFrame | None:
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError):
+    table = stored(path)
+    if table is None:
         return None
     teachers = [name for name in table if str(name).startswith("teacher")]
     return table.assign(teacher=table[teachers[0]]) if teachers and {*COLUMNS} <= {*table} else None

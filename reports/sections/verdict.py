@@ -1,9 +1,7 @@
 """The verdict: what the numbers say, and what they cannot say, in sentences made from the tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.benches import BENCHES
@@ -35,8 +33,8 @@ def verdict(suite: Suite) -> Verdict:
     # Only the average, where there is one: five benches' own verdicts would drown it.
     columns = data.columns[:1] if averaged(suite) else data.columns
     shown = [column for column in columns if data.scores[column.key]]
-    told = [sentence for column in shown for sentence in _scores(data, column, len(BENCHES))]
-    visible = visible_in(_only(data, shown))
+    told = [sentence for column in shown for sentence in _scores(data, column)]
+    visible = visible_in(data.pairs, [column.key for column in shown])
     labels = row_labels(suite)
     return Verdict(
         scores=tuple(told or [_nothing(suite)]),
@@ -45,19 +43,6 @@ def verdict(suite: Suite) -> Verdict:
         found=found,
         visible=visible,
     )
-
-
-def _only(data: Differences, columns: Sequence[Column]) -> list[Any]:
-    """The pairs with these columns alone."""
-    keys = {column.key for column in columns}
-    return [
-        replace(
-            pair,
-            average=pair.average if paper.AVERAGE in keys else None,
-            benches={bench: found for bench, found in pair.benches.items() if bench in keys},
-        )
-        for pair in data.pairs
-    ]
 
 
 def _nothing(suite: Suite) -> Sentence:
@@ -69,18 +54,16 @@ def _nothing(suite: Suite) -> Sentence:
 # --- scores ---------------------------------------------------------------------------------------------------
 
 
-def _scores(data: Differences, column: Column, benches: int) -> list[Sentence]:
+def _scores(data: Differences, column: Column) -> list[Sentence]:
     scores = data.scores[column.key]
     ranked = sorted(scores, key=lambda method: -scores[method])
-    where = f"the average of the {benches} benches" if column.key == paper.AVERAGE else column.head
+    where = f"the average of the {len(BENCHES)} benches" if column.key == paper.AVERAGE else column.head
     if len(ranked) == 1:
         text = f" {data.labels[ranked[0]]} has scores, {share(scores[ranked[0]])} on {where}: nothing to compare with."
         return [Sentence("Only", text)]
     trained = [method for method in ranked if method != paper.BASE]
     found = [_leader(data, column, trained, where)] if len(trained) > 1 else []
-    if {paper.CREDIT, paper.PLAIN} <= {
-        *trained[1:]
-    }:  # the paper's question, where the leader's sentence leaves it open
+    if {paper.CREDIT, paper.PLAIN} <= set(trained[1:]):  # the paper's question: the leader's sentence leaves it open
         found.append(_leader(data, column, [m for m in trained if m in (paper.CREDIT, paper.PLAIN)], where))
     if len(trained) > 2:
         found += [_order(data, column, trained, where), _apart(data, column, ranked, where)]
@@ -171,7 +154,10 @@ def _limits(suite: Suite, data: Differences, found: Sequence[Leaks], visible: di
         )
         limits.append(Sentence("Small differences", text))
     reported = [run for method in row_labels(suite) for run in reported_runs(suite, method)]
-    limits += [_unfinished(run) for run in reported if not run.finished]
+    for run in reported:
+        if not run.finished:
+            text = f": its row stands on step {run.eval_step} of {run.steps}, and is no result of its method."
+            limits.append(Sentence(f"{run.label} has not finished", text))
     waiting = dict.fromkeys(run.label for run in suite.runs if not reported_runs(suite, run.method))
     if waiting and reported:
         limits.append(Sentence("Not evaluated", f", and so not compared: {', '.join(waiting)}."))
@@ -204,15 +190,9 @@ def _sets(suite: Suite) -> list[Sentence]:
         parts = [f"{BENCHES[bench].label} {edition}" for bench, edition in found.items()]
         missing = [bench.label for name, bench in BENCHES.items() if name not in found]
         text = f": evaluated were {', '.join(parts)}" + (f", and not {', '.join(missing)}" if missing else "")
-        limits.append(
-            Sentence("No average", f"{text}. There is one only over all benches, each whole and of one kind.")
-        )
+        text += ". There is one only over all benches, each whole and of one kind."
+        limits.append(Sentence("No average", text))
     return limits
-
-
-def _unfinished(run: Run) -> Sentence:
-    text = f": its row stands on step {run.eval_step} of {run.steps}, and is no result of its method."
-    return Sentence(f"{run.label} has not finished", text)
 
 
 def _leakage_limits(reported: list[Run], found: Sequence[Leaks]) -> list[Sentence]:

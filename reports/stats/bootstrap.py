@@ -1,7 +1,5 @@
 """Cluster bootstrap: scores of all runs on benches whose clusters were drawn anew, the same draw for every run."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import special
 

@@ -1,7 +1,5 @@
 """One number with its error, and in words what that error covers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt

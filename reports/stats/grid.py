@@ -14,8 +14,6 @@ This is the only definition of a cluster here: a (bench, cluster) pair, drawn wh
 unit in one run are samples of its reply, and their mean counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,8 +50,15 @@ class Grid:
     def rows(self, method: str, seeds: Sequence[int]) -> list[int]:
         return [self.runs.index((method, seed)) for seed in seeds]
 
-    def seeds(self, method: str) -> set[int]:
-        return {seed for name, seed in self.runs if name == method}
+
+def shared_seeds(benches: Sequence[Grid]) -> dict[str, list[int]]:
+    """By method, the seeds that were asked all of the benches; without methods that have none."""
+    shared = set.intersection(*(set(grid.runs) for grid in benches))
+    found: dict[str, list[int]] = {}
+    for method, seed in benches[0].runs:
+        if (method, seed) in shared:
+            found.setdefault(method, []).append(seed)
+    return found
 
 
 def grids(items: pd.DataFrame) -> dict[str, Grid]:

@@ -1,7 +1,5 @@
 """Differences between methods on the same items: their intervals, their p values, and a table of all pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -11,7 +9,7 @@ import pandas as pd
 
 from reports.stats.bootstrap import REPLICATES, Luck, interval, replicates
 from reports.stats.estimate import Estimate, covers
-from reports.stats.grid import Array, Grid, grids
+from reports.stats.grid import Array, Grid, grids, shared_seeds
 from reports.stats.significance import holm, mcnemar
 from reports.stats.spread import Seeds, Spread, seed_scores, spread
 
@@ -43,19 +41,6 @@ class Paired:
     average: Difference | None
 
 
-def compare(
-    items_a: pd.DataFrame,
-    items_b: pd.DataFrame,
-    rng: np.random.Generator,
-    names: tuple[str, str] = ("a", "b"),
-    n: int = REPLICATES,
-) -> Paired:
-    """a - b from two frames of items (columns: reports.stats.grid). Raises ValueError where their units differ."""
-    a, b = names
-    both = pd.concat([items_b.assign(method=b), items_a.assign(method=a)], ignore_index=True)
-    return table(both, rng, n)[0]
-
-
 def table(items: pd.DataFrame, rng: np.random.Generator, n: int = REPLICATES) -> list[Paired]:
     """All pairs of the methods of `items` (with a column `method`), the later one in the frame minus the earlier.
 
@@ -65,7 +50,9 @@ def table(items: pd.DataFrame, rng: np.random.Generator, n: int = REPLICATES) ->
     return all_pairs(grids(items), [str(method) for method in items["method"].unique()], rng, n)
 
 
-def all_pairs(benches: Mapping[str, Grid], methods: Sequence[str], rng: np.random.Generator, n: int) -> list[Paired]:
+def all_pairs(
+    benches: Mapping[str, Grid], methods: Sequence[str], rng: np.random.Generator, n: int = REPLICATES
+) -> list[Paired]:
     """As `table`, of benches that are arrays already."""
     if len(methods) < 2:
         return []
@@ -103,9 +90,7 @@ class _Column:
 def _column(draws: _Draws, benches: list[str]) -> _Column:
     parts = [draws.grids[bench] for bench in benches]
     sizes = [grid.sizes_C for grid in parts]
-    methods = dict.fromkeys(method for method, _ in parts[0].runs)
-    shared = {method: sorted(set.intersection(*(grid.seeds(method) for grid in parts))) for method in methods}
-    shared = {method: seeds for method, seeds in shared.items() if seeds}
+    shared = shared_seeds(parts)
     rows = {method: [grid.rows(method, seeds) for grid in parts] for method, seeds in shared.items()}
     totals = {m: [grid.totals_RC[r] for grid, r in zip(parts, rows[m], strict=True)] for m in rows}
     scores = {method: seed_scores(totals[method], sizes) for method in totals}

@@ -1,8 +1,6 @@
 """What could have been seen at all: the smallest difference that a test with this error finds in most cases."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import median
 
 from scipy import special  # scipy.stats and scipy.optimize take half a second to import
@@ -13,23 +11,23 @@ from reports.stats.spread import Spread
 AVERAGE = "average"
 
 
-def smallest_visible(found: Spread, comparisons: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The true difference (0..1) that the two-sided test at level `alpha` finds with probability `power`.
+def smallest_visible(found: Spread, comparisons: int = 1) -> float:
+    """The true difference (0..1) that the two-sided test at 5 % finds four times in five.
 
     As far out as the test rejects, and then as many standard errors as that probability takes: 2.80 of them in all
-    with many items and one seed. `comparisons` is the size of the table: Holm's first step tests at alpha /
-    comparisons. The errors are taken as found; no difference found enters.
+    with many items and one seed. `comparisons` is the size of the table: Holm's first step tests at 5 % divided by it.
+    The errors are taken as found; no difference found enters.
     """
-    level = alpha / comparisons
+    level = 0.05 / comparisons
     near, far = -1.0, 9.0  # in standard errors, on a scale of powers of ten: few seeds make the tails long
     for _ in range(48):
         middle = (near + far) / 2
         near, far = (middle, far) if found.two_sided(10**middle * found.stderr) > level else (near, middle)
-    return float((10**far + special.ndtri(power)) * found.stderr)
+    return float((10**far + special.ndtri(0.8)) * found.stderr)
 
 
-def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:
-    """By column (benches, then the average): the difference that a typical pair of the table shows after correction.
+def visible_in(pairs: Sequence[Paired], shown: Collection[str]) -> dict[str, float]:
+    """By column, of those `shown` (benches, then the average): the difference that a typical pair shows once corrected.
 
     A typical pair is one with the median of the pairs' smallest differences. It rests on the errors found, never on
     the differences found. Columns without any test are left out.
@@ -37,7 +35,7 @@ def visible_in(pairs: Sequence[Paired]) -> dict[str, float]:
     columns: dict[str, list[Spread]] = {}
     for pair in pairs:
         for name, found in [*pair.benches.items(), (AVERAGE, pair.average)]:
-            if found is not None and found.spread is not None and not found.spread.none:
+            if name in shown and found is not None and found.spread is not None and not found.spread.none:
                 columns.setdefault(name, []).append(found.spread)
     return {
         name: median(smallest_visible(found, len(spreads)) for found in spreads)

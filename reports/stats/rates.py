@@ -1,7 +1,5 @@
 """Rates of rare things, such as leakage: intervals within 0..1, by cluster, and bounds where nothing was found."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import sqrt
 

@@ -1,7 +1,5 @@
 """Tests: exact McNemar, Student and Welch over seeds, and Holm's correction for a table of them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

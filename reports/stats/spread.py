@@ -14,8 +14,6 @@ a sure one. So tests and intervals draw the variance between seeds from what is 
 not only its estimate (a generalised pivotal quantity, Weerahandi 1993); a table pools it over its methods (`Seeds`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

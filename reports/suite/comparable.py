@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pandas as pd
+
 from eval.benches import BENCHES
 from eval.core.differences import flat
 from eval.core.errors import UserError
@@ -10,10 +12,11 @@ from reports.suite import paper
 from reports.suite.read import Run, Suite
 from reports.suite.records import Result
 from reports.suite.rows import trained_runs
-from reports.suite.training import training_notes
 
 # Recorded beside the generation settings, but the same score in expectation: another draw, another machine.
 NO_SETTING = ("seed", "batch_size", "device")
+LAST = 10  # steps that are looked at for what a run has come to
+HALF, MOST = 0.5, 0.9
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -59,7 +62,7 @@ def warnings(suite: Suite) -> list[str]:
     notes = _missing_rows(suite) + list(suite.problems)
     for run in suite.runs:
         notes += _run_notes(run)
-    notes += training_notes(suite)
+    notes += [note for run in suite.runs for note in training_notes(run, suite.metrics)]
     notes += _unequal("The number of training steps", {run.name: run.steps for run in trained})
     notes += _unequal("The evaluated step", {run.name: run.eval_step for run in trained if run.results})
     notes += _other_base(suite)
@@ -100,6 +103,32 @@ def _run_notes(run: Run) -> list[str]:
     return notes
 
 
+def training_notes(run: Run, metrics: pd.DataFrame) -> list[str]:
+    """What went wrong in training: the last replies mostly cut, rewards zero throughout, groups of one reward each."""
+    own = metrics[(metrics["method"] == run.method) & (metrics["seed"] == run.seed)]
+    if own.empty:
+        return []
+    notes, last = [], own.sort_values("step").tail(LAST)
+    if (cut := _mean(last, "truncated")) > HALF:
+        notes.append(
+            f"{run.name}: {cut:.0%} of the replies of its last {len(last)} steps were cut at the token limit, before "
+            "any answer could be graded; raise train.max_completion_tokens."
+        )
+    if "reward" in own and (own["reward"] == 0).all():
+        notes.append(f"{run.name}: no reply got a reward in {len(own)} steps; nothing was learnt from rewards.")
+    elif (dead := _mean(own, "dead_groups")) > MOST:
+        notes.append(
+            f"{run.name}: in {dead:.0%} of the groups all replies got one reward; a policy gradient learnt from the "
+            "others alone, so the data is too easy or too hard for the model."
+        )
+    return notes
+
+
+def _mean(metrics: pd.DataFrame, name: str) -> float:
+    """0 where it was not recorded."""
+    return float(metrics[name].mean()) if name in metrics and metrics[name].notna().any() else 0.0
+
+
 def _unequal(what: str, values: dict[str, int | None]) -> list[str]:
     """Run name to value: one sentence if they are not all equal, the commonest value last and without its runs."""
     groups: dict[int | None, list[str]] = {}
@@ -127,6 +156,5 @@ def _uneven_seeds(suite: Suite) -> list[str]:
         seeds.setdefault(run.label, []).append(str(run.seed))
     if len({tuple(s) for s in seeds.values()}) < 2:
         return []
-    return [
-        "Methods were run with different seeds (" + "; ".join(f"{k}: {', '.join(v)}" for k, v in seeds.items()) + ")."
-    ]
+    told = "; ".join(f"{label}: {', '.join(of)}" for label, of in seeds.items())
+    return [f"Methods were run with different seeds ({told})."]

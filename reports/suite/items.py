@@ -1,7 +1,5 @@
 """The items behind the scores: samples.parquet of each run as one frame, in the columns of reports.stats.grid."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -69,12 +67,17 @@ def _file(run: Run, bench: str) -> tuple[Path, int]:
     return path, path.stat().st_mtime_ns if path.exists() else 0
 
 
-@lru_cache(maxsize=1000)  # nobody changes a frame in place
-def _read(path: Path, _: int) -> pd.DataFrame | None:
+def stored(path: Path, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """A table of parquet; None where it is missing or broken, or lacks one of the columns."""
     try:
-        return pd.read_parquet(path, columns=COLUMNS)
+        return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError):  # pyarrow's own errors for a broken file or a missing column are ValueErrors
         return None
+
+
+@lru_cache(maxsize=1000)  # nobody changes a frame in place
+def _read(path: Path, _: int) -> pd.DataFrame | None:
+    return stored(path, COLUMNS)
 
 
 @lru_cache(maxsize=1000)

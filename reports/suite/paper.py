@@ -10,12 +10,8 @@ NOTE = (
 
 BASE = "base"  # the row of the untrained model
 PLAIN = "grpo"  # trained by reward alone: no teacher was told a reference that could leak
-TOLD, SHOWN, EXTERNAL, CREDIT = (
-    "opsd",
-    "sdpo",
-    "opd",
-    "rlsd",
-)  # by what their teacher knows; RLSD asks it for credit alone
+# By what their teacher knows; RLSD asks it for credit alone.
+TOLD, SHOWN, EXTERNAL, CREDIT = "opsd", "sdpo", "opd", "rlsd"
 # The order of Table 2's rows, ours and the paper's.
 LABELS = {
     BASE: "Base",

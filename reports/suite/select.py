@@ -1,7 +1,5 @@
 """Which runs a report is about: some of a suite's, and rows from elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

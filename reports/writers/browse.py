@@ -1,7 +1,5 @@
 """The replies of one evaluated run as text for a pager."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pandas as pd
 from eval.benches import BENCHES
 from eval.core.errors import UserError
 from eval.core.terminal import plain
+from reports.suite.items import stored
 from reports.suite.read import load_run
 
 
@@ -25,11 +24,10 @@ def browsed(folder: Path, bench: str | None, wrong: bool, leaking: bool) -> Iter
     if not benches:
         raise UserError(f"{folder} has no evaluation{f' of {bench}' if bench else ''}: cli.py eval --run {folder}")
     for name in benches:
-        try:
-            samples = pd.read_parquet(run.samples / name / "samples.parquet")
-        except (OSError, ValueError):
-            raise UserError(f"{run.samples / name}/samples.parquet cannot be read: evaluate again") from None
-        kept = _kept(run.samples / name / "questions.parquet")
+        if (samples := stored(run.samples / name / "samples.parquet")) is None:
+            raise UserError(f"{run.samples / name}/samples.parquet cannot be read: evaluate again")
+        asked = stored(run.samples / name / "questions.parquet", ["id", "question", "gold"])
+        kept = {} if asked is None else asked.set_index("id").to_dict("index")
         leaks = run.results[name].leaking
         for number, row in enumerate(samples.to_dict("records")):
             right = None if pd.isna(row["correct"]) else bool(row["correct"])
@@ -38,15 +36,6 @@ def browsed(folder: Path, bench: str | None, wrong: bool, leaking: bool) -> Iter
             verdict = {True: "right", False: "wrong", None: "not graded"}[right] + (", leaks" * (number in leaks))
             lines = [f"=== {BENCHES[name].label}  {row['id']}  sample {row['sample']}: {verdict}"]
             if row["id"] in kept:
-                question, gold = kept[row["id"]]
-                lines += [plain(str(question)), f"--- gold: {plain(str(gold))}"]
+                lines += [plain(str(kept[row["id"]]["question"])), f"--- gold: {plain(str(kept[row['id']]['gold']))}"]
             lines += [f"--- read as: {plain(str(row.get('extracted')))}", plain(str(row["reply"])), ""]
             yield "\n".join(lines) + "\n"
-
-
-def _kept(path: Path) -> dict[str, tuple[str, str]]:
-    try:
-        found = pd.read_parquet(path, columns=["id", "question", "gold"])
-    except (OSError, ValueError):
-        return {}
-    return {row["id"]: (row["question"], row["gold"]) for row in found.to_dict("records")}

@@ -1,7 +1,5 @@
 """The paper's claims on a suite's own runs, and what they stand on, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
@@ -14,7 +12,7 @@ from reports.findings.table import chance
 from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.paper import AVERAGE
-from reports.writers.tables import md
+from reports.writers.tables import md, md_table
 
 CLAIMS = ("Paper", "Claim", "There", "Here (95 % interval)", "Corrected p", "Seeds", "Visible", "Verdict")
 BESIDE = ("Row", "Less", "Points (95 % interval)", "Corrected p", "Seeds", "Visible")
@@ -45,16 +43,12 @@ def claims_text(folders: Sequence[Path]) -> str:
         frames.append(found[~found["method"].isin({m for frame in frames for m in frame["method"]})])
     frame = pd.concat(frames, ignore_index=True)
     table = BySeed(frame)
-    parts = [_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
-    parts += [_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    parts = [md_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
+    parts += [md_table(CLAIMS, map(_claim, findings(frame))), MEANING]
     if further := beside(frame):
         labels = dict(zip(frame["method"], frame["label"], strict=True))
-        parts += [_table(BESIDE, (_beside(row, labels) for row in further)), BESIDE_NOTE]
+        parts += [md_table(BESIDE, (_beside(row, labels) for row in further)), BESIDE_NOTE]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
 def _rows(frame: pd.DataFrame, table: BySeed) -> Iterable[Sequence[str]]:

@@ -1,7 +1,5 @@
 """Two runs against each other: their settings, their scores item by item, and the items that flipped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from eval.benches import BENCHES
 from eval.core.differences import flat
 from eval.core.errors import UserError
 from reports.findings.table import chance, interval, points
-from reports.stats.paired import Difference, compare
+from reports.stats import paired
+from reports.stats.paired import Difference
 from reports.suite.comparable import require_comparable
 from reports.suite.items import score_items
 from reports.suite.read import Run, load_run
@@ -52,7 +51,7 @@ def _settings(a: Run, b: Run) -> Iterator[Table | str]:
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame, benches: list[str]) -> Table:
     try:
-        found = compare(b, a, np.random.default_rng(0), ("b", "a"))
+        [found] = paired.table(pd.concat([a.assign(method="a"), b.assign(method="b")]), np.random.default_rng(0))
     except ValueError as error:
         raise UserError(f"the two runs cannot be compared item by item: {error}") from None
     table = Table(title="B minus A, points", title_justify="left", caption="Not corrected: this is one pair.")

@@ -20,10 +20,6 @@ class Contents:
     sections: tuple[tuple[Section, Any], ...]
 
     @property
-    def name(self) -> str:
-        return self.suite.name
-
-    @property
     def tables(self) -> list[tuple[Section, Sequence[Table]]]:
         """The tables of each section that has any."""
         return [(section, tables) for section, data in self.sections if (tables := section.tables(data))]

@@ -1,34 +1,30 @@
 """Write a suite's report: everything is built beside its place and then swapped in whole."""
 
+import json
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 from eval.core import files
 from eval.core.errors import UserError
 from reports.figures.axes import standalone
 from reports.findings.by_seed import FILE, csv
 from reports.sections import SECTIONS
-from reports.writers import json as report_json
-from reports.writers.contents import Contents, collect
+from reports.writers.contents import Contents
 from reports.writers.html import render
 from reports.writers.tables import WRITERS
 
-
-def build(suite: Path, out: Path | None = None) -> Path:
-    """Write report.{html,json}, seeds.csv, figures/ and <section>.{md,tex,csv} to `out` (<suite>/report).
-
-    Returns the page. The same runs give the same bytes. Raises UserError for a folder that is no suite, for results
-    that may not be compared, and for an `out` that cannot be written or holds something else.
-    """
-    target = suite / "report" if out is None else out
-    _refuse_foreign(target.resolve())  # before the work
-    return write(collect(suite), target)
+REPORT_KIND = "report of post-training runs"  # how a later build knows that report.json is its own
 
 
 def write(contents: Contents, out: Path) -> Path:
-    """As `build`, of a suite that has been read already."""
+    """Write report.{html,json}, seeds.csv, figures/ and <section>.{md,tex,csv} to `out`; returns the page.
+
+    The same runs give the same bytes. Raises UserError for an `out` that cannot be written or holds something else.
+    """
     target = out.resolve()
-    _refuse_foreign(target)
+    refuse_foreign(target)
     parts = _files(contents)
     with files.replaced_folder(target) as fresh:
         for name, content in parts.items():
@@ -38,7 +34,7 @@ def write(contents: Contents, out: Path) -> Path:
 
 
 def _files(contents: Contents) -> dict[str, bytes]:
-    texts = {"report.html": render(contents), "report.json": report_json.text(contents), FILE: csv(contents.suite)}
+    texts = {"report.html": render(contents), "report.json": report_json(contents), FILE: csv(contents.suite)}
     for section, tables in contents.tables:
         for kind, write in WRITERS.items():
             texts[f"{section.key}.{kind}"] = write(section, tables)
@@ -51,26 +47,33 @@ def _files(contents: Contents) -> dict[str, bytes]:
     return parts
 
 
-def _refuse_foreign(target: Path) -> None:
+def report_json(contents: Contents) -> str:
+    """The numbers of the page. Scores and rates lie in 0..1."""
+    numbers: dict[str, Any] = {"kind": REPORT_KIND, "suite": contents.suite.name}
+    for section, data in contents.sections:
+        numbers |= section.json(data)
+    return json.dumps(_strict(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows no NaN, and runs may have recorded one."""
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def refuse_foreign(target: Path) -> None:
     """The swap removes what was there, so it must be an earlier report or nothing."""
     if not target.exists():
         return
     if not target.is_dir():
         raise UserError(f"{target} is a file; choose another --out")
     names = sorted(path.name for path in target.iterdir())
-    ours = {
-        "report.html",
-        "report.json",
-        "figures",
-        FILE,
-        *(f"{k}.{kind}" for k in SECTIONS for kind in ("md", "tex", "csv")),
-    }
+    ours = {"report.html", "report.json", "figures", FILE, *(f"{key}.{kind}" for key in SECTIONS for kind in WRITERS)}
     foreign = [name for name in names if name not in ours]
     if foreign:
         raise UserError(f"{target} holds {foreign[0]}, which is no part of a report; choose another --out")
-    if names and not _is_report(target / "report.json"):
+    if names and (files.read_object(target / "report.json") or {}).get("kind") != REPORT_KIND:
         raise UserError(f"{target} does not hold a report of ours; choose another --out")
-
-
-def _is_report(path: Path) -> bool:
-    return (files.read_object(path) or {}).get("kind") == report_json.REPORT_KIND

@@ -44,7 +44,7 @@ def render(contents: Contents) -> str:
     ]
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("template.html").render(
-        name=contents.name, sections=shown, style=Markup(STYLE + style), script=Markup(script)
+        name=contents.suite.name, sections=shown, style=Markup(STYLE + style), script=Markup(script)
     )
 
 

@@ -1,7 +1,5 @@
 """The paper's items from a suite's runs, one file or two each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from reports.sections.table2 import TABLE2, tables
 from reports.sections.tokens import token_credit
 from reports.suite.comparable import require_comparable
 from reports.suite.read import Suite
-from reports.writers.tables import WRITERS
+from reports.writers.tables import WRITERS, md_table
 
 CURVES = {  # item -> the keys of its panel, the first that was recorded
     "fig1a": ("held_out_accuracy",),
@@ -58,14 +56,11 @@ def _tokens(item: str, suite: Suite, stem: Path) -> list[Path]:
     if credit is None or not credit.steps:
         raise UserError(f"{item} needs token tables, which no run of {suite.name} has: train rlsd")
     step, items = list(credit.steps.items())[-1]
-    replies = [
-        (
-            f"{r.label}, {'right' if r.right else 'wrong'} reply to {name}, step {step}",
-            [(t.text, t.share) for t in r.tokens],
-        )
-        for name, found in items
-        for r in found
-    ]
+    replies = []
+    for name, found in items:
+        for r in found:
+            title = f"{r.label}, {'right' if r.right else 'wrong'} reply to {name}, step {step}"
+            replies.append((title, [(t.text, t.share) for t in r.tokens]))
     return _saved(stem, lambda: press.tokens(replies))
 
 
@@ -88,12 +83,12 @@ def _table2(item: str, suite: Suite, stem: Path) -> list[Path]:
 
 def _table3(item: str, suite: Suite, stem: Path) -> list[Path]:
     words = {True: "yes", False: "no", None: "–"}
-    lines = ["| Method | Stable | Improving | Leak-free |", "|---|---|---|---|"]
-    lines += [
-        f"| {row.label.replace('|', ' ')} | {words[row.stable]} | {words[row.improving]} | {words[row.leak_free]} |"
+    rows = [
+        (row.label.replace("|", " "), words[row.stable], words[row.improving], words[row.leak_free])
         for row in trilemma(suite)
     ]
-    files.write(stem.with_suffix(".md"), "\n".join([*lines, "", CRITERIA, ""]))
+    table = md_table(("Method", "Stable", "Improving", "Leak-free"), rows)
+    files.write(stem.with_suffix(".md"), f"{table}\n\n{CRITERIA}\n")
     return [stem.with_suffix(".md")]
 
 

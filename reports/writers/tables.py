@@ -1,7 +1,7 @@
 """A section's tables as markdown, LaTeX and tidy CSV."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -23,6 +23,11 @@ def markdown(section: Section, tables: Sequence[Table]) -> str:
 
 def _md_cells(table: Table, row: Row) -> list[str]:
     return [f"**{md(cell)}**" if bold else md(cell) for cell, bold in table.marked(row)]
+
+
+def md_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
 # What markdown reads as its own; an underscore within a word is none of it.

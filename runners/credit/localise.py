@@ -42,6 +42,16 @@ def localised(frames: Sequence[pd.DataFrame], known: Sequence[Sequence[Marks]]) 
     return Localised(*(mean([v for v, _ in pairs], [i for _, i in pairs]) for pairs in found.values()))
 
 
+def kept(clipped: Sequence[pd.DataFrame], free: Sequence[pd.DataFrame]) -> Measured:
+    """What the clip leaves of a reply's sum of |weight - 1|, that is of all that sets its credit apart from GRPO's; the
+    mean over replies, clustered by group."""
+    found = []
+    for i, pair in enumerate(zip(clipped, free, strict=True)):
+        some, all_ = ((frame["weight"] - 1).abs().groupby(frame["rollout"]).sum() for frame in pair)
+        found += [(part, i) for part in (some / all_)[all_ > 0]]
+    return mean([part for part, _ in found], [i for _, i in found])
+
+
 def _wrong(reply: pd.DataFrame, marks: Marks, rng: np.random.Generator) -> dict[str, float]:
     size_T, slips_T, stated_T = _sizes(reply), touched(reply, marks.slips), touched(reply, marks.stated)
     areas = {

@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
+from eval.engines.decoding.decode import decode
+from eval.engines.decoding.decode_step import ByGroup, ByRow, has_known_decoder
+from eval.engines.decoding.kv_cache import GrowingLayer
 from runners.forward.batch import PICTURES, Group, Rows, groups_of, pictures_of
 from runners.forward.fsdp import is_sharded
 from runners.forward.prefix_attention import NAME
-from runners.rollout.decode import decode
-from runners.rollout.decode_step import ByGroup, ByRow
-from runners.rollout.kv_cache import GrowingLayer
+from runners.rollout.multinomial import Draw
 
 PREFILL_ONLY = (*PICTURES, "mm_token_type_ids")
-STEPPED = "qwen3_vl"  # whose decoder layer is decoder_layer.TokenLayer
 UNEVEN = 2  # groups of unequal sizes are forwarded as equal ones; by how much this may add to the rows
 
 
@@ -60,7 +60,8 @@ def sample(
     length, padding = input_ids.shape[1], generation_config._pad_token_tensor
     out_BN = pad(input_ids, (0, generation_config.max_length - length), value=0 if padding is None else int(padding))
     with torch.inference_mode():  # less to keep track of at each operation; what is returned was made outside
-        longest = decode(following, out_BN, length, logits_processor, stopping_criteria, generation_config.do_sample)
+        draw = Draw(len(out_BN)) if generation_config.do_sample else None
+        longest = decode(following, out_BN, length, logits_processor, stopping_criteria, draw)
     return out_BN[:, :longest]
 
 
@@ -93,23 +94,12 @@ def _prefill(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> ByRow | ByGr
         group_B[group.rows] = number
     group_B = group_B.to(ids_BP.device)
     places = len(groups) * max(len(group.rows) for group in groups)
-    if places <= UNEVEN * len(ids_BP) and _has_known_decoder(model, cache):
+    growing = all(type(layer) is GrowingLayer for layer in cache.layers)
+    known = growing and not is_sharded(model) and has_known_decoder(model, NAME)
+    if known and places <= UNEVEN * len(ids_BP):
         return ByGroup(model, cache, mask_GP, position_BP[..., -1:], group_B)
     cache.batch_select_indices(group_B)
     return ByRow(model, cache, kwargs["attention_mask"], position_BP[..., -1:])
-
-
-def _has_known_decoder(model: Any, cache: Any) -> bool:
-    """Whether decode_step.ByGroup may call the decoder's modules itself, with the tokens of the model's own pass."""
-    if model.config.model_type != STEPPED or model.device.type != "cpu" or is_sharded(model):
-        return False
-    # In bfloat16 the sum of two partial softmaxes is rounded otherwise than one. accelerate's autocast is around the
-    # model's own forward; it leaves this name.
-    if model.dtype == torch.bfloat16 or hasattr(model, "_original_forward"):
-        return False
-    decoder = model.model.language_model
-    known = decoder.config._attn_implementation == NAME and decoder.rotary_emb.rope_type == "default"
-    return known and all(type(layer) is GrowingLayer for layer in cache.layers)
 
 
 def _groups(model: Any, ids_BP: Tensor, kwargs: dict[str, Any]) -> tuple[list[Group], dict[str, Tensor]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.writers.folder import build
-from tests.support.report_suite import write_suite
+from tests.support.report_suite import build, write_suite
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")

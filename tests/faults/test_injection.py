@@ -15,9 +15,8 @@ from rich.console import Console
 from eval.core.terminal import plain
 from reports.writers.claims import CLAIMS, ROWS, claims_text
 from reports.writers.contents import collect
-from reports.writers.folder import build
 from reports.writers.terminal import terminal_table
-from tests.support.report_suite import write_run
+from tests.support.report_suite import build, write_run
 
 CORPUS = [  # what matters at the beginning of a cell begins one
     '<script>alert(1)</script> "><img src=x onerror=alert(1)> </table><h1>x</h1> {{ 7 * 7 }}{% raw %}',

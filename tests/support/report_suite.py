@@ -39,6 +39,15 @@ GENERATION = {
 }
 
 
+def build(suite: Path, out: Path | None = None) -> Path:
+    """As `cli.py report`; returns the page."""
+    from reports.writers import contents, folder  # what only writes runs can do without
+
+    place = out or suite / "report"
+    folder.refuse_foreign(place)
+    return folder.write(contents.collect(suite), place)
+
+
 def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))

@@ -16,7 +16,8 @@ from PIL import Image
 
 from eval.benches import BENCHES
 from eval.core.errors import UserError
-from eval.data.load import doc_hash, edition, fingerprint, load, load_text
+from eval.data.load import doc_hash, load, load_text
+from eval.data.sources import edition, fingerprint
 from tests.support.paths import ROOT, SHARED
 
 RECORDED = SHARED / "bench-data"

@@ -18,7 +18,7 @@ from reports.figures.looks import looks
     ],
 )
 def test_ticks_are_round(low, high, ticks):
-    assert Scale(low, high, 0, 1).ticks() == pytest.approx(ticks)
+    assert Scale(low, high, 0, 1).ticks(5) == pytest.approx(ticks)
 
 
 def test_a_scale_is_linear_also_upside_down():

@@ -14,9 +14,8 @@ from scipy import stats
 from reports.findings.differences import best, differences, differs
 from reports.sections import SECTIONS
 from reports.suite.read import load_suite
-from reports.writers.folder import build
 from reports.writers.tables import latex, markdown, tidy_csv
-from tests.support.report_suite import CORRECT, LABELS, N, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, LABELS, N, build, write_eval, write_run, write_suite
 
 DIFFERENCES = SECTIONS["differences"]
 

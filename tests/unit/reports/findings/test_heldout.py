@@ -15,13 +15,13 @@ def test_every_evaluated_step_counts_from_the_base_on(tmp_path):
         run = write_run(suite, "rlsd", seed)
         write_eval(run, 30, CORRECT["grpo"], leaks=10)
         write_eval(run, 60, CORRECT["rlsd"], leaks=20 * seed)
-    accuracy, leakage = held_out(load_suite(suite))
-    found = accuracy.methods["rlsd"]
+    (accuracy, scores), (_, leakage) = held_out(load_suite(suite))
+    found = scores["rlsd"]
     assert list(found.index) == [0, 30, 60]
     assert list(found) == [0, 1]
     expected = [sum(k / n for k, n in zip(CORRECT[m], N.values(), strict=True)) / 5 for m in ("base", "grpo", "rlsd")]
     assert found[1].tolist() == pytest.approx(expected)
-    assert leakage.methods["rlsd"].loc[60].tolist() == pytest.approx([0, 20 / 322])
+    assert leakage["rlsd"].loc[60].tolist() == pytest.approx([0, 20 / 322])
     assert accuracy.unit == "%, the average of 5 benches"
 
 
@@ -29,8 +29,8 @@ def test_steps_that_were_asked_other_questions_are_left_out(tmp_path):
     run = write_run(tmp_path / "s", "rlsd")
     for step in (20, 40, 60):
         write_eval(run, step, CORRECT["rlsd"], **({"n": 10} if step == 60 else {}))
-    accuracy, _ = held_out(load_suite(tmp_path / "s"))
-    assert list(accuracy.methods["rlsd"].index) == [20, 40]
+    (_, scores), _ = held_out(load_suite(tmp_path / "s"))
+    assert list(scores["rlsd"].index) == [20, 40]
 
 
 def test_one_step_is_no_curve(tmp_path):

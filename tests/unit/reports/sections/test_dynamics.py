@@ -4,8 +4,7 @@ import json
 
 from reports.sections.dynamics import dynamics
 from reports.suite.read import load_suite
-from reports.writers.folder import build
-from tests.support.report_suite import write_run
+from tests.support.report_suite import build, write_run
 
 
 def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):

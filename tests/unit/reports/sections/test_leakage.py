@@ -9,8 +9,7 @@ import pytest
 
 from reports.sections.leakage import leakage
 from reports.suite.read import load_suite
-from reports.writers.folder import build
-from tests.support.report_suite import CORRECT, write_eval, write_run
+from tests.support.report_suite import CORRECT, build, write_eval, write_run
 
 
 def row_of(suite, method):

@@ -4,8 +4,7 @@ import pandas as pd
 
 from reports.sections.replies import LONGEST, QUESTIONS, replies
 from reports.suite.read import load_suite
-from reports.writers.folder import build
-from tests.support.report_suite import CORRECT, N, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, N, build, write_eval, write_run, write_suite
 
 
 def test_questions_come_in_turns_with_every_methods_reply(tmp_path):

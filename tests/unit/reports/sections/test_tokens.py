@@ -5,8 +5,7 @@ import pytest
 
 from reports.sections.tokens import LONGEST, token_credit
 from reports.suite.read import load_suite
-from reports.writers.folder import build
-from tests.support.report_suite import write_run
+from tests.support.report_suite import build, write_run
 
 
 def write_tokens(run, step, replies, size=3):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.stats.grid import grids, pooled
+from reports.stats.grid import grids, pooled, shared_seeds
 from tests.unit.reports.stats.frames import frame
 
 
@@ -23,7 +23,9 @@ def test_runs_are_method_and_seed_whatever_the_order_of_rows():
     grid = grids(items)["q"]
     assert grid.runs == (("a", 0), ("a", 1), ("b", 0), ("b", 1))
     assert grid.rows("b", [1, 0]) == [3, 2]
-    assert grid.seeds("a") == {0, 1}
+    assert shared_seeds([grid]) == {"a": [0, 1], "b": [0, 1]}
+    fewer = grids(items[(items["method"] == "b") & (items["seed"] == 1)])["q"]
+    assert shared_seeds([grid, fewer]) == {"b": [1]}
     assert np.array_equal(grid.values_RU, [[1, 0, 0]] * 4)
 
 

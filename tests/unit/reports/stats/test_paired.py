@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.stats.paired import compare, table
+from reports.stats.paired import table
 from tests.unit.reports.stats.frames import frame
 
 A = [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1]
@@ -12,6 +12,10 @@ B = [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 1, 1]
 
 def rng():
     return np.random.default_rng(0)
+
+
+def compare(a, b, rng, names=("a", "b")):
+    return table(pd.concat([b.assign(method=names[1]), a.assign(method=names[0])]), rng)[0]
 
 
 def test_one_bench_and_one_seed_is_the_paired_t_test_with_mcnemar_beside_it():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from reports.writers.folder import build
-from tests.support.report_suite import write_suite
+from tests.support.report_suite import build, write_suite
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,9 @@ from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.rows import row_labels
 from reports.writers.contents import collect
-from reports.writers.folder import build, write
+from reports.writers.folder import write
 from reports.writers.terminal import terminal_table
-from tests.support.report_suite import result, write_json, write_suite
+from tests.support.report_suite import build, result, write_json, write_suite
 
 HALF = Estimate(0.5, 0.125, 8, 1)
 HALVES = Section(

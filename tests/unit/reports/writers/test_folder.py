@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import reports.writers.contents
 import reports.writers.folder
 from eval.core.errors import UserError
-from reports.writers.folder import build
-from reports.writers.json import REPORT_KIND
+from reports.writers.folder import REPORT_KIND
 from tests.support.paths import ROOT
+from tests.support.report_suite import build
 
 
 def test_report_holds_every_file(page):
@@ -30,8 +31,8 @@ def test_report_holds_every_file(page):
 def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, page, tmp_path):
     out = tmp_path / "again"
     code = (
-        "import sys; from pathlib import Path; from reports.writers.folder import build\n"
-        "build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "import sys; from pathlib import Path; from reports.writers import contents, folder\n"
+        "folder.write(contents.collect(Path(sys.argv[1])), Path(sys.argv[2]))\n"
         "print([m for m in ('torch', 'transformers', 'trl', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(suite), str(out)]
@@ -49,7 +50,7 @@ def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, 
 @pytest.fixture
 def quick(monkeypatch):
     """Of a report no more than its folder."""
-    monkeypatch.setattr(reports.writers.folder, "collect", lambda _: None)
+    monkeypatch.setattr(reports.writers.contents, "collect", lambda _: None)
     monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new", "report.json": b"{}"})
 
 

@@ -9,9 +9,8 @@ import pytest
 
 from reports.sections import SECTIONS
 from reports.writers import html as writer
-from reports.writers.folder import build
 from tests.support.contrast import contrast
-from tests.support.report_suite import write_run, write_suite
+from tests.support.report_suite import build, write_run, write_suite
 
 VOID = {"meta", "img", "br", "link", "input"}
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from transformers import GenerationConfig
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
+from eval.engines.decoding.decode_step import ByGroup, ByRow
 from runners.data.image_cache import pictures_once
 from runners.data.prompts import messages
 from runners.forward import packing
 from runners.rollout import sampler as rollout
-from runners.rollout.decode_step import ByGroup, ByRow
 from runners.rollout.sampler import sample, share_prompts
 from runners.run.config import ModelSettings
 from runners.run.model import load

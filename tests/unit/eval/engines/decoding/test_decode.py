@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from eval.engines.decoding.decode_step import AHEAD, ByGroup, ByRow
+from eval.engines.decoding.kv_cache import ROOM, GrowingLayer
 from runners.forward import packing
 from runners.rollout import multinomial as draw
 from runners.rollout import sampler as rollout
-from runners.rollout.decode_step import AHEAD, ByGroup, ByRow
-from runners.rollout.kv_cache import ROOM, GrowingLayer
 from runners.rollout.multinomial import Draw
 from runners.speed.cells import Sizes
 from runners.speed.inputs import random_model

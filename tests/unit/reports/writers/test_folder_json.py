@@ -6,7 +6,7 @@ import math
 import pytest
 
 from reports.writers.contents import collect
-from reports.writers.json import as_json
+from reports.writers.folder import report_json
 from tests.support.report_suite import CORRECT, write_eval, write_run
 
 
@@ -31,6 +31,6 @@ def test_report_json_is_strict_json_whatever_was_recorded(tmp_path):
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    numbers = json.loads(json.dumps(as_json(collect(tmp_path / "s")), allow_nan=False), parse_constant=refuse)
+    numbers = json.loads(report_json(collect(tmp_path / "s")), parse_constant=refuse)
     assert numbers["runs"][0]["results"]["mmmu"]["scores"] == {"loose": None}
     assert list(numbers["dynamics"]["panels"]) == ["entropy"]

@@ -8,10 +8,10 @@ from PIL import Image
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
-from eval.data.mini import EDITIONS, mini_rows
+from eval.data.sources import EDITIONS, mini_rows
 from eval.grading.score import Row
 
-# sha256 of every column's name and value, pictures by their pixels, as the second drawing (eval.data.mini) has them.
+# sha256 of every column's name and value, pictures by their pixels, as the second drawing (eval.data.sources) has them.
 DRAWN = {
     ("mmmu", "validation"): "2d781cdec3ddfe4b8cc37ba337f355e505ee6d730ae9210759853e94a97bddde",
     ("mathvista", "testmini"): "942d611b67f828aff7251b455278212089d9c6bcb83a49a27549feab115ce384",

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from reports.suite.read import Suite
-from reports.suite.training import training_notes
+from reports.suite.comparable import training_notes
+from reports.suite.read import Run
 
 HEALTHY = {"reward": [0.0] * 6 + [0.5] * 6, "truncated": [1.0] * 6 + [0.1] * 6, "dead_groups": [0.95] * 6 + [0.5] * 6}
 
@@ -15,7 +15,7 @@ HEALTHY = {"reward": [0.0] * 6 + [0.5] * 6, "truncated": [1.0] * 6 + [0.1] * 6, 
 def notes(**metrics: Any) -> list[str]:
     frame = pd.DataFrame({"method": "grpo", "seed": 0, "step": range(1, 13), **HEALTHY, **metrics})
     run = SimpleNamespace(name="grpo/seed0", method="grpo", seed=0)
-    return training_notes(cast(Suite, SimpleNamespace(runs=[run], metrics=frame)))
+    return training_notes(cast(Run, run), frame)
 
 
 @pytest.mark.parametrize(

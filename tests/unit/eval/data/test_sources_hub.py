@@ -19,7 +19,8 @@ from eval.benches import BENCHES
 from eval.benches.mmmu import SUBJECTS
 from eval.core.errors import UserError
 from eval.core.images import Picture
-from eval.data.load import fingerprint, load, load_text
+from eval.data.load import load, load_text
+from eval.data.sources import fingerprint
 
 Row = dict[str, Any]
 TEXT = Value("string")
