@@ -203,12 +203,14 @@ def test_only_its_own_room_names_one(names: object, rooms: tuple[str, ...]) -> N
 # --- tests mirror the source ----------------------------------------------------------------------------------
 
 
+@cache
 def mirrored(test: Path) -> list[Path]:
     """The modules that tests/unit/<house>/<room>/test_<module>[_<aspect>].py is named after."""
     room, name = test.relative_to("tests/unit").parent, test.stem.removeprefix("test_")
     return [file for file in SOURCES if file.parent == room and re.fullmatch(rf"{file.stem}(_\w+)?", name)]
 
 
+@cache
 def unit_tests() -> list[Path]:
     found = [file for file in TESTS if file.is_relative_to("tests/unit") and file.name.startswith("test_")]
     return [file for file in found if file.stem not in OF_THE_WHOLE]
