@@ -32,7 +32,7 @@ from runners.speed.command import bench_app
 from runners.theory.command import theory
 
 if TYPE_CHECKING:
-    from runners.launch.job import Job
+    from runners.launch.local import Job
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(data_app, name="data")

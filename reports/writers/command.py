@@ -32,8 +32,10 @@ def write_report(
     from reports.suite.select import selected
     from reports.writers import contents, folder, terminal
 
+    place = out or suite / ("report-filtered" if filters else "report")
+    folder.refuse_foreign(place)  # before the work
     found = contents.collect(suite, selected(filters or [], rows or []))
-    page = folder.write(found, out or suite / ("report-filtered" if filters else "report"))
+    page = folder.write(found, place)
     console.print(terminal.terminal_table(found))
     say(f"report: {page}")
 

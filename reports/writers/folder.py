@@ -24,7 +24,7 @@ def write(contents: Contents, out: Path) -> Path:
     The same runs give the same bytes. Raises UserError for an `out` that cannot be written or holds something else.
     """
     target = out.resolve()
-    _refuse_foreign(target)
+    refuse_foreign(target)
     parts = _files(contents)
     with files.replaced_folder(target) as fresh:
         for name, content in parts.items():
@@ -64,7 +64,7 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _refuse_foreign(target: Path) -> None:
+def refuse_foreign(target: Path) -> None:
     """The swap removes what was there, so it must be an earlier report or nothing."""
     if not target.exists():
         return

@@ -1,7 +1,8 @@
 """`cli.py credit`. Imports what it needs inside, so that `--help` is instant."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +11,7 @@ from eval.core.terminal import say
 
 
 def credit(
-    run: Annotated[Path, typer.Option(help="A run directory.")],
+    run: Annotated[list[Path], typer.Option(help="A run directory; several ones' groups are taken together.")],
     item: Annotated[str | None, typer.Option(help="An `id` of completions/: token tables and heat maps of it.")] = None,
     text: Annotated[str | None, typer.Option(help="A reply of your own to the item.")] = None,
     methods: Annotated[str | None, typer.Option(help="Comma-separated; default: the run's own.")] = None,
@@ -23,14 +24,41 @@ def credit(
 
     if text is not None and item is None:
         raise UserError("--text is a reply to an item: say which with --item")
-    opened = RunDir(run)
-    opened.info()  # says so where the folder is no run
-    chosen = methods_of(opened, methods)
+    opened = [RunDir(path) for path in run]
+    for each in opened:
+        each.info()  # says so where the folder is no run
+    chosen = methods_of(opened[0], methods)
     if item is not None:
-        say(f"token tables, heat.html and heat.png: {show(opened, chosen, item, checkpoint, text)}")
+        if len(opened) > 1:
+            raise UserError("--item is of one run: give one --run")
+        say(f"token tables, heat.html and heat.png: {show(opened[0], chosen, item, checkpoint, text)}")
         return
-    say(f"{'method':<18} {'what':<20} {'value':>7} {'stderr':>7} {'n':>5}")
-    for name, found in localise(opened, chosen, checkpoint, groups).items():
-        for what, measured in found.items():
-            shown = ["–" if measured[key] is None else f"{measured[key]:.3f}" for key in ("value", "stderr")]
-            say(f"{name:<18} {what:<20} {shown[0]:>7} {shown[1]:>7} {measured['n']:>5}")
+    student = f"{opened[0].path.parent.name}, step {checkpoint}" if checkpoint else "base"
+    for line in table(student, localise(opened, chosen, checkpoint, groups)):
+        say(line)
+
+
+COLUMNS = {  # of the table, and their numbers in localisation.json
+    "auc": "auc", "stated": "auc_stated", "told a wrong answer": "auc_wrong_reference", "unclipped": "auc_unclipped",
+    "permuted": "auc_permuted", "share": "share", "share unclipped": "share_unclipped", "base": "base", "kept": "kept",
+}  # fmt: skip
+
+
+def table(student: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Lines of a Markdown table, a method each; "wrong" and "right" count the replies behind the numbers after them."""
+    heads = [*COLUMNS]
+    heads = ["student", "method", "wrong", *heads[:5], "right", *heads[5:]]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|---|" + "---|" * (len(heads) - 2)
+    for name, numbers in found.items():
+        cells = {"student": student, "method": name, "wrong": numbers["auc"]["n"], "right": numbers["share"]["n"]}
+        for head, key in COLUMNS.items():
+            cells[head] = _cell(numbers.get(key))
+        yield f"| {' | '.join(str(cells[head]) for head in heads)} |"
+
+
+def _cell(measured: dict[str, Any] | None) -> str:
+    if measured is None or measured["value"] is None:
+        return "–"
+    shown = [f"{measured[key]:.3f}".removeprefix("0") for key in ("value", "stderr") if measured[key] is not None]
+    return " ± ".join(shown)

@@ -7,8 +7,32 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from eval.benches.drawn import Problem
+from eval.benches.written import statements
 from eval.leakage.clustered import Measured, mean
-from runners.credit.marks import Marks, Span
+
+Span = tuple[int, int]
+BLAMED = ("shape", "count", "operand", "result")  # a wrong letter or box only follows from what was written before it
+
+
+class Marks(NamedTuple):
+    """Spans of characters, in order: `decisive` are all counts and results, right or wrong; `stated` is everything that
+    could be a slip, shape names and copied numbers too; `slips` are what of it is wrong given what came before."""
+
+    decisive: list[Span]
+    stated: list[Span]
+    slips: list[Span]
+
+
+def marks(problem: Problem, reply: str) -> Marks:
+    found = statements(problem, reply)
+    stated = [one for one in found if one.part in BLAMED]
+    return Marks(
+        [(one.start, one.end) for one in found if one.decisive],
+        [(one.start, one.end) for one in stated],
+        [(one.start, one.end) for one in stated if one.slip],
+    )
+
 
 SHUFFLES = 200  # of each reply's credit, whose mean is chance
 
@@ -40,6 +64,16 @@ def localised(frames: Sequence[pd.DataFrame], known: Sequence[Sequence[Marks]]) 
             for name, value in of_reply(reply, group[int(str(b))], rng).items():
                 found[name].append((value, i))
     return Localised(*(mean([v for v, _ in pairs], [i for _, i in pairs]) for pairs in found.values()))
+
+
+def kept(clipped: Sequence[pd.DataFrame], free: Sequence[pd.DataFrame]) -> Measured:
+    """What the clip leaves of a reply's sum of |weight - 1|, that is of all that sets its credit apart from GRPO's; the
+    mean over replies, clustered by group."""
+    found = []
+    for i, pair in enumerate(zip(clipped, free, strict=True)):
+        some, all_ = ((frame["weight"] - 1).abs().groupby(frame["rollout"]).sum() for frame in pair)
+        found += [(part, i) for part in (some / all_)[all_ > 0]]
+    return mean([part for part, _ in found], [i for _, i in found])
 
 
 def _wrong(reply: pd.DataFrame, marks: Marks, rng: np.random.Generator) -> dict[str, float]:

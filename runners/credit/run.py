@@ -1,12 +1,13 @@
 """Token credit of a run's rollouts: tables and heat maps of an item, or how well credit finds slips."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from eval.core import files
 from eval.core.errors import UserError
@@ -14,8 +15,7 @@ from eval.core.tables import write_parquet
 from methods import Method
 from runners.credit import heat
 from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, recorded_groups, step_of
-from runners.credit.localise import localised
-from runners.credit.marks import Marks, marks
+from runners.credit.localise import Marks, kept, localised, marks
 from runners.credit.tokens import Models, Read, Replies, read, token_credit, told, untold
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers
@@ -45,11 +45,13 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
         right = is_right(text, found.answer)
         group = Replies(found, [text], [float(right)], [1.0 if right else -1.0])
     models = models_of(run, settings, checkpoint)
-    frames = {name: _credit(method, models, group) for name, method in methods.items()}
+    student = untold(models, group)
+    frames = {
+        name: token_credit(method, models.processor, group, read(method, models, group, student, told(method, group)))
+        for name, method in methods.items()
+    }
     folder = run.path / "credit" / f"{item}{'' if text is None else '-own'}"
     folder.mkdir(parents=True, exist_ok=True)
-    import pyarrow
-
     for name, frame in frames.items():
         write_parquet(folder / f"{name}.parquet", pyarrow.Table.from_pandas(frame, preserve_index=False))
     files.write(folder / "heat.html", heat.page(frames, f"Token credit, {item}, checkpoint {checkpoint}"))
@@ -57,9 +59,31 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
     return folder
 
 
-def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str, dict[str, Any]]:
-    """By method, how credit and slips fall together on up to `n` recorded groups, with its controls; kept in
-    `credit/localisation.json` by checkpoint. Raises UserError for data that is not drawn."""
+Frames = dict[str, dict[str, list[pd.DataFrame]]]  # by method and kind (`_credits`), one a group
+
+
+def localise(runs: Sequence[RunDir], methods: Methods, checkpoint: int, n: int) -> dict[str, dict[str, Any]]:
+    """By method, how credit and slips fall together on up to `n` recorded groups of each run, with its controls: of all
+    groups together. Each run's own numbers are kept in its `credit/localisation.json` by checkpoint. Raises UserError
+    for data that is not drawn."""
+    together: Frames = {name: {} for name in methods}
+    known: list[list[Marks]] = []
+    for run in runs:
+        frames, of_run = _looked(run, methods, checkpoint, n)
+        path = run.path / "credit" / "localisation.json"
+        stored = files.read_object(path) or {}
+        stored[str(checkpoint)] = stored.get(str(checkpoint), {}) | _numbers(frames, of_run)
+        path.parent.mkdir(exist_ok=True)
+        files.write_json(path, stored)
+        known += of_run
+        for name, kinds in frames.items():
+            for kind, found in kinds.items():
+                together[name].setdefault(kind, []).extend(found)
+    return _numbers(together, known)
+
+
+def _looked(run: RunDir, methods: Methods, checkpoint: int, n: int) -> tuple[Frames, list[list[Marks]]]:
+    """Every method's credit on the run's groups, and what is known of their replies."""
     settings = run.settings()
     chosen = recorded_groups(run, checkpoint, n, lively=True)
     known: list[list[Marks]] = []
@@ -68,19 +92,13 @@ def localise(run: RunDir, methods: Methods, checkpoint: int, n: int) -> dict[str
             raise UserError(f"nobody knows the slips of {settings.data.source}: localisation needs drawn problems")
         known.append([marks(problem, reply) for reply in group.replies])
     models = models_of(run, settings, checkpoint)
-    frames: dict[str, dict[str, list[pd.DataFrame]]] = {name: {} for name in methods}
+    frames: Frames = {name: {} for name in methods}
     for group in chosen:
         student = untold(models, group)
         for name, method in methods.items():
             for kind, frame in _credits(method, models, group, student):
                 frames[name].setdefault(kind, []).append(frame)
-    found = {name: _numbers(kinds, known) for name, kinds in frames.items()}
-    path = run.path / "credit" / "localisation.json"
-    kept = files.read_object(path) or {}
-    kept[str(checkpoint)] = kept.get(str(checkpoint), {}) | found
-    path.parent.mkdir(exist_ok=True)
-    files.write_json(path, kept)
-    return found
+    return frames, known
 
 
 def _credits(method: Method, models: Models, group: Replies, student: Read) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -98,15 +116,16 @@ def _credits(method: Method, models: Models, group: Replies, student: Read) -> I
         yield "_unclipped", token_credit(free, models.processor, group, said)
 
 
-def _numbers(kinds: dict[str, list[pd.DataFrame]], known: list[list[Marks]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for kind, frames in kinds.items():
-        of_kind = localised(frames, known)._asdict()
-        shown = of_kind if not kind else {name: of_kind[name] for name in ("auc", "auc_stated")}
-        found |= {f"{name}{kind}": measured._asdict() for name, measured in shown.items()}
+OF_KIND = {"_wrong_reference": ("auc", "auc_stated"), "_unclipped": ("auc", "auc_stated", "share")}
+
+
+def _numbers(frames: Frames, known: list[list[Marks]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, kinds in frames.items():
+        found[name] = {}
+        for kind, of_groups in kinds.items():
+            of_kind = localised(of_groups, known)._asdict()
+            found[name] |= {f"{key}{kind}": of_kind[key]._asdict() for key in OF_KIND.get(kind, of_kind)}
+        if "_unclipped" in kinds:
+            found[name]["kept"] = kept(kinds[""], kinds["_unclipped"])._asdict()
     return found
-
-
-def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    said = read(method, models, group, untold(models, group), told(method, group))
-    return token_credit(method, models.processor, group, said)

@@ -14,7 +14,6 @@ def no_picture(subject: Subject) -> dict[str, Any]:
     """`value`: accuracy with the own pictures minus that with another item's."""
     items = [item for item in subject.fresh or subject.trained if item.pictures]
     shown: dict[str, list[Any]] = {
-        "own": [item.pictures for item in items],
         "grey": [[Image.new("RGB", picture.size, GREY) for picture in item.pictures] for item in items],
         # As many as the question has places for: those of the next items, in a circle.
         "other": [
@@ -22,11 +21,12 @@ def no_picture(subject: Subject) -> dict[str, Any]:
             for i, n in enumerate(len(item.pictures) for item in items)
         ],
     }
-    answers, scores, clusters = [item.answer for item in items], {}, list[str]()
+    answers, own = [item.answer for item in items], subject.untold(items)
+    scores, clusters = {"own": right(own, answers)}, items_of(own, items)
     for kind, pictures in shown.items():
         replies = subject.replies([item.prompt(pictures=p) for item, p in zip(items, pictures, strict=True)])
-        scores[kind], clusters = right(replies, answers), items_of(replies, items)
+        scores[kind] = right(replies, answers)
     return {
-        "value": mean([a - b for a, b in zip(scores.get("own", []), scores.get("other", []), strict=True)], clusters),
+        "value": mean([a - b for a, b in zip(scores["own"], scores["other"], strict=True)], clusters),
         **{f"accuracy_{kind}": mean(score, clusters) for kind, score in scores.items()},
     }

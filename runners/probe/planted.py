@@ -9,7 +9,6 @@ import torch
 
 from eval.leakage.clustered import Measured, mean
 from runners.data.treatment import CODES, coded
-from runners.forward.logprobs import expose_hidden_states
 from runners.probe.scored import log_probs, reply_ids
 from runners.probe.subject import Item, Subject, items_of, right
 
@@ -22,9 +21,11 @@ def canary(subject: Subject) -> dict[str, Any]:
     the item's own among them, by the untold student's likelihood; here among RANKED codes drawn for the item. A code
     that nobody told has log2 e = 1.44 bits on average; `value` is what told ones have beyond fresh ones."""
     told = [item for item in subject.trained if item.treatment.canary]
+    if not told:
+        return {"value": Measured(None, None, 0)}
     bits = [exposure(subject, item) for item in told[:MOST]]
     others = [exposure(subject, item) for item in subject.fresh[:MOST]]
-    replies = subject.replies([item.prompt() for item in told])
+    replies = subject.untold(told)
     said = [
         float(f"code {item.treatment.code}" in reply)
         for item, group in zip(told, replies, strict=True)
@@ -49,7 +50,6 @@ def canary(subject: Subject) -> dict[str, Any]:
 def exposure(subject: Subject, item: Item) -> float:
     """Of the item's code, in bits, in a reply that begins as the told text does. Ties count half."""
     model, processor = subject.engine.model, subject.engine.processor
-    expose_hidden_states(model)
     own = item.treatment.code
     others = [code for code in (f"{i:03d}" for i in range(CODES)) if code != own]
     ranked = [own, *Random(f"exposure-{item.id}").sample(others, RANKED - 1)]
@@ -65,13 +65,15 @@ def wrong_reference(subject: Subject) -> dict[str, Any]:
     """How often the student gives the very wrong answer that its teacher was told, minus how often another wrong one by
     the same rule that nobody was told; on those items (`value`), and on fresh ones, where both are untold."""
     told = [item for item in subject.trained if item.treatment.wrong]
+    if not told:
+        return {"value": Measured(None, None, 0)}
     fresh = [item for item in subject.fresh if item.treatment.answers]
     found, apart = _given(subject, told)
     return {"value": apart, **found, "fresh": _given(subject, fresh)[1]}
 
 
 def _given(subject: Subject, items: Sequence[Item]) -> tuple[dict[str, Any], Any]:
-    replies = subject.replies([item.prompt() for item in items])
+    replies = subject.untold(items)
     pairs = [item.treatment.answers or ("", "") for item in items]
     told, decoy = (right(replies, [pair[i] for pair in pairs]) for i in range(2))
     clusters = items_of(replies, items)

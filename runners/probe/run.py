@@ -10,6 +10,7 @@ from eval.core import files
 from eval.engines.load import loaded_engine
 from eval.leakage import DETECTORS
 from eval.leakage.price import price
+from runners.forward.logprobs import expose_hidden_states
 from runners.launch.evaluate import results_of, whole
 from runners.probe.probes import PROBES
 from runners.probe.subject import Subject
@@ -37,6 +38,7 @@ def probe(run: RunDir, names: tuple[str, ...], n: int, samples: int) -> Path:
                 loaded_engine(model, sampling, most) as engine,
             ):
                 engine.model.eval()
+                expose_hidden_states(engine.model)  # once: each time its layout is checked anew
                 subject = Subject(engine, trained, fresh, samples)
                 for name in names:
                     chosen = PROBES[name]

@@ -1,7 +1,7 @@
 """Who is examined: a loaded checkpoint that is asked, and the items that it was trained on and others."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -35,12 +35,21 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """`trained`: items of the run's training; `fresh`: others of the same source. `engine` is lm-eval's, loaded."""
+    """`trained`: items of the run's training; `fresh`: others of the same source. `engine` is lm-eval's, loaded, with a
+    model that gives log-probabilities (`expose_hidden_states`)."""
 
     engine: Any
     trained: Sequence[Item]
     fresh: Sequence[Item]
     samples: int
+    said: dict[str, list[str]] = field(default_factory=dict)  # untold replies by item: several probes read them
+
+    def untold(self, items: Sequence[Item]) -> list[list[str]]:
+        """`samples` replies to each item as it is, sampled once."""
+        new = [item for item in items if item.id not in self.said]
+        for item, group in zip(new, self.replies([item.prompt() for item in new]), strict=True):
+            self.said[item.id] = group
+        return [self.said[item.id] for item in items]
 
     def replies(self, prompts: Sequence[Turn]) -> list[list[str]]:
         """`samples` sampled replies to each prompt."""

@@ -5,7 +5,6 @@ from typing import Any
 from eval.leakage.clustered import mean
 from methods import Context
 from methods.words import context
-from runners.forward.logprobs import expose_hidden_states
 from runners.probe.scored import log_probs, reply_ids
 from runners.probe.subject import Item, Subject, items_of, right
 
@@ -25,9 +24,9 @@ def told_gap(subject: Subject) -> dict[str, Any]:
     the untold replies. `value` is the accuracy told right minus untold."""
     items = subject.fresh or subject.trained
     told = [contexts(item) for item in items]
-    replies = {
+    replies = {"none": subject.untold(items)} | {
         kind: subject.replies([item.prompt(t[kind]) for item, t in zip(items, told, strict=True)])
-        for kind in ("none", "right", "wrong", "blank")
+        for kind in ("right", "wrong", "blank")
     }
     answers = [item.answer for item in items]
     scores = {kind: right(found, answers) for kind, found in replies.items()}
@@ -47,7 +46,6 @@ def _wrong(item: Item) -> str:
 
 def _deltas(subject: Subject, items: Any, told: Any, untold: list[list[str]]) -> dict[str, Any]:
     model, processor = subject.engine.model, subject.engine.processor
-    expose_hidden_states(model)
     found: dict[str, list[float]] = {"right": [], "wrong": [], "blank": []}
     for item, contexts_of, replies in zip(items, told, untold, strict=True):
         ids = [reply_ids(processor, reply) for reply in replies]

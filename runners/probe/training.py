@@ -12,7 +12,7 @@ def copied(subject: Subject) -> dict[str, Any]:
     """`value`: share of the solution's 4-grams in right untold replies, minus that with other items' solutions. Right
     replies alone, because being right is enough to share the numbers; compare with the base's, which saw none."""
     items = [item for item in subject.trained if item.solution and not item.treatment.wrong]
-    replies = subject.replies([item.prompt() for item in items])
+    replies = subject.untold(items)
     pairs = [
         (reply, item.solution or "", item.id)
         for item, group in zip(items, replies, strict=True)

@@ -23,8 +23,9 @@ TINY = (*(f"train.{setting}" for setting in TRAIN), "eval.limit=3", "eval.max_ne
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("copy")
+    # With its bytecode, but for what another process is just writing.
     for part in ("methods", "runners", "eval", "reports", "tests"):
-        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "cli.py", copy)
     file, test, registry = PYTHON
     (copy / "eval" / "benches" / "tally.py").write_text(file)

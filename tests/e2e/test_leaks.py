@@ -74,10 +74,10 @@ def test_credit_of_an_item_is_shown(run: RunDir) -> None:
 
 
 def test_slips_are_looked_for_in_the_credit(run: RunDir) -> None:
-    found = localise(run, methods_of(run, "grpo,rlsd"), 0, 2)
+    found = localise([run], methods_of(run, "grpo,rlsd"), 0, 2)
     assert found["grpo"]["auc"]["value"] in (0.5, None)
     assert found["grpo"]["share"]["value"] == pytest.approx(found["grpo"]["base"]["value"])
-    assert {"auc_wrong_reference", "auc_unclipped", "auc_permuted"} <= {*found["rlsd"]}
+    assert {"auc_wrong_reference", "auc_unclipped", "auc_permuted", "share_unclipped", "kept"} <= {*found["rlsd"]}
     assert {*json.loads((run.path / "credit" / "localisation.json").read_text())} == {"0"}
 
 

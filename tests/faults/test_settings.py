@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +191,12 @@ WORDS = [
 # A value with a space, and so no words.
 NO_TEMPLATE = ("eval --model embedded --bench mmmu --out made", "train --method grpo")
 Refused = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval's 14,000 tasks, among which none is misspelt as here: to read them takes ten seconds."""
+    monkeypatch.setattr("eval.pipeline.lm_tasks._manager", lambda index: SimpleNamespace(task_index={}))
 
 
 @pytest.mark.parametrize("pair", [f"{key}={value}" for key, values in VALUES.items() for value in values])

@@ -8,7 +8,7 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 from zlib import crc32
@@ -119,7 +119,7 @@ def measured(leak: str) -> dict[str, Measured]:
     """By detector the rate on fresh items with their solutions in the row, and by probe its value."""
     student = Student(leak)
     subject = Subject(student, TRAINED, FRESH, SAMPLES)
-    texts = subject.replies([one.prompt() for one in FRESH])
+    texts = subject.untold(FRESH)
     pairs = [
         (reply, {"question": one.text, "solution": one.solution}, one.id)
         for one, group in zip(FRESH, texts, strict=True)
@@ -129,13 +129,7 @@ def measured(leak: str) -> dict[str, Measured]:
         name: mean([bool(detector.find(reply, row)) for reply, row, _ in pairs], [key for *_, key in pairs])
         for name, detector in DETECTORS.items()
     }
-    nothing = lambda model: None  # noqa: E731
-    with (
-        patch.object(planted, "log_probs", student.log_probs),
-        patch.object(told, "log_probs", student.log_probs),
-        patch.object(planted, "expose_hidden_states", nothing),
-        patch.object(told, "expose_hidden_states", nothing),
-    ):
+    with patch.object(planted, "log_probs", student.log_probs), patch.object(told, "log_probs", student.log_probs):
         return found | {name: probe.measure(subject)["value"] for name, probe in PROBES.items()}
 
 
@@ -150,14 +144,20 @@ def fires(name: str, value: Measured) -> bool:
     return value.value > 3 * (value.stderr or 0) + 0.02
 
 
-def matrix() -> str:
-    rows = {leak: measured(leak) for leak in LEAKS}
-    names = list(rows["nothing"])
-    lines = [f"| student leaks by | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    for leak, found in rows.items():
-        cells = (f"**{v.value:.2f}**" if fires(name, v) else f"{v.value:.2f}" for name, v in found.items())
-        lines.append(f"| {leak} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def matrix(title: str, rows: Iterable[str], measure: Callable[[str], dict[str, Measured]]) -> Iterator[str]:
+    """The lines of a table: each row's name and what `measure` finds of it, bold where it fires."""
+    for i, name in enumerate(rows):
+        found = measure(name)
+        if not i:
+            yield f"| {title} | {' | '.join(found)} |"
+            yield "|---|" + "---|" * len(found)
+        yield f"| {name} | {' | '.join(_cell(key, value) for key, value in found.items())} |"
+
+
+def _cell(name: str, value: Measured) -> str:
+    if value.value is None:
+        return "–"
+    return f"**{value.value:.2f}**" if fires(name, value) else f"{value.value:.2f}"
 
 
 def recorded() -> str:
@@ -174,6 +174,6 @@ def recorded() -> str:
 
 
 if __name__ == "__main__":
-    print(matrix())
+    print("\n".join(matrix("student leaks by", LEAKS, measured)))
     if "--recorded" in sys.argv:
         print(recorded())

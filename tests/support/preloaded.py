@@ -8,6 +8,8 @@ from importlib import import_module
 
 sys.dont_write_bytecode = False  # as in tests/conftest.py: this process has the flag of its parent's start
 
+gc.disable()
+
 from runners.launch.local import PRELOADED
 from runners.train.patches import leave_out_vllm
 
@@ -22,3 +24,4 @@ for name in (
     import_module(name)
 gc.collect()
 gc.freeze()  # no child's collector looks at it again, .3 s every time
+gc.enable()

@@ -43,7 +43,9 @@ def build(suite: Path, out: Path | None = None) -> Path:
     """As `cli.py report`; returns the page."""
     from reports.writers import contents, folder  # what only writes runs can do without
 
-    return folder.write(contents.collect(suite), out or suite / "report")
+    place = out or suite / "report"
+    folder.refuse_foreign(place)
+    return folder.write(contents.collect(suite), place)
 
 
 def write_json(path: Path, value: Any) -> None:

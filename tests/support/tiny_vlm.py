@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from runners.forward.batch import Rows
@@ -86,3 +86,19 @@ def batch(prompts: Sequence[Prompt], lengths: Sequence[int], seed: int = 0) -> R
         }
     counts = [len(p.pixels) for p in prompts]
     return Rows(ids_BP, mask_BP, completion_BT, mask_BT, (ids_BP == IMAGE).long(), pictures, counts)
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Over all processes, as FSDP does it."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for g, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        g.copy_(mean.view_as(g))
+
+
+def shard_of(whole: Tensor) -> Tensor:
+    """What FSDP2 gives this process of it: without asking the others, which costs more than the model."""
+    parts, rank = whole.chunk(distributed.get_world_size()), distributed.get_rank()
+    return parts[rank] if rank < len(parts) else whole[:0]

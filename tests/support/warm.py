@@ -4,10 +4,12 @@ imports: each would otherwise spend up to fifteen seconds on them."""
 import multiprocessing
 import os
 import runpy
+import select
 import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,31 @@ from tests.support.paths import ROOT
 
 OURS = {"cli", "methods", "eval", "runners", "reports", "tests"}
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["tests.support.preloaded"])
+PRELOADED = ["tests.support.preloaded"]
+context.set_forkserver_preload(PRELOADED)
+
+
+def serve() -> None:
+    """The server forked from this process, as long as nothing has run in it, instead of a new one that imports the same
+    once more. What this process lacks is imported when the first process is asked for."""
+    address = connection.arbitrary_address("AF_UNIX")
+    alive_r, alive_w = os.pipe()
+    resource_tracker.ensure_running()
+    sys.stdout.flush()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        pid = os.fork()
+        if pid == 0:
+            os.close(alive_w)  # which is closed everywhere when the server is to end
+            try:
+                select.select([listener, alive_r], [], [])
+                forkserver.main(listener.fileno(), alive_r, PRELOADED)
+            finally:
+                os._exit(0)
+    os.close(alive_r)
+    own: Any = forkserver._forkserver
+    own._forkserver_address, own._forkserver_alive_fd, own._forkserver_pid = address, alive_w, pid
 
 
 class Finished(NamedTuple):

@@ -19,6 +19,7 @@ from reports.stats.estimate import Estimate
 from reports.suite import paper
 from reports.suite.rows import row_labels
 from reports.writers.contents import collect
+from reports.writers.folder import write
 from reports.writers.terminal import terminal_table
 from tests.support.report_suite import build, result, write_json, write_suite
 
@@ -44,9 +45,9 @@ def _rows(labels):
     return [Row(method, label, {"half": HALF}) for method, label in labels.items()]
 
 
-def _terminal(suite):
+def _terminal(contents):
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_table(collect(suite)))
+    console.print(terminal_table(contents))
     return console.export_text()
 
 
@@ -62,7 +63,8 @@ def test_a_section_from_outside_is_in_every_format(tmp_path, monkeypatch):
     path = suite / "grpo/seed0/run.json"
     mine = json.loads(path.read_text()) | {"method": "mine", "label": "<i>"}
     path.write_text(json.dumps(mine))
-    page = build(suite)
+    contents = collect(suite)
+    page = write(contents, suite / "report")
     assert "<p>6 halves of &lt;i&gt;</p>" in page.read_text()
     assert '<h2 id="halves-title">Halves</h2>' in page.read_text()
     assert json.loads((page.parent / "report.json").read_text())["halves"][-1] == "mine"
@@ -71,8 +73,8 @@ def test_a_section_from_outside_is_in_every_format(tmp_path, monkeypatch):
     (first, *_) = csv.DictReader((page.parent / "halves.csv").open())
     assert (first["what"], first["share"], first["stderr"], first["n"]) == ("half", "0.500000", "0.125000", "8")
     assert (page.parent / "figures/___halves.svg").exists()
-    assert "50.0±12.5" in _terminal(suite)
-    build(suite)  # its files are a report's
+    assert "50.0±12.5" in _terminal(contents)
+    write(contents, suite / "report")  # its files are a report's
 
 
 def test_a_section_that_does_not_apply_is_nowhere(tmp_path, monkeypatch):
@@ -87,7 +89,8 @@ def test_a_sixth_bench_is_a_column_everywhere(tmp_path, monkeypatch):
     monkeypatch.setitem(BENCHES, "sixth", Sixth())
     for run in suite.glob("*/seed0/eval/*"):
         write_json(run / "sixth/result.json", result("mmmu", 33))
-    page = build(suite)
+    contents = collect(suite)
+    page = write(contents, suite / "report")
     assert "Sixth_Bench" in page.read_text()
     assert "| Sixth_Bench mini | Average mini |" in (page.parent / "table2.md").read_text()
     assert r"Sixth\_Bench\\mini" in (page.parent / "table2.tex").read_text()
@@ -97,4 +100,4 @@ def test_a_sixth_bench_is_a_column_everywhere(tmp_path, monkeypatch):
     assert cells["sixth"]["mean"] == 0.55
     assert cells["average"]["mean"] == pytest.approx((36 / 60 + 40 / 64 + 25 / 50 + 6 / 40 + 18 / 36 + 0.55) / 6)
     assert len([row for row in rows if row["source"] == "paper"]) == 6 * len(paper.COLUMNS)
-    assert "Sixth_Bench" in _terminal(suite)
+    assert "Sixth_Bench" in _terminal(contents)

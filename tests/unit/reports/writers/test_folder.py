@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import reports.writers.contents
 import reports.writers.folder
 from eval.core.errors import UserError
 from reports.writers.folder import REPORT_KIND
@@ -30,8 +31,8 @@ def test_report_holds_every_file(page):
 def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, page, tmp_path):
     out = tmp_path / "again"
     code = (
-        "import sys; from pathlib import Path; from tests.support.report_suite import build\n"
-        "build(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "import sys; from pathlib import Path; from reports.writers import contents, folder\n"
+        "folder.write(contents.collect(Path(sys.argv[1])), Path(sys.argv[2]))\n"
         "print([m for m in ('torch', 'transformers', 'trl', 'matplotlib', 'scipy.stats') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(suite), str(out)]
@@ -46,13 +47,20 @@ def test_rebuild_is_byte_identical_in_another_process_and_loads_no_torch(suite, 
     assert str(suite) not in page.read_text()
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Of a report no more than its folder."""
+    monkeypatch.setattr(reports.writers.contents, "collect", lambda _: None)
+    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new", "report.json": b"{}"})
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_failed_rebuild_leaves_the_old_report(suite, page, monkeypatch):
     before = page.read_bytes()
 
     def fail(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new"})
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(UserError, match="the disk is full"):
         build(suite)
@@ -60,9 +68,9 @@ def test_a_failed_rebuild_leaves_the_old_report(suite, page, monkeypatch):
     assert not [path for path in suite.iterdir() if path.name.startswith(".")]
 
 
-def test_rebuild_replaces_the_old_report_whole(suite, page, monkeypatch):
-    monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"new", "report.json": b"{}"})
-    out = suite / "other"
+@pytest.mark.usefixtures("quick")
+def test_rebuild_replaces_the_old_report_whole(suite, tmp_path, monkeypatch):
+    out = tmp_path / "other"
     assert build(suite, out).read_bytes() == b"new"
     (out / "report.json").write_text(json.dumps({"kind": REPORT_KIND}))
     monkeypatch.setattr(reports.writers.folder, "_files", lambda _: {"report.html": b"newer"})

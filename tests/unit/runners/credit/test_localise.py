@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from eval.benches.drawn import drawn_problem
-from runners.credit.localise import auc, localised, touched
-from runners.credit.marks import Marks, marks
+from runners.credit.localise import Marks, auc, kept, localised, marks, touched
 
 
 def reply(tokens: list[str], credit: list[float], reward: float, rollout: int = 0) -> pd.DataFrame:
@@ -57,6 +56,17 @@ def test_the_share_of_right_replies_and_its_base_rate() -> None:
     assert found.base.value == pytest.approx(2 / 6)
     even = localised([reply(TOKENS, [0.5] * 6, 1)], known)
     assert even.share.value == even.base.value == pytest.approx(even.share_permuted.value)
+
+
+def test_what_a_clip_keeps_is_by_reply() -> None:
+    """Of .6 + .4 it leaves .2 + .2, of .1 all, and the reply with even weights has nothing to keep: (.4 + 1) / 2."""
+    weights = {"clipped": [(1.2, 0.8), (1.1, 1.0), (1.0, 1.0)], "free": [(1.6, 0.6), (1.1, 1.0), (1.0, 1.0)]}
+    clipped, free = (
+        [pd.concat([pd.DataFrame({"rollout": b, "weight": pair}) for b, pair in enumerate(pairs)])]
+        for pairs in weights.values()
+    )
+    found = kept(clipped, free)
+    assert (found.value, found.stderr, found.n) == (pytest.approx(0.7), None, 2)
 
 
 def test_all_permutations_of_a_reply_are_at_chance_whatever_its_ties() -> None:

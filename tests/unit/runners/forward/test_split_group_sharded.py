@@ -21,7 +21,7 @@ from runners.forward.lm_head import Head
 from runners.forward.logprobs import expose_hidden_states
 from runners.forward.split_group import SplitGroup
 from tests.support import warm
-from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
+from tests.support.tiny_vlm import Prompt, average_gradients, batch, shard_of, tiny_vlm
 
 ONE, OTHER, TEXT, SHORT = Prompt(1, 7, [4]), Prompt(9, 6, [4]), Prompt(3, 7), Prompt(4, 5)
 ROWS = [batch([ONE] * 4, [3, 5, 2, 4], seed=1), batch([OTHER] * 4, [6, 1, 3, 3], seed=2)]
@@ -136,10 +136,7 @@ def expected(model: Any, case: Case, rank: int) -> Tensor:
         logp_N = log_probs(hidden_states.by_row(inner(model), own), Head.of(inner(model)))
         (logp_N @ weight_N.to(logp_N.dtype)).backward()
         logps.append(logp_N.detach())
-    for p in model.parameters():
-        if p.grad is not None:
-            dist.all_reduce(p.grad)
-            p.grad /= 2
+    average_gradients(model)
     return torch.cat(logps)
 
 
@@ -157,9 +154,17 @@ def updated(model: Any, case: Case, rank: int, split: bool = True) -> Tensor:
     return torch.cat(logps)
 
 
-def gradients(model: Any) -> dict[str, Tensor]:
+def gradients(model: Any) -> dict[str, Any]:
     named = ((name.replace("_checkpoint_wrapped_module.", ""), p.grad) for name, p in model.named_parameters())
-    return {name: g.full_tensor() if isinstance(g, DTensor) else g for name, g in named if g is not None}
+    return {name: g for name, g in named if g is not None}
+
+
+def apart(sharded: dict[str, DTensor], whole: dict[str, Tensor]) -> Tensor:
+    """The norm of each gradient's difference, over all shards."""
+    squares = [(g.to_local().double() - shard_of(whole[name])).square().sum() for name, g in sharded.items()]
+    norms = torch.stack(squares)
+    dist.all_reduce(norms)
+    return norms.sqrt()
 
 
 def compared(case: Case, mesh: Any, rank: int) -> dict[str, Any]:
@@ -179,12 +184,12 @@ def compared(case: Case, mesh: Any, rank: int) -> dict[str, Any]:
     encoded.clear()
     got_N = updated(sharded, case, rank)
     right, got = gradients(whole), gradients(sharded)
-    largest = max(g.norm() for g in right.values())
-    apart = [(got[n] - g).norm() / g.norm().clamp(min=1e-3 * largest) for n, g in right.items() if n in got]
+    norms = torch.stack([right[name].norm().double() for name in got])
+    furthest = (apart(got, right) / norms.clamp(min=1e-3 * norms.max().item())).max()
     return {
         "log_probs": (got_N - logp_N).abs().max().item(),
         "spread": logp_N.std().item(),
-        "gradient": max(apart).item(),
+        "gradient": furthest.item(),
         "names": got.keys() == right.keys(),
         "decoded": decoded,
         "encoded": encoded,
@@ -200,13 +205,14 @@ def rounded(mesh: Any, rank: int) -> tuple[float, float]:
         expose_hidden_states(model)
     as_accelerate(sharded, True, mesh=mesh, mp_policy=MixedPrecisionPolicy(*[torch.bfloat16] * 3))
     expected(whole, Case(), rank)
-    right = torch.cat([g.flatten() for g in gradients(whole).values()])
+    right = gradients(whole)
+    size = torch.cat([g.flatten() for g in right.values()]).norm()
 
-    def apart(split: bool) -> float:
+    def rounding(split: bool) -> float:
         updated(sharded, Case(), rank, split)
-        return ((torch.cat([g.flatten() for g in gradients(sharded).values()]) - right).norm() / right.norm()).item()
+        return (apart(gradients(sharded), right).norm() / size).item()
 
-    return apart(True), apart(False)
+    return rounding(True), rounding(False)
 
 
 def _worker(rank: int, folder: str) -> None:

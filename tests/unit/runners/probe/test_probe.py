@@ -39,7 +39,6 @@ def test_every_leak_is_some_detectors() -> None:
 
 def test_exposure_is_the_rank_in_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Carlini et al.: log2 of the number of codes minus log2 of the rank; ties count half."""
-    monkeypatch.setattr(planted, "expose_hidden_states", lambda model: None)
     one = leaks.TRAINED[0]
     subject = leaks.Subject(leaks.Student("nothing"), [one], [], 1)
 
@@ -57,7 +56,6 @@ def test_exposure_is_the_rank_in_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_own_code_is_ranked_among_different_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
-    monkeypatch.setattr(planted, "expose_hidden_states", lambda model: None)
     monkeypatch.setattr(planted, "log_probs", lambda *a: seen.extend(a[3]) or [torch.zeros(1)] * len(a[3]))
     one = leaks.TRAINED[1]
     planted.exposure(leaks.Subject(leaks.Student("nothing"), [one], [], 1), one)
@@ -70,7 +68,6 @@ def test_who_follows_what_it_is_told_and_looks_has_both_gaps() -> None:
     student = leaks.Student("nothing")
     subject = leaks.Subject(student, leaks.TRAINED, leaks.FRESH, 4)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("runners.probe.told.expose_hidden_states", lambda model: None)
         patched.setattr("runners.probe.told.log_probs", student.log_probs)
         gap = told_gap(subject)
     assert gap["accuracy_right"].value == 1
