@@ -29,7 +29,6 @@ COVERED_BY = {
     "eval/core/cells.py": "tests/unit/runners/data/test_rows_bad.py",
     "eval/core/terminal.py": "tests/e2e/test_cli.py",
     "eval/engines/decoding/decoder_layer.py": "tests/unit/eval/engines/decoding/test_decode.py",
-    "eval/engines/decoding/decode.py": "tests/unit/runners/rollout/test_sampler.py",
     "eval/engines/hf.py": "tests/e2e/test_eval.py",
     "eval/engines/load.py": "tests/e2e/test_eval.py",
     "eval/engines/model_folder.py": "tests/faults/test_models.py",
@@ -78,6 +77,7 @@ COVERED_BY = {
     "runners/probe/scored.py": "tests/e2e/test_leaks.py",
     "runners/probe/subject.py": "tests/unit/runners/probe/test_probe.py",
     "runners/probe/training.py": "tests/unit/runners/probe/test_probe.py",
+    "runners/rollout/multinomial.py": "tests/unit/runners/rollout/test_sampler.py",
     "runners/run/model.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/run/options.py": "tests/e2e/test_cli.py",
     "runners/speed/command.py": "tests/e2e/test_bench_speed.py",
@@ -102,6 +102,7 @@ COVERED_BY = {
 
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
+    "eval/engines/decoding/decode_step.py": "transformers==5.17.0",
     "runners/data/fit.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
