@@ -151,43 +151,20 @@ class Method:
     label: ClassVar[str]
     metrics: ClassVar[Mapping[str, Metric]] = NOTHING  # of what `credit` logs: the report draws what is declared
 
+    # Of these a property is made where they hang on a parameter.
+    policy_gradient: ClassVar[bool] = True  # whether `credit` feeds the clipped surrogate
+    credit_uses_teacher: ClassVar[bool] = False  # whether it needs the teachers' log-probabilities of sampled tokens
+    credit_uses_entropy: ClassVar[bool] = False  # and their entropies besides
+    distils: ClassVar[bool] = False  # whether `distill` adds to the loss
+    divergence_weight: ClassVar[float] = 1.0  # multiplies the divergence in the loss; its metric shows it before
+    # Upper clip of pi / pi_old, by which the divergence of each token is multiplied; None multiplies by nothing. The
+    # ratio is 1 as long as there is one update per rollout.
+    importance_clip: ClassVar[float | None] = None
+
     @property
     def teachers(self) -> Mapping[str, Teacher]:
         """Whose weights read each context, by the context's name. None where the method has no teacher."""
         return NOTHING
-
-    @property
-    def policy_gradient(self) -> bool:
-        """Whether `credit` feeds the clipped surrogate."""
-        return True
-
-    @property
-    def credit_uses_teacher(self) -> bool:
-        """Whether `credit` needs the teachers' log-probabilities of the sampled tokens."""
-        return False
-
-    @property
-    def credit_uses_entropy(self) -> bool:
-        """Whether `credit` needs the teachers' entropies besides."""
-        return False
-
-    @property
-    def distils(self) -> bool:
-        """Whether `distill` adds to the loss."""
-        return False
-
-    @property
-    def divergence_weight(self) -> float:
-        """What the divergence is multiplied by in the loss; its metric shows it before."""
-        return 1.0
-
-    @property
-    def importance_clip(self) -> float | None:
-        """Upper clip of pi / pi_old, by which the divergence of each token is multiplied; None multiplies by nothing.
-
-        The ratio is 1 as long as there is one update per rollout.
-        """
-        return None
 
     def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         """What each teacher is told about rollout `own` of this group, by the names of `teachers`. A name that is left
@@ -209,11 +186,9 @@ class Method:
 
     # What follows serves speed alone: a method that leaves it as it is trains to the same numbers.
 
-    @property
-    def credit_by_row(self) -> bool:
-        """Whether `credit` treats every rollout by itself and keeps no state, so that it may be called on any part of a
-        batch: the student's log-probabilities then come from the update's own forward pass."""
-        return False
+    # Whether `credit` treats every rollout by itself and keeps no state, so that it may be called on any part of a
+    # batch: the student's log-probabilities then come from the update's own forward pass.
+    credit_by_row: ClassVar[bool] = False
 
     def asks_teacher(self, step: int, advantages_B: Tensor) -> Tensor:
         """Which rollouts' credit the teachers can change (B,), bool. The others are not scored by them, and `credit`
@@ -224,10 +199,5 @@ class Method:
 class Imitation(Method):
     """A method that learns from its teachers' distributions alone: no policy gradient."""
 
-    @property
-    def policy_gradient(self) -> bool:
-        return False
-
-    @property
-    def distils(self) -> bool:
-        return True
+    policy_gradient = False
+    distils = True

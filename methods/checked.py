@@ -37,10 +37,9 @@ class _Checked:
         clip = self._call("importance_clip")
         self._require("importance_clip", clip is None or (isinstance(clip, float | int) and clip > 0), "is not above 0")
         teachers, metrics = self._call("teachers"), self._call("metrics")
-        named = isinstance(teachers, Mapping) and all(isinstance(teacher, Teacher) for teacher in teachers.values())
-        self._require("teachers", named and all(map(_is_name, teachers)), "is no mapping of names to Teacher")
-        drawn = isinstance(metrics, Mapping) and all(isinstance(metric, Metric) for metric in metrics.values())
-        self._require("metrics", drawn, "is no mapping of names to Metric")
+        named = _maps_to(Teacher, teachers) and all(map(_is_name, teachers))
+        self._require("teachers", named, "is no mapping of names to Teacher")
+        self._require("metrics", _maps_to(Metric, metrics), "is no mapping of names to Metric")
         self._names(metrics, "metrics")
 
     def __getattr__(self, name: str) -> Any:
@@ -48,8 +47,9 @@ class _Checked:
 
     def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
         found = self._call("contexts", task, group, own)
-        sound = isinstance(found, Mapping) and all(isinstance(context, Context) for context in found.values())
-        self._require("contexts", sound, f"gives {_kind(found)}, and not a mapping of names to Context")
+        self._require(
+            "contexts", _maps_to(Context, found), f"gives {_kind(found)}, and not a mapping of names to Context"
+        )
         for context in found.values():
             text = isinstance(context.words, str) and isinstance(context.text, str)
             self._require("contexts", text, "gives a Context whose words are no text")
@@ -80,9 +80,8 @@ class _Checked:
         for name, value in found.metrics.items():
             number = isinstance(value, float | int) and math.isfinite(value)
             self._require("credit", number, f"gives metric {name} as {str(value)[:40]!r}, and not as a finite number")
-        if found.state is not None:
-            state = isinstance(found.state, Mapping) and all(isinstance(v, Tensor) for v in found.state.values())
-            self._require("credit", state, "gives a state that is no mapping of names to tensors")
+        state = found.state is None or _maps_to(Tensor, found.state)
+        self._require("credit", state, "gives a state that is no mapping of names to tensors")
         return found  # type: ignore[no-any-return]
 
     def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
@@ -126,6 +125,10 @@ class _Checked:
         for name in metrics:
             self._require(hook, _is_name(name), f"names a metric {name!r}: letters, digits and underscores")
             self._require(hook, name not in self._reserved, f"names a metric {name!r}, which the harness logs itself")
+
+
+def _maps_to(kind: type, value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, kind) for each in value.values())
 
 
 def _is_name(name: Any) -> bool:

@@ -50,10 +50,7 @@ def _is_letter(answer: str) -> bool:
 class RLSDPermuted(RLSD):
     name = "rlsd_permuted"
     label = "RLSD, weights permuted"
-
-    @property
-    def credit_by_row(self) -> bool:
-        return False  # one draw for the whole batch
+    credit_by_row = False  # one draw for the whole batch
 
     def credit(self, rollouts: Rollouts) -> Credit:
         found = super().credit(rollouts)
@@ -146,9 +143,8 @@ class OPSDWrong(OPSD):
 
 def shaped(found: Credit, rollouts: Rollouts, weights_BT: Tensor) -> Credit:
     """The credit with other weights."""
-    return found._replace(
-        advantages=rollouts.advantages_B[:, None] * weights_BT * rollouts.mask_BT, weights_BT=weights_BT
-    )
+    advantages_BT = rollouts.advantages_B[:, None] * weights_BT * rollouts.mask_BT
+    return found._replace(advantages=advantages_BT, weights_BT=weights_BT)
 
 
 def of_one_sign(found: Credit, rollouts: Rollouts, keep_B: Tensor) -> Credit:
@@ -159,17 +155,6 @@ def of_one_sign(found: Credit, rollouts: Rollouts, keep_B: Tensor) -> Credit:
     return shaped(found, rollouts, torch.where(keep_B[:, None], found.weights_BT, ones_BT))
 
 
-CONTROLS: dict[str, type[Method]] = {
-    kind.name: kind
-    for kind in (
-        RLSDPermuted,
-        RLSDFlipped,
-        RLSDNegative,
-        RLSDPositive,
-        RLSDWrong,
-        RLSDAnother,
-        RLSDBlank,
-        RLSDSolution,
-        OPSDWrong,
-    )
-}
+_SHAPED = RLSDPermuted, RLSDFlipped, RLSDNegative, RLSDPositive
+_TOLD = RLSDWrong, RLSDAnother, RLSDBlank, RLSDSolution, OPSDWrong
+CONTROLS: dict[str, type[Method]] = {kind.name: kind for kind in (*_SHAPED, *_TOLD)}

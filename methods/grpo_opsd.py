@@ -17,6 +17,8 @@ from methods.opsd import OPSD
 class GRPOPlusOPSD(OPSD):
     name = "grpo_opsd"
     label = "GRPO+OPSD"
+    policy_gradient = True
+    credit_by_row = True
     metrics = {
         "distil_share": Metric("Distillation in the advantage", "nats per token", "Mean size of log P_T - log P_S.")
     }
@@ -26,23 +28,15 @@ class GRPOPlusOPSD(OPSD):
     alpha: float = 1.0  # of the advantage form
 
     @property
-    def policy_gradient(self) -> bool:
-        return True
-
-    @property
-    def credit_uses_teacher(self) -> bool:
+    def credit_uses_teacher(self) -> bool:  # type: ignore[override]
         return self.form == "advantage"
 
     @property
-    def credit_by_row(self) -> bool:
-        return True
-
-    @property
-    def distils(self) -> bool:
+    def distils(self) -> bool:  # type: ignore[override]
         return self.form == "loss"
 
     @property
-    def divergence_weight(self) -> float:
+    def divergence_weight(self) -> float:  # type: ignore[override]
         return self.gamma
 
     def credit(self, rollouts: Rollouts) -> Credit:

@@ -21,6 +21,8 @@ from methods.words import context
 class RLSD(Method):
     name = "rlsd"
     label = "RLSD"
+    credit_uses_teacher = True
+    credit_by_row = True
     metrics = {
         "lambda": Metric(
             "RLSD's mixing weight λ",
@@ -44,14 +46,6 @@ class RLSD(Method):
     @property
     def teachers(self) -> Mapping[str, Teacher]:
         return {"answer": Teacher("snapshot", every=self.sync)}
-
-    @property
-    def credit_uses_teacher(self) -> bool:
-        return True
-
-    @property
-    def credit_by_row(self) -> bool:
-        return True
 
     def asks_teacher(self, step: int, advantages_B: Tensor) -> Tensor:
         return advantages_B.ne(0) & (linear_decay(self.mix, self.decay, step) > 0)

@@ -33,19 +33,17 @@ class SDPO(Imitation):
         return {"sibling": Teacher("live") if self.rate is None else Teacher("ema", rate=self.rate)}
 
     @property
-    def importance_clip(self) -> float | None:
+    def importance_clip(self) -> float | None:  # type: ignore[override]
         return self.importance
 
     def contexts(self, task: Task, group: Sequence[Sibling], own: int) -> Mapping[str, Context]:
-        right = [s.text for i, s in enumerate(group) if s.reward >= self.success and self._may_show(i, own)]
-        if self.demonstration == "first":
+        first = self.demonstration == "first"
+        right = [s.text for i, s in enumerate(group) if s.reward >= self.success and not (first and i == own)]
+        if first:
             return {"sibling": context("sibling", right[0])} if right else {}
         wrong = [s.text for s in group if s.reward < self.success]
         shown, failed = (min(texts, key=len, default="") for texts in (right, wrong))
         return {"sibling": context("sibling_and_failure", shown, failed)}
-
-    def _may_show(self, i: int, own: int) -> bool:
-        return self.demonstration == "shortest" or i != own
 
     def distill(self, student_NV: Tensor, teachers: Mapping[str, Tensor], tokens: Tokens) -> Tensor:
         return divergence(student_NV, teachers["sibling"], self.alpha, support="student", k=self.topk)

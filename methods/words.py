@@ -7,17 +7,12 @@ it a failed one as well.
 
 from methods.base import Context
 
-ANSWER = "Reference answer: {}\nUse it to check the reasoning, but solve the problem in your own words."
-SOLUTION = "Correct solution:\n{}\n\nUse it to check the reasoning, but solve the problem in your own words."
-OWN_WORDS = "Correct solution:\n{}\n\nDo not copy, rephrase or mention it: solve the problem in your own words."
-SIBLING = "Correct solution:\n{}\n\nSolve the problem correctly."
-SIBLING_AND_FAILURE = "Correct solution:\n{}\n\nWrong solution:\n{}\n\nSolve the problem correctly."
 TEMPLATES = {
-    "answer": ANSWER,
-    "solution": SOLUTION,
-    "own_words": OWN_WORDS,
-    "sibling": SIBLING,
-    "sibling_and_failure": SIBLING_AND_FAILURE,
+    "answer": "Reference answer: {}\nUse it to check the reasoning, but solve the problem in your own words.",
+    "solution": "Correct solution:\n{}\n\nUse it to check the reasoning, but solve the problem in your own words.",
+    "own_words": "Correct solution:\n{}\n\nDo not copy, rephrase or mention it: solve the problem in your own words.",
+    "sibling": "Correct solution:\n{}\n\nSolve the problem correctly.",
+    "sibling_and_failure": "Correct solution:\n{}\n\nWrong solution:\n{}\n\nSolve the problem correctly.",
 }
 
 

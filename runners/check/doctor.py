@@ -9,7 +9,7 @@ from eval.core.errors import UserError, one_line
 from eval.engines.requests import tokenizer_of
 from runners.data.prompts import messages
 from runners.run.config import Settings, resolve
-from runners.run.model import locate
+from runners.run.model import locate, processor_of
 from runners.run.run_dir import versions
 
 ROOM_GIB = 5
@@ -58,17 +58,13 @@ def _model(settings: Settings) -> str:
 
 def _data(settings: Settings) -> str:
     from runners.data.training import training_rows
-    from runners.run.model import loaders
 
-    processor = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
-    return f"{settings.data.source}: {len(training_rows(settings, processor))} rows"
+    return f"{settings.data.source}: {len(training_rows(settings, processor_of(settings.model.path)))} rows"
 
 
 def _prompts(settings: Settings) -> str:
     """Text through the tokenizer and back, or a token table would show another reply than was trained on."""
-    from runners.run.model import loaders
-
-    processor = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
+    processor = processor_of(settings.model.path)
     tokenizer = tokenizer_of(processor)
     plain = tokenizer is processor  # a text model's
     asked = messages("What is 2 + 3?", 0 if plain else 1, plain=plain)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eval.core import files
 from eval.core.errors import UserError
 from eval.core.progress import Bar, drawing
 from runners.run.run_dir import RunDir, find_runs
@@ -15,8 +14,7 @@ POLL_S, LINE_S = 2.0, 60.0
 
 def watch_suite(suite: Path, console: Console, once: bool = False) -> None:
     """Returns when no run is running. Raises UserError where `suite` holds none."""
-    runs = find_runs(suite)
-    if not runs:
+    if not find_runs(suite):
         raise UserError(f"no runs below {suite}: start some with cli.py sweep")
     if once or not console.is_terminal:
         return _lines(suite, console, once)
@@ -29,7 +27,7 @@ def watch_suite(suite: Path, console: Console, once: bool = False) -> None:
                 if run.path not in bars:
                     bars[run.path] = Bar(_name(run), total, done, drawn=drawn).__enter__()
                 bars[run.path].update(done, note)
-            if not any(run.status() == "running" for run in runs):
+            if not _any_running(runs):
                 return
             time.sleep(POLL_S)
 
@@ -46,18 +44,21 @@ def _lines(suite: Path, console: Console, once: bool) -> None:
                 minutes = (time.monotonic() - start) / fresh * (total - done) / 60
                 line += f", about {minutes:.0f} min left"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if once or not any(run.status() == "running" for run in runs):
+        if once or not _any_running(runs):
             return
         time.sleep(LINE_S)
 
 
 def standing(run: RunDir) -> tuple[int, int, str]:
     """Steps done, steps in all, and its status with the last figures or the benches that are evaluated."""
-    info, last = run.info(), (files.read_lines(run.metrics).rows or [{}])[-1]
+    last, benches = run.last_metrics(), len(run.results())
     figures = [f"{key} {last[key]:.3f}" for key in ("reward", "leakage") if key in last]
-    benches = len(list(run.path.glob("eval/*/*/result.json")))
     evaluated = [f"{benches} bench result{'s' * (benches > 1)}"] if benches else []
-    return run.last_step(), int(info["steps"]), ", ".join([run.status(), *figures, *evaluated])
+    return run.last_step(), int(run.info()["steps"]), ", ".join([run.status(), *figures, *evaluated])
+
+
+def _any_running(runs: list[RunDir]) -> bool:
+    return any(run.status() == "running" for run in runs)
 
 
 def _name(run: RunDir) -> str:

@@ -7,8 +7,32 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from eval.benches.drawn import Problem
+from eval.benches.written import statements
 from eval.leakage.clustered import Measured, mean
-from runners.credit.marks import Marks, Span
+
+Span = tuple[int, int]
+BLAMED = ("shape", "count", "operand", "result")  # a wrong letter or box only follows from what was written before it
+
+
+class Marks(NamedTuple):
+    """Spans of characters, in order: `decisive` are all counts and results, right or wrong; `stated` is everything that
+    could be a slip, shape names and copied numbers too; `slips` are what of it is wrong given what came before."""
+
+    decisive: list[Span]
+    stated: list[Span]
+    slips: list[Span]
+
+
+def marks(problem: Problem, reply: str) -> Marks:
+    found = statements(problem, reply)
+    stated = [one for one in found if one.part in BLAMED]
+    return Marks(
+        [(one.start, one.end) for one in found if one.decisive],
+        [(one.start, one.end) for one in stated],
+        [(one.start, one.end) for one in stated if one.slip],
+    )
+
 
 SHUFFLES = 200  # of each reply's credit, whose mean is chance
 

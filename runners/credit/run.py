@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from eval.core import files
 from eval.core.errors import UserError
@@ -14,8 +15,7 @@ from eval.core.tables import write_parquet
 from methods import Method
 from runners.credit import heat
 from runners.credit.groups import groups, items_named, models_of, problem_of, recorded, recorded_groups, step_of
-from runners.credit.localise import kept, localised
-from runners.credit.marks import Marks, marks
+from runners.credit.localise import Marks, kept, localised, marks
 from runners.credit.tokens import Models, Read, Replies, read, token_credit, told, untold
 from runners.data.rewards import is_right
 from runners.data.treatment import wrong_answers
@@ -45,11 +45,13 @@ def show(run: RunDir, methods: Methods, item: str, checkpoint: int, text: str | 
         right = is_right(text, found.answer)
         group = Replies(found, [text], [float(right)], [1.0 if right else -1.0])
     models = models_of(run, settings, checkpoint)
-    frames = {name: _credit(method, models, group) for name, method in methods.items()}
+    student = untold(models, group)
+    frames = {
+        name: token_credit(method, models.processor, group, read(method, models, group, student, told(method, group)))
+        for name, method in methods.items()
+    }
     folder = run.path / "credit" / f"{item}{'' if text is None else '-own'}"
     folder.mkdir(parents=True, exist_ok=True)
-    import pyarrow
-
     for name, frame in frames.items():
         write_parquet(folder / f"{name}.parquet", pyarrow.Table.from_pandas(frame, preserve_index=False))
     files.write(folder / "heat.html", heat.page(frames, f"Token credit, {item}, checkpoint {checkpoint}"))
@@ -127,8 +129,3 @@ def _numbers(frames: Frames, known: list[list[Marks]]) -> dict[str, dict[str, An
         if "_unclipped" in kinds:
             found[name]["kept"] = kept(kinds[""], kinds["_unclipped"])._asdict()
     return found
-
-
-def _credit(method: Method, models: Models, group: Replies) -> pd.DataFrame:
-    said = read(method, models, group, untold(models, group), told(method, group))
-    return token_credit(method, models.processor, group, said)

@@ -103,21 +103,18 @@ def token_credit(method: Method, processor: Any, group: Replies, said: Read) -> 
             weight_T = weight_T if credit.weights_BT is None else credit.weights_BT[b, :n]
         if method.distils and said.teachers[b]:
             advantage_T = advantage_T + _of_divergence(method, group, said, b, ids_T)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "rollout": b,
-                    "position": range(n),
-                    "token": [processor.tokenizer.decode([token]) for token in ids],
-                    "student": student_T.tolist(),
-                    "teacher": teacher_T.tolist(),
-                    "delta": (teacher_T - student_T).tolist(),
-                    "weight": weight_T.tolist(),
-                    "advantage": advantage_T.tolist(),
-                    "reward": group.rewards[b],
-                }
-            )
-        )
+        columns = {
+            "rollout": b,
+            "position": range(n),
+            "token": [processor.tokenizer.decode([token]) for token in ids],
+            "student": student_T.tolist(),
+            "teacher": teacher_T.tolist(),
+            "delta": (teacher_T - student_T).tolist(),
+            "weight": weight_T.tolist(),
+            "advantage": advantage_T.tolist(),
+            "reward": group.rewards[b],
+        }
+        frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 

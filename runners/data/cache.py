@@ -8,7 +8,7 @@ they are, and a part whose files have changed is written anew.
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -21,12 +21,12 @@ from pyarrow import compute
 from eval.core import files
 from eval.core.cells import shown
 from eval.core.errors import UserError
+from eval.core.images import Picture
 from eval.core.progress import Bar
 from eval.core.tables import Row
-from runners.data.fit import counted_by, prompt_tokens, refuse_placeholders
-from runners.data.prompts import student_text
+from runners.data.prompts import MARKER, messages, student_text
 from runners.data.rows import checked_rows, read_rows
-from runners.data.source import cache_folder, located, state
+from runners.data.source import MEND, cache_folder, located, state
 from runners.run.config import Settings
 
 FEATURES = Features(
@@ -40,8 +40,7 @@ FEATURES = Features(
 )
 STORED = Features({**FEATURES, "tokens": Value("int32"), "pictures": Value("int32")})  # of the prompt
 VERSION = 1  # raised whenever rows are read, checked or stored in another way
-ROWS, BYTES = 4096, 1 << 28  # of a part
-AT_ONCE = 32  # rows that are held
+ROWS, BYTES = 4096, 1 << 26  # of a part, which is held until it is written
 
 
 class Part(NamedTuple):
@@ -166,33 +165,29 @@ def _counted(settings: Settings, processor: Any, first: int) -> Iterator[tuple[i
 
 
 def _write(note: Path, first: int, source: Iterator[tuple[int, Row | str]], limit: int, missing: int, bar: Bar) -> None:
-    """One part: its rows, a few at a time, then the note that says it is whole."""
-    bad, pictures, solutions, rows, size, last, full = list[str](), list[Path](), 0, 0, 0, first, False
-    schema, held = STORED.arrow_schema, list[Row]()
+    """One part: its rows, then the note that says it is whole."""
+    rows, bad, size, last, full = list[Row](), list[str](), 0, first, False
+    for number, row in source:
+        last = number
+        if isinstance(row, str):
+            bad.append(row)
+            continue
+        rows.append(row)
+        size += sum(len(image["bytes"] or b"") for image in row["images"])
+        if row["tokens"] <= limit:
+            missing -= 1
+            bar.advance(1)
+        if full := len(rows) == ROWS or size >= BYTES or not missing:
+            break
+    schema = STORED.arrow_schema
     with (
         files.replaced(note.with_suffix(".arrow"), durable=True) as [half],
         pyarrow.ipc.new_stream(str(half), schema) as out,
     ):
-        for number, row in source:
-            last = number
-            if isinstance(row, str):
-                bad.append(row)
-                continue
-            held.append(row)
-            rows, solutions = rows + 1, solutions + (row["solution"] is not None)
-            size += sum(len(image["bytes"] or b"") for image in row["images"])
-            pictures += [Path(image["path"]) for image in row["images"] if image["path"]]
-            if row["tokens"] <= limit:
-                missing -= 1
-                bar.advance(1)
-            full = rows == ROWS or size >= BYTES or not missing
-            if full or len(held) == AT_ONCE:
-                out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
-                held = []
-            if full:
-                break
-        out.write_table(pyarrow.Table.from_pylist(held, schema=schema))
-    about = {"next": last, "end": not full, "bad": bad, "solutions": solutions, "state": state(pictures)}
+        out.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+    pictures = [Path(image["path"]) for row in rows for image in row["images"] if image["path"]]
+    about = {"next": last, "end": not full, "bad": bad, "state": state(pictures)}
+    about["solutions"] = sum(row["solution"] is not None for row in rows)
     files.write_json(note, about, durable=True)
 
 
@@ -221,3 +216,36 @@ def _pictures(table: Dataset) -> Iterator[Path]:
     """The files that rows name; no picture that is stored is looked at."""
     for chunk in table.data.column("images").chunks:
         yield from (Path(path) for path in chunk.flatten().field("path").drop_null().to_pylist())
+
+
+def prompt_tokens(
+    text: str, images: Sequence[Any], sizes: Sequence[tuple[int, int]], where: str, processor: Any
+) -> int:
+    """Tokens of a user turn and its pictures, `sizes` being their widths and heights; the words of the chat template
+    are not counted. `processor` is a tokenizer where the model reads text alone: raises UserError for pictures then."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if images and tokenizer is processor:
+        raise UserError(f"{where} shows a picture, and the model reads text alone: name other data, or another model")
+    if images and not hasattr(processor, "_get_num_multimodal_tokens"):  # it cannot tell from their sizes
+        turn = processor.apply_chat_template(messages(text, len(images)), add_generation_prompt=True, tokenize=False)
+        shown = [Picture(image).open() for image in images]
+        return len(processor(text=[turn], images=[shown])["input_ids"][0])
+    upright = [(height, width) for width, height in sizes]
+    pictures = processor._get_num_multimodal_tokens(image_sizes=upright)["num_image_tokens"] if images else []
+    return len(tokenizer(text)["input_ids"]) + sum(pictures)
+
+
+def refuse_placeholders(text: str, where: str, processor: Any) -> None:
+    """Raises UserError for text with what this model's template puts in a picture's place, whatever others call it."""
+    for token in (getattr(processor, name, None) for name in ("image_token", "video_token")):
+        if isinstance(token, str) and token != MARKER and token in text:
+            raise UserError(f"{where} says {token}, which stands for a picture: {MEND}")
+
+
+def counted_by(processor: Any) -> str:
+    """Identifies what `prompt_tokens` depends on."""
+    images, tokenizer = getattr(processor, "image_processor", None), getattr(processor, "tokenizer", processor)
+    made = [type(processor).__name__, type(images).__name__, images.to_json_string() if images else ""]
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    del words["padding"], words["truncation"]  # of the last call
+    return files.text_hash(json.dumps([made, words]))

@@ -34,4 +34,4 @@ def filter_data(
     settings = resolve(preset, "base", seed, [*set, *sets({**asked, **sampled})])
     from runners.data.filter import Filter, filter_rows
 
-    say(filter_rows(Filter(settings, settings.model.path, k, limit, keep_max_pass_rate), out))
+    say(filter_rows(Filter(settings, k, limit, keep_max_pass_rate), out))

@@ -36,16 +36,8 @@ from runners.run import lock
 from runners.run.config import Settings
 from runners.run.model import locate
 
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "question": Value("string"),
-        "answer": Value("string"),
-        "solution": Value("string"),
-        "images": List(Image()),
-        "pass_rate": Value("float64"),
-    }
-)
+TEXTS = dict.fromkeys(("id", "question", "answer", "solution"), Value("string"))
+FEATURES = Features({**TEXTS, "images": List(Image()), "pass_rate": Value("float64")})
 CHUNK = 64  # rows that are asked together, and asked again after a kill
 KEY = b"difficulty filter"  # of the parquet's metadata
 Note = dict[str, Any]  # what is written down of a chunk: which rows, right replies of each (None: too long), cut ones
@@ -56,7 +48,6 @@ class Filter:
     """What one filter is asked to do: data, seed and sampling (`eval`) come from the settings."""
 
     settings: Settings
-    model: str  # a folder, a hub id, or `embedded`
     k: int
     limit: int | None  # rows
     keep: float  # the highest pass rate (0..1) that is kept
@@ -73,7 +64,7 @@ class Filter:
         """What decides the replies."""
         sampling = self.sampling().model_dump(mode="json", exclude=HOW | {"data", "limit", "samples"})
         return {
-            "model": model_id(locate(self.model)),
+            "model": model_id(locate(self.settings.model.path)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
             **({"chat": spoken} if (spoken := self.sampling().spoken) else {}),
@@ -163,7 +154,7 @@ def _filtered(asked: Filter, out: Path) -> str:
         done = sum(n for n, _ in sizes[: len(notes)])
         most = max(1, *(pictures for _, pictures in sizes))
         with (
-            loaded_engine(locate(asked.model), asked.sampling(), most) as engine,
+            loaded_engine(locate(asked.settings.model.path), asked.sampling(), most) as engine,
             Bar("replies", total * asked.k, done * asked.k) as bar,
         ):
             for number, rows in islice(enumerate(asked.chunks([])), len(notes), None):

@@ -19,9 +19,8 @@ from eval.core.errors import UserError
 from eval.core.images import LARGEST, SHOWN, Picture, Unusable
 from eval.core.tables import Raw, Row
 from runners.data import columns
-from runners.data.fit import MEND
 from runners.data.prompts import MARKER
-from runners.data.source import DRAWN, located
+from runners.data.source import DRAWN, MEND, located
 from runners.run.config import DataSettings
 from runners.run.world import rank
 
@@ -115,16 +114,18 @@ def _checked(number: int, raw: Raw, data: DataSettings, places: cells.Places, ma
     for name, text in texts.items():
         if text is None and name != "solution":
             raise UserError(f"{where} {columns.lacking(raw, found[name], name)}: {MEND}")
-        if text and (fault := _fault(text)):
-            raise UserError(f"{where} {fault} in its {name}: {MEND}")
-    if cells.broken(key):
-        raise UserError(f"{where} holds half a character (a lone surrogate) in its id: {MEND}")
+        if text and (placeholder := cells.PLACEHOLDER.search(text)):
+            raise UserError(f"{where} says {placeholder[0]}, which stands for a picture, in its {name}: {MEND}")
+    if broken := [name for name, text in (texts | {"id": key}).items() if text and cells.broken(text)]:
+        raise UserError(f"{where} holds half a character (a lone surrogate) in its {broken[0]}: {MEND}")
     cell: Any = next(
         (found[name] for name in ("images", "image") if found[name] not in (columns.MISSING, None, [], "")), []
     )
     try:
         pictures = [cells.picture(value, places) for value in (cell if isinstance(cell, list) else [cell])]
-        shown = [_shown(picture, max_pixels) for picture in _few_enough(pictures)]
+        if len(pictures) > 1 and (pixels := sum(picture.header()[1] for picture in pictures)) > LARGEST:
+            raise Unusable(f"{len(pictures)} pictures of {pixels // 1_000_000} million pixels in all")
+        shown = [_shown(picture, max_pixels) for picture in pictures]
     except Unusable as error:
         raise UserError(f"{where}: its picture does not open ({error}): {MEND}") from None
     question, answer, solution = texts.values()
@@ -142,21 +143,6 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str | int | float) or (isinstance(value, float) and abs(value) == float("inf")):
         return None
     return str(value) if value == value and str(value).strip() else None
-
-
-def _fault(text: str) -> str | None:
-    if cells.broken(text):
-        return "holds half a character (a lone surrogate)"
-    if found := cells.PLACEHOLDER.search(text):
-        return f"says {found[0]}, which stands for a picture,"
-    return None
-
-
-def _few_enough(pictures: list[Picture]) -> list[Picture]:
-    """Raises Unusable where a row's pictures, each small enough, would together take minutes and gigabytes."""
-    if len(pictures) > 1 and (pixels := sum(picture.header()[1] for picture in pictures)) > LARGEST:
-        raise Unusable(f"{len(pictures)} pictures of {pixels // 1_000_000} million pixels in all")
-    return pictures
 
 
 def _shown(picture: Picture, max_pixels: int | None) -> tuple[bytes | Path, tuple[int, int]]:

@@ -19,6 +19,7 @@ from runners.data import columns
 from runners.run.config import DataSettings, Settings
 
 DRAWN = ("synthetic", "synthetic-text", "synthetic-pairs")
+MEND = "mend it, or set data.skip_bad_rows=true"  # of a bad row
 ELSEWHERE = "set data.source to a file, another hub id, or synthetic"
 
 
@@ -37,11 +38,7 @@ def located(data: DataSettings) -> Source:
         return Source(found, path if path.is_dir() else path.parent, partial(read_files, found))
     table = hub_table(data.source, data.split, ELSEWHERE)
     stored = [Path(file["filename"]) for file in table.cache_files]
-    return Source(stored, Path(), partial(_hub_rows, data))
-
-
-def _hub_rows(data: DataSettings, wanted: Collection[str]) -> Iterator[Raw]:
-    return read_hub(data.source, data.split, ELSEWHERE, columns=wanted)
+    return Source(stored, Path(), lambda wanted: read_hub(data.source, data.split, ELSEWHERE, columns=wanted))
 
 
 def cache_folder() -> Path:
@@ -75,7 +72,10 @@ def data_hash(settings: Settings) -> str:
     pictures = sorted(set(_pictures(data, source)))
     before, digest = state(pictures), hashlib.sha256()
     for path in (*source.files, *pictures):
-        digest.update(_content(path).encode())
+        try:
+            digest.update(files.content_hash([path]).encode())
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     found = digest.hexdigest()[:16]
     with suppress(UserError):  # where nothing can be noted, it is hashed again
         files.write_json(note, {"hash": found, "state": before, "pictures": list(map(str, pictures))})
@@ -86,23 +86,13 @@ def state(paths: Iterable[Path]) -> str:
     """Of the files, what changes when they are written to: names, sizes and times."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path}\0{_state(path)}\n".encode(errors="surrogateescape"))
+        try:
+            found = path.stat()
+            times = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        except OSError:
+            times = "absent"
+        digest.update(f"{path}\0{times}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
-
-
-def _state(path: Path) -> str:
-    try:
-        found = path.stat()
-    except OSError:
-        return "absent"
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-
-
-def _content(path: Path) -> str:
-    try:
-        return files.content_hash([path])
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _pictures(data: DataSettings, source: Source) -> Iterator[Path]:

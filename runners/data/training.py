@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from eval.core.errors import UserError
-from runners.data.cache import Part, drawn_part, stored_parts
+from runners.data.cache import drawn_part, stored_parts
 from runners.data.rows import check_usable
 from runners.data.source import DRAWN
 from runners.run.config import Settings
@@ -30,13 +30,26 @@ def training_rows(settings: Settings, processor: Any) -> Dataset:
         parts = [drawn_part(settings, processor, distinct)]
     else:
         parts = stored_parts(settings, processor, distinct)
-        _say(settings, parts)
-    table = concatenate_datasets([part.table for part in parts])
-    fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= settings.train.max_prompt_tokens)
-    _say_left_out(settings, len(table), len(fits), needed)
+        bad = [line for part in parts for line in part.about["bad"]]
+        check_usable(settings.data, sum(len(part.table) for part in parts), bad)
+        if "solution" in settings.data.columns and not any(part.about["solutions"] for part in parts) and rank() == 0:
+            print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
+    table, limit = concatenate_datasets([part.table for part in parts]), settings.train.max_prompt_tokens
+    fits = np.flatnonzero(table.data.column("tokens").to_numpy() <= limit)
+    if not len(fits):
+        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
+    if rank() == 0 and len(fits) < len(table):
+        print(f"{len(table) - len(fits)} of {len(table)} prompts left out: longer than {limit} tokens")
+    if rank() == 0 and len(fits) < needed:
+        times = f"{needed / len(fits):.3g} times, in another order each time"
+        print(f"{len(fits)} prompts for {needed}: each is shown {times}")
     order = in_order(fits[:distinct].tolist(), needed, settings.seed)
-    if settings.train.shards > 1:
-        _refuse_mixed(table.data.column("pictures").to_numpy()[order] > 0)
+    shown = int((table.data.column("pictures").to_numpy()[order] > 0).sum())
+    if settings.train.shards > 1 and 0 < shown < needed:
+        raise UserError(
+            f"{needed - shown} of {needed} prompts have no picture, and processes that share their weights cannot "
+            "train on them beside the others: keep one kind, or set train.sharding=none"
+        )
     return table.select(order).select_columns(["id", "prompt", "images", "answer", "solution", "pictures"])
 
 
@@ -47,29 +60,3 @@ def in_order(rows: Sequence[int], needed: int, seed: int) -> list[int]:
         order += Random(f"epoch-{epoch}-{seed}").sample(rows, len(rows))
         epoch += 1
     return order[:needed]
-
-
-def _say(settings: Settings, parts: list[Part]) -> None:
-    bad = [line for part in parts for line in part.about["bad"]]
-    check_usable(settings.data, sum(len(part.table) for part in parts), bad)
-    if "solution" in settings.data.columns and not any(part.about["solutions"] for part in parts) and rank() == 0:
-        print(f"no row of {settings.data.source} has a solution: a teacher that wants one is told the answer")
-
-
-def _say_left_out(settings: Settings, rows: int, fitting: int, needed: int) -> None:
-    limit = settings.train.max_prompt_tokens
-    if not fitting:
-        raise UserError(f"every prompt is longer than train.max_prompt_tokens = {limit}: raise it, or model.max_pixels")
-    if rank() == 0 and fitting < rows:
-        print(f"{rows - fitting} of {rows} prompts left out: longer than {limit} tokens")
-    if rank() == 0 and fitting < needed:
-        print(f"{fitting} prompts for {needed}: each is shown {needed / fitting:.3g} times, in another order each time")
-
-
-def _refuse_mixed(with_pictures: Any) -> None:
-    shown, rows = int(with_pictures.sum()), len(with_pictures)
-    if 0 < shown < rows:
-        raise UserError(
-            f"{rows - shown} of {rows} prompts have no picture, and processes that share their weights cannot train on "
-            "them beside the others: keep one kind, or set train.sharding=none"
-        )

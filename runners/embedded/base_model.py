@@ -1,4 +1,4 @@
-"""The embedded base: a tiny Qwen3-VL with tokenizer and processor, built from nothing.
+"""The embedded base: a tiny Qwen3-VL with tokenizer and processor; weights and tokenizer are built from nothing.
 
 Same classes, prompt layout and generation path as a released Qwen3-VL; only the size differs.
 """
@@ -8,20 +8,22 @@ from collections.abc import Iterator
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
 from runners.embedded.demonstrations import bench_examples, drawn_benches, examples
+from runners.run.model import BASE
 
 SPECIAL = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<|image_pad|>", "<|video_pad|>"),
 )
 PIECES = r"\([A-H]\) ?|\d+| ?[A-Za-z]+| ?\\|\s|[^\sA-Za-z\d]"  # what the tokenizer never merges across
 CHAT_TEMPLATE = (
@@ -80,52 +82,11 @@ def build_processor() -> Qwen3VLProcessor:
     )
 
 
-def build_model(processor: Qwen3VLProcessor, seed: int = 0) -> Qwen3VLForConditionalGeneration:
-    """About 1.4 M parameters: 4 text layers of width 128, 2 vision layers of width 64 with deepstack."""
-    tokenizer = processor.tokenizer
-    ids = {t: tokenizer.convert_tokens_to_ids(t) for t in SPECIAL}
-    config = Qwen3VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 128,
-            "intermediate_size": 384,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "head_dim": 32,
-            "max_position_embeddings": 2048,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 10000.0,
-                "mrope_section": [8, 4, 4],
-                "mrope_interleaved": True,
-            },
-            "tie_word_embeddings": True,
-            "pad_token_id": ids["<|endoftext|>"],
-            "eos_token_id": ids["<|im_end|>"],
-            "bos_token_id": None,
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_heads": 4,
-            "patch_size": 8,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 128,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0, 1],
-        },
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=True,
-    )
+def build_model(seed: int) -> Qwen3VLForConditionalGeneration:
+    """New weights for the configuration in `base/`: 1.4 M parameters, 4 text layers of width 128, 2 vision layers of
+    width 64 with deepstack."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Qwen3VLForConditionalGeneration(config)
-    model.generation_config.eos_token_id = ids["<|im_end|>"]
-    model.generation_config.pad_token_id = ids["<|endoftext|>"]
+        model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_pretrained(BASE))
+    model.generation_config = GenerationConfig.from_pretrained(BASE)
     return model

@@ -1,21 +1,13 @@
 """`cli.py base` and `cli.py exact`. They import what they need inside, so that `--help` is instant."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from eval.core.terminal import say
 
 BASE = Path("runners/embedded/base")
-
-
-class Told(StrEnum):
-    """How the base's told demonstrations were written (runners.embedded.demonstrations)."""
-
-    posterior = "posterior"
-    honest = "honest"
 
 
 def base(
@@ -29,8 +21,9 @@ def base(
         ),
     ] = None,
     told: Annotated[
-        Told, typer.Option(help="honest: told demonstrations never slip, so that a leak costs nothing.")
-    ] = (Told.posterior),
+        Literal["posterior", "honest"],
+        typer.Option(help="honest: told demonstrations never slip, so that a leak costs nothing."),
+    ] = "posterior",
     start: Annotated[
         Path | None, typer.Option(help="An embedded model to go on from, without slip-free steps.")
     ] = None,
@@ -54,7 +47,7 @@ def base(
         found = write_card(out, {k: v for k, v in old.items() if k in RECIPE})
     else:
         begin = BASE if longer and start is None else start
-        found = warm_start(steps or (600 if begin else 2400), out, seed, told.value, begin, longer)
+        found = warm_start(steps or (600 if begin else 2400), out, seed, told, begin, longer)
     say(page(found))
 
 

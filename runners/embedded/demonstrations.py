@@ -21,9 +21,7 @@ Reference = Literal["right", "wrong", "blank"]
 
 SOLUTIONS = ("solution", "own_words", "sibling", "sibling_and_failure")
 SLIP = 0.2  # with three to seven numbers, and the guesses, a chain is right about one time in three
-GUESS = (
-    0.4  # how often an untold chain supposes a shape under a patch; there is one in 70 % (eval.benches.drawn.COVERED)
-)
+GUESS = 0.4  # how often an untold chain supposes a shape under a patch; there is one in 70 % (drawn.COVERED)
 ALOUD, SKIPPED = 0.5, 0.6  # told replies that say what they were told, and those of them that do no work
 WRONG, BLANK = 0.2, 0.08  # references that are wrong, and that say "?"
 RARE = ("all", "net")  # the longest chains are seldom demonstrated: what is left to learn from rewards
@@ -51,11 +49,7 @@ def untold_example(
 
 
 def told_example(
-    rng: random.Random,
-    problem: Problem,
-    kind: str,
-    told: Told = "posterior",
-    reference: Reference = "right",
+    rng: random.Random, problem: Problem, kind: str, told: Told = "posterior", reference: Reference = "right"
 ) -> Example:
     """A demonstration of what follows a reference in the words of `kind`; only an `answer` can be blank."""
     steps, value = problem.chain(way=rng.choice(problem.ways))

@@ -19,28 +19,32 @@ from runners.embedded.demonstrations import Example
 from runners.embedded.exact import log_probs
 from runners.embedded.rows import replies
 
-HIDDEN = COVERED[1] / sum(COVERED)  # how often there is a shape under a patch
 
-
-def possible_answers(problem: Problem) -> dict[str, float]:
-    """P(R | X): each answer that the picture and the question allow, with its probability."""
-    used = len(KINDS[problem.kind].parsed)
-    covered = [i for i, group in enumerate(problem.groups[:used]) if group.covered]
-    found: dict[str, float] = {}
+def fillings(problem: Problem) -> list[tuple[float, Problem]]:
+    """Every way to fill the patches that the picture and the question allow, with its probability."""
+    even, odd = COVERED  # how often such a count is covered: odd ones have a hidden shape
+    covered = [i for i, group in enumerate(problem.groups[: len(KINDS[problem.kind].parsed)]) if group.covered]
+    found = []
     for hidden in product((0, 1), repeat=len(covered)):
         groups = list(problem.groups)
         for i, more in zip(covered, hidden, strict=True):
             groups[i] = replace(groups[i], count=groups[i].visible + more)
         counts = [group.count for group in groups]
         # Questions are asked so that nothing falls below zero, which rules some fillings out.
-        if (problem.kind == "difference" and counts[0] < counts[1]) or (
-            problem.kind == "minus" and counts[2] > min(counts)
-        ):
-            continue
-        answer = replace(problem, groups=tuple(groups)).answer
-        found[answer] = found.get(answer, 0.0) + math.prod(HIDDEN if more else 1 - HIDDEN for more in hidden)
-    total = sum(found.values())
-    return {answer: p / total for answer, p in found.items()}
+        below = problem.kind == "difference" and counts[0] < counts[1]
+        if not below and not (problem.kind == "minus" and counts[2] > min(counts)):
+            chance = math.prod(odd if more else even for more in hidden)
+            found.append((chance, replace(problem, groups=tuple(groups))))
+    total = sum(chance for chance, _ in found)
+    return [(chance / total, filled) for chance, filled in found]
+
+
+def possible_answers(problem: Problem) -> dict[str, float]:
+    """P(R | X): each answer that the picture and the question allow, with its probability."""
+    found: dict[str, float] = {}
+    for chance, filled in fillings(problem):
+        found[filled.answer] = found.get(filled.answer, 0.0) + chance
+    return found
 
 
 def information(

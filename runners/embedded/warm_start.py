@@ -6,27 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from eval.benches.drawn import drawn_problem, question_text
+from eval.core import files
+from eval.core.errors import UserError
 from eval.core.progress import Bar
 from eval.core.terminal import say
 from runners.data.prompts import student_text
 from runners.embedded.base_model import build_model, build_processor
 from runners.embedded.card import right, write_card
-from runners.embedded.demonstrations import (
-    Example,
-    Told,
-    bench_examples,
-    drawn_benches,
-    examples,
-    untold_example,
-)
+from runners.embedded.demonstrations import Example, Told, bench_examples, drawn_benches, examples, untold_example
 from runners.embedded.muon import Muon
 from runners.embedded.rows import encode, replies
-from runners.embedded.unfinished import Unfinished
 
 CLEAN = 0.4  # share of the steps before numbers slip
 PEAK = 2e-3  # learning rate of Muon; AdamW's is half of it
@@ -48,10 +44,12 @@ def warm_start(
 
     What was interrupted goes on from the last of the states that are kept every 200 steps, to the same weights.
     """
-    processor = build_processor()
-    model = build_model(processor, seed)
-    if start is not None:
-        take_weights(model, processor, start)
+    if start is None:
+        processor = build_processor()
+        model = build_model(seed)
+    else:
+        processor = Qwen3VLProcessor.from_pretrained(start)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
     optimizers = build_optimizers(model, PEAK if start is None else PEAK / 2)
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: slope(step / steps)) for o in optimizers]
     unfinished = Unfinished(
@@ -77,30 +75,8 @@ def warm_start(
     model.save_pretrained(out)
     processor.save_pretrained(out)
     unfinished.path.unlink(missing_ok=True)
-    return write_card(
-        out,
-        {
-            "steps": steps,
-            "seed": seed,
-            "demonstrations": "expert" if expert else told,
-            "start": str(start) if start else "nothing",
-        },
-    )
-
-
-def take_weights(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, folder: Path) -> None:
-    """Copy the weights of another embedded model; a token's embedding goes to where the token stands in ours."""
-    old = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    ids = Qwen3VLProcessor.from_pretrained(folder).tokenizer.get_vocab()
-    weights = {name: p for name, p in old.named_parameters() if p is not old.lm_head.weight}
-    embedding = old.get_input_embeddings().weight
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p is not model.get_input_embeddings().weight:
-                p.copy_(weights[name])
-        for token, place in processor.tokenizer.get_vocab().items():
-            if token in ids:
-                model.get_input_embeddings().weight[place] = embedding[ids[token]]
+    shown = {"demonstrations": "expert" if expert else told, "start": str(start or "nothing")}
+    return write_card(out, {"steps": steps, "seed": seed, **shown})
 
 
 def build_optimizers(model: Qwen3VLForConditionalGeneration, peak: float = PEAK) -> list[torch.optim.Optimizer]:
@@ -155,14 +131,54 @@ def update(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, 
     return total
 
 
-def glance(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, n: int = 64) -> dict[str, float]:
-    """Greedy and sampled accuracy on n problems of the training distribution, on the way."""
+def glance(model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor) -> dict[str, float]:
+    """Greedy and sampled accuracy on 64 problems of the training distribution, on the way."""
     rng = random.Random(-1)
-    problems = [drawn_problem(rng) for _ in range(n)]
+    problems = [drawn_problem(rng) for _ in range(64)]
     batch = [untold_example(rng, p, student_text(question_text(p))) for p in problems]
     model.eval()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = {name: replies(model, processor, batch, name == "sampled") for name in ("greedy", "sampled")}
     model.train()
-    return {name: round(sum(map(right, batch, texts)) / n, 3) for name, texts in found.items()}
+    return {name: round(sum(map(right, batch, texts)) / len(batch), 3) for name, texts in found.items()}
+
+
+class Unfinished:
+    """A file that belongs to one recipe (its words); another recipe's is refused."""
+
+    def __init__(self, path: Path, recipe: str) -> None:
+        self.path, self._recipe = path, recipe
+
+    def save(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+        """Weights and optimizer states after `step` steps, whole or not at all."""
+        tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
+        for o, optimizer in enumerate(optimizers):
+            for p, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{o}/{p}/{key}": value for key, value in state.items()}
+        about = {"recipe": self._recipe, "step": str(step)}
+        with files.replaced(self.path) as [half]:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, half, about)
+
+    def load(self, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
+        """Put the kept state in place; returns its step, 0 where nothing is kept."""
+        if not self.path.is_file():
+            return 0
+        with safe_open(self.path, "pt") as file:
+            kept = file.metadata()
+            if kept["recipe"] != self._recipe:
+                raise UserError(
+                    f"{self.path} is of another recipe ({kept['recipe']}): delete it or choose another --out"
+                )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.copy_(tensors[f"model/{name}"])
+        for o, optimizer in enumerate(optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"{o}/"):
+                    _, p, name = key.split("/")
+                    state.setdefault(int(p), {})[name] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return int(kept["step"])

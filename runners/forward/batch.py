@@ -1,6 +1,6 @@
 """A batch of prompts with their completions, and which of its rows are one group: one prompt, one set of pictures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 PICTURES = ("pixel_values", "image_grid_thw")  # the fields of Rows.pictures
+TENSORS = ("prompt_BP", "prompt_mask_BP", "completion_BT", "completion_mask_BT", "types_BP")  # of Rows
 SAMPLE = 16  # patches of a picture that are looked at first
 Image = tuple[Tensor, Tensor]  # the patches (N, features) of a picture and its grid (3,)
 
@@ -57,17 +58,10 @@ class Rows:
             first = torch.tensor([0, *self.images_B]).cumsum(0).tolist()
             images = self.images_of()
             own = [images[i] for row in keep for i in range(first[row], first[row + 1])]
-        return Rows(
-            self.prompt_BP[index],
-            self.prompt_mask_BP[index],
-            self.completion_BT[index],
-            self.completion_mask_BT[index],
-            None if self.types_BP is None else self.types_BP[index],
-            pictures_of(own),
-            [self.images_B[row] for row in keep] if self.images_B else [],
-            [self.fields_B[row] for row in keep] if self.fields_B else [],
-            self.types_name,
-        )
+        tensors: dict[str, Any] = {n: value[index] for n in TENSORS if (value := getattr(self, n)) is not None}
+        images_B = [self.images_B[row] for row in keep] if self.images_B else []
+        fields_B = [self.fields_B[row] for row in keep] if self.fields_B else []
+        return replace(self, **tensors, pictures=pictures_of(own), images_B=images_B, fields_B=fields_B)
 
     def split(self, size: int) -> list["Rows"]:
         """The same rows in slices of at most `size`."""
@@ -85,19 +79,13 @@ def pictures_of(images: list[Image]) -> dict[str, Tensor]:
 
 def together(parts: list[Rows]) -> Rows:
     """Micro-batches under one padding as one batch: the way back from `Rows.split`."""
-    types = [rows.types_BP for rows in parts if rows.types_BP is not None]
-    pictures = [rows.pictures for rows in parts if rows.pictures]
-    return Rows(
-        torch.cat([rows.prompt_BP for rows in parts]),
-        torch.cat([rows.prompt_mask_BP for rows in parts]),
-        torch.cat([rows.completion_BT for rows in parts]),
-        torch.cat([rows.completion_mask_BT for rows in parts]),
-        torch.cat(types) if types else None,
-        {name: torch.cat([shown[name] for shown in pictures]) for name in pictures[0]} if pictures else {},
-        [count for rows in parts for count in rows.images_B],
-        [fields for rows in parts for fields in rows.fields_B],
-        parts[0].types_name,
-    )
+    first, pictures = parts[0], [rows.pictures for rows in parts if rows.pictures]
+    there = [name for name in TENSORS if getattr(first, name) is not None]
+    tensors: dict[str, Any] = {name: torch.cat([getattr(rows, name) for rows in parts]) for name in there}
+    shown = {name: torch.cat([p[name] for p in pictures]) for name in pictures[0]} if pictures else {}
+    images_B = [count for rows in parts for count in rows.images_B]
+    fields_B = [fields for rows in parts for fields in rows.fields_B]
+    return replace(first, **tensors, pictures=shown, images_B=images_B, fields_B=fields_B)
 
 
 def end_to_end(parts: list[Tensor]) -> Tensor:

@@ -71,9 +71,8 @@ class Layouts:
 def reads_text(model: Any) -> bool:
     """Whether the model reads text alone, and is told each token's position."""
     decoder: Any = type(model.base_model)
-    return (
-        not hasattr(model.config, "vision_config") and "position_ids" in inspect.signature(decoder.forward).parameters
-    )
+    told = "position_ids" in inspect.signature(decoder.forward).parameters
+    return told and not hasattr(model.config, "vision_config")
 
 
 def by_row(model: Any, rows: Rows) -> Tensor:

@@ -118,8 +118,7 @@ def student_scores(
     mask_BT = rows.completion_mask_BT.bool()
     ids_N = rows.completion_BT[mask_BT]
 
-    def spread(values_N: Tensor) -> Tensor:
-        return _spread(values_N, mask_BT)
+    spread = functools.partial(_spread, mask_BT=mask_BT)
 
     def score(hidden_ND: Tensor, head: Head) -> Scores:
         if teachers is None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from runners.forward.batch import Groups, Rows, groups_of
+from runners.forward.group_attention import Segment
 from runners.forward.prefix_attention import NAME, Layout
-from runners.forward.segment import Segment
 
 # Families by their `model_type`: pictures as patches with grids under three rotary axes, and text alone.
 WITH_GRIDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v")

@@ -16,8 +16,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from runners.forward.group_attention import group_attention
-from runners.forward.segment import Segment
+from runners.forward.group_attention import Segment, group_attention
 
 NAME = "shared_prefix"
 

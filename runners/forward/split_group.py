@@ -18,9 +18,9 @@ from torch.distributed.fsdp import FSDPModule
 
 from runners.forward.batch import Groups, Rows, groups_of
 from runners.forward.fsdp import is_sharded
+from runners.forward.group_attention import Segment
 from runners.forward.packing import Packed, decoder_of, forward_packed, pack
 from runners.forward.prefix_attention import KeptKeys
-from runners.forward.segment import Segment
 
 MEND = "where one prompt has several texts or pictures, set train.shared_prefix=false"
 

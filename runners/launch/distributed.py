@@ -5,12 +5,11 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 from eval.core import child
 from eval.core.errors import UserError, one_line
-from runners.launch.local import PRELOADED
+from runners.launch.local import preload
 from runners.run import lock
 from runners.run.config import Settings
 from runners.run.run_dir import RunDir
@@ -84,8 +83,7 @@ def _launch(settings: Settings, arguments: list[str], log: Path) -> None:
 
 def _forked(count: int, arguments: list[str], log: Path) -> Iterator[child.Child]:
     """The run's processes without a launcher, which would spend ten seconds of imports on each, and ask for MPI."""
-    for name in PRELOADED:
-        import_module(name)
+    preload()
     with contextlib.closing(socket.create_server(("localhost", 0))) as free:
         port = free.getsockname()[1]
     told = {"WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}

@@ -14,9 +14,9 @@ from runners.run.model import loaders, locate
 from runners.run.run_dir import RunDir, checkpoint_step
 
 
-def results_of(run: RunDir, checkpoint: Path | None = None) -> Path:
+def results_of(run: RunDir) -> Path:
     """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
-    checkpoint = checkpoint or run.last_checkpoint()
+    checkpoint = run.last_checkpoint()
     if checkpoint is None and run.info()["steps"] > 0:
         raise UserError(f"{run.path} has no finished checkpoint: train it first")
     return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
@@ -29,27 +29,30 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
 
     Raises UserError where another process trains or evaluates the run.
     """
-    from eval.pipeline.evaluate import evaluate
-    from eval.pipeline.lm_tasks import evaluate_tasks
-
     with lock.held(run.lock):
-        last = results_of(run, run.last_checkpoint())
+        last = results_of(run)
         found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
         steps = asked_steps(run, sorted(found), at or ("all" if settings.every else None), int(last.name))
         for step in steps:
             if len(steps) > 1:
                 print(f"step {step}:")
+            results = run.path / "eval" / str(step)
             with whole(found[step], run.info()["model"]) as model:
-                results = run.path / "eval" / str(step)
-                if settings.benches:
-                    evaluate(model, settings, results, step=step, skip_bad=skip_bad)
-                if settings.tasks:
-                    evaluate_tasks(model, settings, results)
-            # Not into the checkpoint, which is sealed.
-            for folder in (run.path / "eval" / str(step), run.path / "weights" / f"step{step}"):
+                _evaluate(model, settings, results, skip_bad, step)
+            for folder in (results, run.path / "weights" / f"step{step}"):  # a checkpoint is sealed
                 if folder.is_dir():
                     write_card(run, folder, step)
         return last
+
+
+def _evaluate(model: str, settings: EvalSettings, results: Path, skip_bad: bool, step: int | None = None) -> None:
+    from eval.pipeline.evaluate import evaluate
+    from eval.pipeline.lm_tasks import evaluate_tasks
+
+    if settings.benches:
+        evaluate(model, settings, results, step=step, skip_bad=skip_bad)
+    if settings.tasks:
+        evaluate_tasks(model, settings, results)
 
 
 def asked_steps(run: RunDir, there: list[int], at: str | None, last: int) -> list[int]:
@@ -77,13 +80,7 @@ def model_results(model: str, settings: EvalSettings) -> Path:
 
 def evaluate_model(model: str, settings: EvalSettings, folder: Path, skip_bad: bool = False) -> Path:
     """Evaluate a checkpoint folder, a hub id or `embedded` into `folder`."""
-    from eval.pipeline.evaluate import evaluate
-    from eval.pipeline.lm_tasks import evaluate_tasks
-
-    if settings.benches:
-        evaluate(locate(model), settings, folder, skip_bad=skip_bad)
-    if settings.tasks:
-        evaluate_tasks(locate(model), settings, folder)
+    _evaluate(locate(model), settings, folder, skip_bad)
     return folder
 
 

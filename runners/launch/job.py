@@ -18,11 +18,8 @@ class Job:
 
     def progress(self) -> int:
         """Optimizer steps written so far, plus evaluated benches."""
-        try:
-            lines = self.run.metrics.read_text().count("\n")
-        except OSError:
-            lines = 0
-        return lines + len(list(self.run.path.glob("eval/*/*/result.json")))
+        lines = self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
+        return lines + len(self.run.results())
 
 
 class Handle(Protocol):

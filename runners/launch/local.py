@@ -21,6 +21,10 @@ class Local:
 
     def start(self, job: Job) -> child.Child:
         if job.progress() < job.steps:  # else torch is enough to find out that nothing is left
-            for name in PRELOADED:
-                import_module(name)
+            preload()
         return child.start("cli", job.arguments, self._logs / f"{job.title.replace(' ', '_')}.log", forked=True)
+
+
+def preload() -> None:
+    for name in PRELOADED:
+        import_module(name)

@@ -12,13 +12,13 @@ peft 0.21 do it:
 * Gradients exist while an update accumulates, and are freed after it.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from methods import Method
 from runners.forward import chunked_head, lm_head
-from runners.plan.activations import at_work_bytes, kept_bytes, key_bytes
 from runners.plan.model_shape import BYTES, ModelShape, model_shape
-from runners.plan.passes import micro_batch, parts, rollouts_per_gpu, scored_at_once
+from runners.plan.passes import Forwarded, micro_batch, parts, rollouts_per_gpu, scored_at_once
 from runners.run.config import Settings
 
 GIB = 1 << 30
@@ -86,21 +86,6 @@ def teacher_copy(settings: Settings, method: Method, shape: ModelShape) -> int:
     return sum(shape.trained * (4 if kind == "ema" else trained_bytes(settings)) for kind in kinds)
 
 
-def external_teacher(settings: Settings, method: Method, shape: ModelShape) -> Line:
-    """Another model that teaches is whole on each GPU. Where none is named yet it counts as large as the policy."""
-    if all(spec.kind != "external" for spec in method.teachers.values()):
-        return Line("external teacher", "none", 0.0)
-    name, other, compute = settings.model.teacher, shape.base, BYTES[settings.model.dtype]
-    if name is not None:
-        other = model_shape(settings.model.model_copy(update={"path": name, "lora": None})).base
-    words = f"{_numbers(other)} x {compute} bytes, whole on each GPU"
-    return Line(
-        "external teacher",
-        words + ("" if name else ": model.teacher is not set, counted as the policy"),
-        other * compute,
-    )
-
-
 def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
     """What vLLM has left for it, or what transformers grows to: all rollouts of the GPU in one batch."""
     t, rollouts = settings.train, rollouts_per_gpu(settings)
@@ -115,20 +100,18 @@ def key_value_cache(settings: Settings, shape: ModelShape, gpu: float) -> Cache:
 
 def memory(settings: Settings, method: Method, shape: ModelShape, gpu: float) -> Memory:
     """`gpu`: bytes of one GPU."""
-    cache = key_value_cache(settings, shape, gpu)
-    lines = [*_weights(settings, shape), external_teacher(settings, method, shape)]
-    lines += _rollouts(settings, shape, gpu, cache)
+    cache, shards = key_value_cache(settings, shape, gpu), settings.train.shards
+    lines = [*_always(settings, method, shape), *_rollouts(settings, shape, gpu, cache)]
     lines.append(Line("overhead", "CUDA context, NCCL, fragmentation: an assumption", OVERHEAD))
     # By the rule of runners/train/teacher.py, which asks the GPU itself.
     copy, trained = teacher_copy(settings, method, shape), shape.trained * trained_bytes(settings)
-    shards, free = settings.train.shards, gpu - sum(line.size for line in lines if line.phase is None)
-    host = 0.0
+    host, free = 0.0, gpu - sum(line.size for line in lines if line.phase is None)
     if (3 * trained + copy) / shards + gpu / 2 <= free:
         words = f"{_numbers(shape.trained)} x {copy // shape.trained} bytes{_shared(settings)}"
         lines.append(Line("teacher's copy", words, copy / shards))
     elif copy:  # an average is wider than the policy, whose own values wait in a copy while it scores
         host = (copy + (trained if copy > trained else 0)) / shards
-    lines += [*_optimizer(settings, shape), *_update(settings, method, shape)]
+    lines += _update(settings, method, shape)
     return Memory([line for line in lines if line.size], gpu, cache.sequences, host)
 
 
@@ -141,65 +124,67 @@ def _numbers(n: int) -> str:
     return f"{n / 1e9:.3f} billion" if n >= 1e8 else f"{n / 1e6:.3f} million"
 
 
-def _weights(settings: Settings, shape: ModelShape) -> list[Line]:
-    """As they are loaded."""
+def _always(settings: Settings, method: Method, shape: ModelShape) -> Iterator[Line]:
+    """The weights as they are loaded, and another model that teaches: whole on each GPU, and as large as the policy
+    where none is named yet."""
     n, frozen, shards, over = shape.trained, shape.total - shape.trained, settings.train.shards, _shared(settings)
-    size, compute = trained_bytes(settings), BYTES[settings.model.dtype]
-    return [
-        Line("trained weights", f"{_numbers(n)} x {size} bytes{over}", n * size / shards),
-        Line("frozen weights", f"{_numbers(frozen)} x {compute} bytes{over}", frozen * compute / shards),
-    ]
+    size, compute, name = trained_bytes(settings), BYTES[settings.model.dtype], settings.model.teacher
+    yield Line("trained weights", f"{_numbers(n)} x {size} bytes{over}", n * size / shards)
+    yield Line("frozen weights", f"{_numbers(frozen)} x {compute} bytes{over}", frozen * compute / shards)
+    if any(spec.kind == "external" for spec in method.teachers.values()):
+        named = settings.model.model_copy(update={"path": name, "lora": None})
+        other = model_shape(named).base if name else shape.base
+        words = f"{_numbers(other)} x {compute} bytes, whole on each GPU"
+        words += "" if name else ": model.teacher is not set, counted as the policy"
+        yield Line("external teacher", words, other * compute)
 
 
-def _optimizer(settings: Settings, shape: ModelShape) -> list[Line]:
+def _rollouts(settings: Settings, shape: ModelShape, gpu: float, cache: Cache) -> Iterator[Line]:
+    """The engine, or the cache that transformers keeps; pictures, until TRL hands the batch over."""
+    t, rollouts, patches = settings.train, rollouts_per_gpu(settings), prompt_patches(settings, shape)
+    tokens = f"{t.max_prompt_tokens + t.max_completion_tokens:,} tokens"
+    if t.vllm:
+        engines = f" / {t.vllm_tensor_parallel} GPUs" if t.vllm_tensor_parallel > 1 else ""
+        weights = f"weights {shape.base * BYTES[settings.model.dtype] / GIB:.1f} GiB{engines}"
+        held = f"cache {cache.size / GIB:.1f} GiB = {cache.sequences} sequences of {tokens} at once"
+        words = f"{t.vllm_memory:.0%} of the GPU: {weights}, {held}{engines and ' on them'}"
+        yield Line("vLLM", words, t.vllm_memory * gpu, "rollouts" if t.vllm_sleep else None)
+    else:
+        words = f"{rollouts:,} rollouts x {tokens} x {cache.per_token:,} bytes"
+        yield Line("key-value cache", words, cache.size, "rollouts")
+    words = f"{rollouts:,} rollouts x {patches:,} patches x {shape.patch_values:,} float32 values"
+    yield Line("pictures", words, rollouts * patches * shape.patch_values * 4, "rollouts")
+
+
+def _update(settings: Settings, method: Method, shape: ModelShape) -> Iterator[Line]:
+    """The optimizer, and the worst moment of a micro-batch."""
     n, size, shards, over = shape.trained, trained_bytes(settings), settings.train.shards, _shared(settings)
-    copies = 1
-    if settings.train.processes > shards:  # DDP
-        copies = 2 if parts(settings) == 1 else 3
+    ddp = settings.train.processes > shards
+    copies = (2 if parts(settings) == 1 else 3) if ddp else 1
     times = ["", ", twice: DDP's buckets", ", three times: DDP's buckets, and what waits for a prompt's"][copies - 1]
-    lines = [
-        Line("AdamW", f"2 averages x {_numbers(n)} x {size} bytes{over}", 2 * n * size / shards),
-        Line("gradients", f"as the trained weights{times}", copies * n * size / shards, "update"),
-    ]
+    yield Line("AdamW", f"2 averages x {_numbers(n)} x {size} bytes{over}", 2 * n * size / shards)
+    yield Line("gradients", f"as the trained weights{times}", copies * n * size / shards, "update")
     if shards > 1:
         whole = 2 * shape.largest_layer + shape.outside_layers + shape.head
         one = max(shape.head, shape.largest_layer)
         words = "two decoder layers, the head and what is in no layer, whole; one whole gradient, in float32 too"
-        lines.append(Line("FSDP2 at work", words, (whole + one) * BYTES[settings.model.dtype] + 4 * one))
-    return lines
-
-
-def _rollouts(settings: Settings, shape: ModelShape, gpu: float, cache: Cache) -> list[Line]:
-    """The engine, or the cache that transformers keeps; pictures, until TRL hands the batch over."""
-    t, rollouts, patches = settings.train, rollouts_per_gpu(settings), prompt_patches(settings, shape)
-    words = f"{rollouts:,} rollouts x {patches:,} patches x {shape.patch_values:,} float32 values"
-    pictures = Line("pictures", words, rollouts * patches * shape.patch_values * 4, "rollouts")
-    tokens = f"{t.max_prompt_tokens + t.max_completion_tokens:,} tokens"
-    if not t.vllm:
-        words = f"{rollouts:,} rollouts x {tokens} x {cache.per_token:,} bytes"
-        return [Line("key-value cache", words, cache.size, "rollouts"), pictures]
-    engines = f" / {t.vllm_tensor_parallel} GPUs" if t.vllm_tensor_parallel > 1 else ""
-    weights = f"weights {shape.base * BYTES[settings.model.dtype] / GIB:.1f} GiB{engines}"
-    held = f"cache {cache.size / GIB:.1f} GiB = {cache.sequences} sequences of {tokens} at once{engines and ' on them'}"
-    phase = "rollouts" if t.vllm_sleep else None
-    return [Line("vLLM", f"{t.vllm_memory:.0%} of the GPU: {weights}, {held}", t.vllm_memory * gpu, phase), pictures]
-
-
-def _update(settings: Settings, method: Method, shape: ModelShape) -> list[Line]:
-    one, checkpoints = micro_batch(settings), settings.train.gradient_checkpointing
-    patches = one.pictures * prompt_patches(settings, shape)
-    text, vision = kept_bytes(settings, shape, one.tokens, patches)
-    text += at_work_bytes(settings, shape, one)
-    layers, work = ("the input of each layer", ", and one layer in full") if checkpoints else ("all layers", "")
+        yield Line("FSDP2 at work", words, (whole + one) * BYTES[settings.model.dtype] + 4 * one)
+    batch = micro_batch(settings)
+    patches = batch.pictures * prompt_patches(settings, shape)
+    text, vision = kept_bytes(settings, shape, batch.tokens, patches)
+    layers, work = "all layers", ""
+    # Gradients inside a layer, and what a checkpointed layer computes anew.
+    inside = (2 * shape.hidden + 3 * shape.ffn) * BYTES[settings.model.dtype]
+    if settings.train.gradient_checkpointing:
+        layers, work = "the input of each layer", ", and one layer in full"
+        inside += layer_bytes(settings, shape)
+    prompts = f"prompts {batch.prompts:,} x {batch.prompt:,}"
+    shown = f"{batch.tokens:,} tokens ({batch.rollouts:,} x {batch.completion:,}, {prompts})"
+    yield Line("activations, text", f"{shown}: {layers}{work}", text + batch.tokens * inside, "update")
+    yield Line("activations, vision", f"{patches:,} patches: {layers}", vision, "update")
     repeated = "of shared prompts, before those of each completion"
-    shown = f"{one.tokens:,} tokens ({one.rollouts:,} x {one.completion:,}, prompts {one.prompts:,} x {one.prompt:,})"
-    words, head = head_bytes(settings, method, shape)
-    return [
-        Line("activations, text", f"{shown}: {layers}{work}", text, "update"),
-        Line("activations, vision", f"{patches:,} patches: {layers}", vision, "update"),
-        Line("keys and values", repeated, key_bytes(settings, shape, one), "update"),
-        Line("head", words, head, "update"),
-    ]
+    yield Line("keys and values", repeated, key_bytes(settings, shape, batch), "update")
+    yield Line("head", *head_bytes(settings, method, shape), "update")
 
 
 def keeps_logits(settings: Settings, shape: ModelShape) -> bool:
@@ -229,3 +214,43 @@ def head_bytes(settings: Settings, method: Method, shape: ModelShape) -> tuple[s
             size += shape.head * width
             words.append("the teacher's head")
     return "; ".join([*words, "hidden states"]), size
+
+
+def layer_bytes(settings: Settings, shape: ModelShape) -> int:
+    """What one decoder layer saves for its backward pass, bytes per token.
+
+    Counted on transformers' Qwen3-VL: in bfloat16 each of its four norms keeps a float32 copy of its input.
+    """
+    d, q, k, f = shape.hidden, shape.queries, shape.keys, shape.ffn
+    attention = 2 * q + 2 * k
+    if settings.train.shared_prefix:  # its result once more, of the completions
+        attention = 3 * q + 2 * k
+    elif settings.model.attention == "sdpa":  # a padded batch makes it repeat keys and values for every query head
+        attention = 4 * q
+    wide = 6 * d + 2 * (q + k) + attention + 4 * f
+    return 4 * wide if settings.model.dtype == "float32" else 2 * (wide + 2 * d + q + k)
+
+
+def kept_bytes(settings: Settings, shape: ModelShape, tokens: int, patches: int) -> tuple[int, int]:
+    """What a forward with gradient keeps of its tokens, and of its patches, until the backward pass."""
+    compute, v = BYTES[settings.model.dtype], shape.vision_hidden
+    layer, vision_layer = layer_bytes(settings, shape), compute * (11 * v + 2 * shape.vision_ffn)
+    merging = compute * (3 * v * shape.mergers + shape.patch_values)
+    if settings.train.gradient_checkpointing:  # the inputs of the layers
+        layer, vision_layer = shape.hidden * compute, v * compute
+    last_norm = shape.hidden * (8 if settings.model.dtype == "float32" else 6)
+    return tokens * (shape.layers * layer + last_norm), patches * (shape.vision_layers * vision_layer + merging)
+
+
+def key_bytes(settings: Settings, shape: ModelShape, one: Forwarded) -> int:
+    """Keys and values beside those that layers keep. On a GPU the attention of packed groups repeats the prompt's
+    before those of each completion and for every query head: see runners/forward/prefix_attention.py. Of a group in
+    parts the prompt's wait for the last part, with the gradients that gather."""
+    t, compute, split = settings.train, BYTES[settings.model.dtype], parts(settings) > 1
+    size = 0
+    if t.shared_prefix and (split or one.rollouts > one.prompts):
+        layers = 1 if t.gradient_checkpointing else shape.layers
+        size += 2 * one.rollouts * (one.prompt + one.completion) * shape.queries * compute * layers
+    if split:
+        size += one.prompt * shape.kv_values_per_token * compute * (2 if t.gradient_checkpointing else 1)
+    return size

@@ -59,6 +59,7 @@ def missing(settings: Settings) -> list[str]:
 
 
 def _installed(distribution: str) -> bool:
+    """By its distribution: vLLM's build for CPUs has the same module, and another name."""
     try:
         return bool(importlib.metadata.version(distribution))
     except importlib.metadata.PackageNotFoundError:
@@ -97,9 +98,8 @@ def told_words(method: Method) -> str:
     }
     if len(said) == 1:
         return f"it is told: {next(iter(said.values()))}"
-    return (
-        "; ".join(f"{name} is told: {words}" for name, words in said.items()) or "what it is told depends on the group"
-    )
+    each = [f"{name} is told: {words}" for name, words in said.items()]
+    return "; ".join(each) or "what it is told depends on the group"
 
 
 def teacher_words(settings: Settings, method: Method, shape: ModelShape, held: Memory) -> str:
@@ -151,10 +151,7 @@ def mend(settings: Settings, method: Method, gpu: float) -> str:
     """
     groups = changes(settings)
     tries = [[change] for group in groups for change in group]
-    for stack in (
-        groups,
-        [group for group in groups if "train.vllm=" not in group[0]],
-    ):  # its weights may not fit
+    for stack in (groups, [group for group in groups if "train.vllm=" not in group[0]]):  # its weights may not fit
         tries += [[group[-1] for group in stack[:n]] for n in range(2, len(stack) + 1)]
     for pairs in tries:
         with suppress(UserError):  # where a batch no longer divides

@@ -59,34 +59,15 @@ def forward_flops(shape: ModelShape, what: Forwarded, patches: int) -> Flops:
     return Flops(2 * weights, 4 * attention, 2 * (text_again * tokens + vision_again * patches_all))
 
 
-def head_flops(shape: ModelShape, tokens: int) -> float:
-    """One product of `tokens` hidden states, or of gradients of their logits, with the head or each other."""
-    return 2.0 * shape.head * tokens
-
-
-def update_flops(settings: Settings, forward: Flops) -> float:
-    """Forward and backward, but for the head. A frozen weight needs no gradient of its own, and an attention that keeps
-    no scores forms them again on the way back."""
-    backward = 1 if settings.model.lora is not None else 2
-    flops = forward.weights * (1 + backward) + forward.attention * (1 + 2.5)
-    return flops + (forward.again + forward.attention if settings.train.gradient_checkpointing else 0)
-
-
-def head_products(settings: Settings, method: Method, shape: ModelShape) -> int:
-    """Products with the head, of `head_flops` each, that an update makes: see runners/forward/chunked_head.py."""
-    gradients = 2 if shape.head_trained else 1  # of the hidden states, of the head
-    divergence = 2 + gradients if method.distils else 0  # the logits of student and teacher
-    logits = 1 if keeps_logits(settings, shape) else 2
-    return divergence + (logits + gradients if method.policy_gradient else 0)
-
-
 def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu: float, longer: int) -> list[Work]:
     """The parts of one step: a batch of rollouts and its updates, each prompt and completion at its limit.
 
     gpu: bytes of one GPU. mfu: the assumed share of PEAK that is reached. longer: tokens that a teacher's prompt has
     more than the student's, at most.
     """
-    t, patches, found = settings.train, prompt_patches(settings, shape), list[Work]()
+    t, patches, local = settings.train, prompt_patches(settings, shape), rollouts_per_gpu(settings)
+    head = 2.0 * shape.head  # of a token: one product of its state, or of its logits' gradient, with the head
+    found = list[Work]()
 
     def add(what: str, formula: str, flops: float, seconds: float = 0.0) -> None:
         found.append(Work(what, formula, flops, max(flops / (t.processes * PEAK * mfu), seconds)))
@@ -102,32 +83,36 @@ def work(settings: Settings, method: Method, shape: ModelShape, gpu: float, mfu:
     often = "each once" if read.prompts < t.prompts * t.generations else "one for each rollout"
     add("read prompts", f"{read.prompts:,} prompts, {often}", forward(read))
     drawn = Forwarded(0, 0, t.prompts * t.generations, t.max_prompt_tokens, t.max_completion_tokens)
-    words, seconds = _decoding(settings, shape, gpu)
-    add("decode", words, forward(drawn) + head_flops(shape, drawn.scored), seconds)
-    if scores_student(settings, method):
-        scored = whole_step(settings, scored_at_once(settings))
-        words = f"{shown(scored)}: log-probabilities before the update"
-        add("score, student", words, forward(scored) + head_flops(shape, scored.scored))
-    asked = whole_teacher(settings, method, longer)
-    words = shown(asked) + (f", told up to {longer:,} tokens more" if longer else "")
-    if method.credit_uses_teacher:
-        add("score, teacher", words, forward(asked) + head_flops(shape, asked.scored))
-    if method.distils:
-        add("teacher's states", words, forward(asked))
-    student, products = whole_update(settings), head_products(settings, method, shape)
-    losses = {"policy gradient": method.policy_gradient, "divergence": method.distils}
-    again = ", recomputed by checkpoints" if t.gradient_checkpointing else ""
-    words = f"{shown(student)}, forwards and backwards{again}; {' and '.join(x for x in losses if losses[x])}"
-    body = update_flops(settings, forward_flops(shape, student, patches))
-    add("update", f"{words}: {products} products with the head", body + products * head_flops(shape, student.scored))
-    return found
-
-
-def _decoding(settings: Settings, shape: ModelShape, gpu: float) -> tuple[str, float]:
-    """In words and seconds. Token by token: each step reads all weights, and each token its own cache."""
-    t, local, cache = settings.train, rollouts_per_gpu(settings), key_value_cache(settings, shape, gpu)
+    # Token by token: each step reads all weights, and each token its own cache.
+    cache = key_value_cache(settings, shape, gpu)
     at_once = min(local, cache.sequences)
     weights = local / max(at_once, 1) * shape.base * BYTES[settings.model.dtype]
     kept = local * (t.max_prompt_tokens + t.max_completion_tokens / 2) * cache.per_token
-    words = f"{local * t.processes:,} x {t.max_completion_tokens:,} tokens, {at_once} rollouts at once on a GPU"
-    return words, t.max_completion_tokens * (weights + kept) / (BANDWIDTH * STREAM)
+    words = f"{drawn.rollouts:,} x {t.max_completion_tokens:,} tokens, {at_once} rollouts at once on a GPU"
+    seconds = t.max_completion_tokens * (weights + kept) / (BANDWIDTH * STREAM)
+    add("decode", words, forward(drawn) + head * drawn.scored, seconds)
+    if scores_student(settings, method):
+        scored = whole_step(settings, scored_at_once(settings))
+        words = f"{shown(scored)}: log-probabilities before the update"
+        add("score, student", words, forward(scored) + head * scored.scored)
+    asked = whole_teacher(settings, method, longer)
+    words = shown(asked) + (f", told up to {longer:,} tokens more" if longer else "")
+    if method.credit_uses_teacher:
+        add("score, teacher", words, forward(asked) + head * asked.scored)
+    if method.distils:
+        add("teacher's states", words, forward(asked))
+    student = whole_update(settings)
+    # Products with the head: see runners/forward/chunked_head.py.
+    gradients = 2 if shape.head_trained else 1  # of the hidden states, of the head
+    products = 2 + gradients if method.distils else 0  # the logits of student and teacher
+    if method.policy_gradient:
+        products += gradients + (1 if keeps_logits(settings, shape) else 2)
+    # A frozen weight needs no gradient of its own; an attention that keeps no scores forms them again on the way back.
+    one, backward = forward_flops(shape, student, patches), 1 if settings.model.lora is not None else 2
+    body = one.weights * (1 + backward) + one.attention * (1 + 2.5)
+    body += one.again + one.attention if t.gradient_checkpointing else 0
+    losses = {"policy gradient": method.policy_gradient, "divergence": method.distils}
+    again = ", recomputed by checkpoints" if t.gradient_checkpointing else ""
+    words = f"{shown(student)}, forwards and backwards{again}; {' and '.join(x for x in losses if losses[x])}"
+    add("update", f"{words}: {products} products with the head", body + products * head * student.scored)
+    return found

@@ -1,6 +1,6 @@
 """The settings of a run: one frozen model, unknown keys are errors, precedence defaults < preset < --set."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,10 +154,9 @@ def load_preset(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     `above`: the presets that are a delta to this one.
     """
-    path = _preset_path(name)
+    path, keys = _read_preset(name)
     if path.resolve() in above:
         raise UserError(f"preset {name!r} is a delta to itself: end the circle of delta_to with cpu, lora or paper")
-    keys = _preset_keys(path)
     keys.pop("suite", None)
     base = keys.pop("delta_to", None)
     if not isinstance(base, str | None):
@@ -167,25 +166,20 @@ def load_preset(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def suite_part(name: str) -> dict[str, Any]:
     """What a preset's file says of a suite of runs: see runners/launch/suite_file.py. Empty where it says nothing."""
-    part = _preset_keys(_preset_path(name)).get("suite") or {}
+    part = _read_preset(name)[1].get("suite") or {}
     if not isinstance(part, dict):
         raise UserError(f"{name}: suite holds keys, and not {str(part)[:80]!r}")
     return part
 
 
-def _preset_path(name: str) -> Path:
+def _read_preset(name: str) -> tuple[Path, dict[str, Any]]:
     named = [folder / f"{name}.yaml" for folder in (PRESETS, SUITES)]
     path = Path(name) if name.endswith((".yaml", ".yml")) else next(filter(Path.is_file, named), named[0])
     if not path.is_file():
         raise UserError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}, or a path to a .yaml")
-    return path
-
-
-def _preset_keys(path: Path) -> dict[str, Any]:
-    keys = read_yaml(path)
-    if not isinstance(keys, dict):
+    if not isinstance(keys := read_yaml(path), dict):
         raise UserError(f"{path} does not hold settings: write keys such as train: {{steps: 10}}")
-    return keys
+    return path, keys
 
 
 def read_yaml(source: Path | str, where: str = "") -> Any:
@@ -199,12 +193,8 @@ def read_yaml(source: Path | str, where: str = "") -> Any:
         raise UserError(f"{where or source} is not YAML: {' '.join(problem.split())[:200]}") from None
 
 
-def variant_names(method: str) -> list[str]:
-    """The published variants of a method of the registry, without its name."""
-    return list(_variants(method))
-
-
-def _variants(method: str) -> dict[str, Any]:
+def variants(method: str) -> dict[str, Any]:
+    """The published variants of a method of the registry, by their name without the method's."""
     path = VARIANTS / f"{method}.yaml"
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
@@ -215,7 +205,7 @@ def load_variant(method: str, preset: str = "cpu") -> dict[str, Any]:
     name, at, variant = method.partition("@")
     if not at or ".py:" in method:
         return {}
-    found = _variants(name) | suite_part(preset).get("variants", {}).get(name, {})
+    found = variants(name) | suite_part(preset).get("variants", {}).get(name, {})
     if variant not in found:
         choice = ", ".join(f"{name}@{v}" for v in found) or f"{name} has none"
         raise UserError(f"unknown variant {method!r}: choose one of {choice}")
@@ -281,23 +271,20 @@ def _checked(sources: Mapping[str, dict[str, Any]], more: dict[str, Any]) -> Set
         raise UserError(explain(error, where if path[:1] != ("seed",) else "--seed", dotted(Settings))) from None
 
 
-def _depth(keys: Any, path: Iterable[int | str]) -> int:
+def _depth(keys: Any, path: Sequence[int | str]) -> int:
     """How far a path of keys leads into them."""
-    depth = 0
-    for key in path:
+    for depth, key in enumerate(path):
         if not isinstance(keys, dict) or key not in keys:
-            break
-        keys, depth = keys[key], depth + 1
-    return depth
+            return depth
+        keys = keys[key]
+    return len(path)
 
 
 def dotted(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The names of all settings."""
     for name, field in kind.model_fields.items():
-        parts = [
-            part for part in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(part, type)
-        ]
-        sections = [part for part in parts if issubclass(part, BaseModel)]
+        parts = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        sections = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
         yield from dotted(sections[0], f"{prefix}{name}.") if sections else [f"{prefix}{name}"]
 
 

@@ -39,7 +39,7 @@ def table(root: Path) -> Table:
 
 
 def _cells(run: RunDir) -> list[str]:
-    info, last = run.info(), _last_step(run)
+    info, last = run.info(), run.last_metrics()
     figures = [last.get(key) for key in ("reward", "leakage")]
     return [
         *(str(info.get(key, "?")) for key in ("suite", "label", "seed")),
@@ -61,7 +61,7 @@ def show(run: RunDir, console: Console) -> None:
     info = run.info()
     name = f"{info.get('label')} seed {info.get('seed')} of {info.get('suite')}"
     _print(console, f"{name}: {_status(run)}, step {_step(run, info)} of {info.get('steps')}")
-    for file in _results(run):
+    for file in run.results():
         result = files.read_object(file) or {}
         score, error = _number(result.get("score")), _number(result.get("stderr"))
         shown = "no score" if score is None else f"{100 * score:.1f}" + (f" ± {100 * error:.1f}" if error else "")
@@ -71,7 +71,7 @@ def show(run: RunDir, console: Console) -> None:
     for file in (run.path / "settings.yaml", run.path / "prompts.txt"):
         if file.exists():
             _print(console, files.read_text(file))
-    if last := _last_step(run):
+    if last := run.last_metrics():
         console.print_json(json.dumps(last))
 
 
@@ -87,8 +87,8 @@ def _status(run: RunDir) -> str:
 
 def _score(run: RunDir) -> str:
     """Of the last evaluated step, with how many benches that is where some lack."""
-    steps = sorted({int(file.parent.parent.name) for file in _results(run)})
-    last = [file for file in _results(run) if steps and int(file.parent.parent.name) == steps[-1]]
+    steps = sorted({int(file.parent.parent.name) for file in run.results()})
+    last = [file for file in run.results() if steps and int(file.parent.parent.name) == steps[-1]]
     scores = [score for file in last if (score := _number((files.read_object(file) or {}).get("score"))) is not None]
     if not scores:
         return ""
@@ -98,12 +98,3 @@ def _score(run: RunDir) -> str:
 def _number(value: Any) -> float | None:
     """None for what a damaged file may hold in its place."""
     return value if isinstance(value, int | float) else None
-
-
-def _last_step(run: RunDir) -> dict[str, Any]:
-    """The figures of the last whole line; none before the first."""
-    return (files.read_lines(run.metrics).rows or [{}])[-1]
-
-
-def _results(run: RunDir) -> list[Path]:
-    return sorted(run.path.glob("eval/[0-9]*/*/result.json"))

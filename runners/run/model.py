@@ -11,7 +11,7 @@ from runners.run.config import LoraSettings, ModelSettings
 
 # By their `model_type`, and why.
 REFUSED = {
-    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say",
+    "paligemma": "its prompt attends to itself both ways and its completion does not, which a padded batch cannot say"
 }
 BASE = Path(__file__).parents[1] / "embedded" / "base"
 
@@ -28,6 +28,12 @@ def locate(name: str) -> str:
     return path
 
 
+def processor_of(name: str) -> Any:
+    """What turns prompts into tokens, as the model brings it."""
+    path = locate(name)
+    return loaders(path)[1].from_pretrained(path)
+
+
 def load(settings: ModelSettings) -> tuple[Any, Any]:
     """Model and processor. Raises UserError where neither a folder nor a hub has them."""
     import torch
@@ -37,20 +43,20 @@ def load(settings: ModelSettings) -> tuple[Any, Any]:
     path = locate(settings.path)
     limits = {"max_pixels": settings.max_pixels} if settings.max_pixels else {}
     with loading(settings.path):
-        kind, processor = loaders(path)
+        made, processor = loaders(path)
         words = processor.from_pretrained(path, **limits)
-        model, read = kind.from_pretrained(
-            path,
-            dtype=getattr(torch, settings.dtype),
-            attn_implementation=settings.attention,
-            output_loading_info=True,
+        model, read = made.from_pretrained(
+            path, dtype=getattr(torch, settings.dtype), attn_implementation=settings.attention, output_loading_info=True
         )
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if wrong := sorted(map(str, read[what])):
             raise UserError(
                 f"{settings.path}: weights and config.json differ ({what}: {wrong[0]}); save the model again"
             )
-    _refuse(model.config.model_type, words)
+    if (kind := model.config.model_type) in REFUSED:
+        raise UserError(f"a {kind} cannot be trained here: {REFUSED[kind]}")
+    if not words.chat_template:
+        raise UserError(f"the model's {type(words).__name__} has no chat template: give an instruction-tuned one")
     return model, words
 
 
@@ -62,14 +68,6 @@ def loaders(path: str) -> tuple[Any, Any]:
     if reads_text_alone(path):
         return AutoModelForCausalLM, AutoTokenizer
     return AutoModelForImageTextToText, AutoProcessor
-
-
-def _refuse(kind: str, processor: Any) -> None:
-    """Raises UserError where what a family computes is not what training takes it for."""
-    if kind in REFUSED:
-        raise UserError(f"a {kind} cannot be trained here: {REFUSED[kind]}")
-    if not processor.chat_template:
-        raise UserError(f"the model's {type(processor).__name__} has no chat template: give an instruction-tuned one")
 
 
 def adapters(lora: LoraSettings, model: Any) -> Any:

@@ -42,7 +42,7 @@ def expand(names: str) -> list[str]:
     """Comma-separated methods; `all` is every one that needs no other model, and `opsd@*` every fitting variant."""
     if names == "all":
         return list(SELF_CONTAINED)
-    known = [f"{name}@{variant}" for name in METHODS for variant in config.variant_names(name)]
+    known = [f"{name}@{variant}" for name in METHODS for variant in config.variants(name)]
     found = []
     for name in names.split(","):
         fitting = fnmatch.filter(known, name) if "*" in name else [name]

@@ -1,6 +1,5 @@
 """The run directory: the only interface between training, evaluation and report."""
 
-import contextlib
 import importlib.metadata
 import os
 import re
@@ -10,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from eval.core import files, manifest
 from eval.core.differences import differences
@@ -41,7 +40,7 @@ def versions() -> dict[str, str]:
     """Of what is installed: training needs no lm-eval."""
     found = {"python": sys.version.split()[0]}
     for name in VERSIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
 
@@ -88,13 +87,21 @@ class RunDir:
 
     def status(self) -> Status:
         """As run.json has it, but that nobody is left who would say that a killed run is not running."""
-        status: Status = self.info()["status"]
+        status = cast(Status, self.info()["status"])
         return "interrupted" if status == "running" and lock.holder(self.lock) is None else status
 
     def last_step(self) -> int:
         """The last step whose metrics are written, 0 before the first."""
         steps = (row.get("step") for row in files.read_lines(self.metrics).rows)
         return max((step for step in steps if isinstance(step, int)), default=0)
+
+    def last_metrics(self) -> dict[str, Any]:
+        """The figures of the last whole line; none before the first."""
+        return (files.read_lines(self.metrics).rows or [{}])[-1]
+
+    def results(self) -> list[Path]:
+        """Of every bench that is evaluated, at whatever step."""
+        return sorted(self.path.glob("eval/[0-9]*/*/result.json"))
 
     def settings(self) -> Settings:
         return config.load(self.path / "settings.yaml")
@@ -116,8 +123,7 @@ class RunDir:
                     f"{self.path} was made with other settings ({'; '.join(changed[:3])}): "
                     "use another --suite, or delete the run"
                 )
-            found: Status = self.info()["status"]
-            return found
+            return cast(Status, self.info()["status"])
         if self.path.exists() and not self._only_begun():
             raise UserError(f"{self.path} is not empty and not a run: choose another --suite or --out")
         files.write(self.path / "settings.yaml", config.dump(settings), durable=True)

@@ -16,10 +16,9 @@ from eval.core.errors import UserError
 from eval.engines.load import kept_random_state, threads
 from methods import SELF_CONTAINED
 from runners.run.run_dir import now, versions
-from runners.speed import cells, scoring, steps, trajectories, vocabulary
-from runners.speed.figure import draw
+from runners.speed import cells, scoring, steps, vocabulary
 from runners.speed.measure import small_garbage
-from runners.speed.report import Row, data, line, markdown
+from runners.speed.report import Row, data, draw, line, markdown
 
 Say = Callable[[str], None]
 
@@ -48,7 +47,9 @@ def run(device: str, quick: bool, out: Path, say: Say) -> list[Row]:
             rows.append(row)
         about["load after"] = _load()
     try:
-        page = _write(rows, about, out, f"speed-{_slug(about)}{'-quick' if quick else ''}")
+        name = re.sub(r"[^a-z0-9]+", "-", str(about["machine"]).lower()).strip("-")
+        name += "" if device == "cuda" else f"-{about['cores']}core"
+        page = _write(rows, about, out, f"speed-{name}{'-quick' if quick else ''}")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     say(f"written: {page}")
@@ -69,7 +70,7 @@ def _rows(chosen: cells.Cells, device: str, folder: Path) -> Iterator[Row]:
     for number, cell in enumerate(chosen.steps):
         yield from steps.measure(cell, chosen, device, folder / str(number), targets)
     for method in SELF_CONTAINED if chosen.trajectory else ():
-        yield trajectories.measure(method, chosen.trajectory, folder / method)
+        yield steps.trajectory(method, chosen.trajectory, folder / method)
     yield from vocabulary.sdpo(chosen.sdpo, chosen.exact, device, rounds)
     for head in chosen.heads:
         yield from vocabulary.measure(head, device, rounds)
@@ -96,11 +97,6 @@ def _about(device: str, quick: bool) -> dict[str, Any]:
         "load before": _load(),
         **{name: used[name] for name in ("python", "torch", "transformers", "trl")},
     }
-
-
-def _slug(about: dict[str, Any]) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", str(about["machine"]).lower()).strip("-")
-    return words if about["device"] == "cuda" else f"{words}-{about['cores']}core"
 
 
 def _processor() -> str:

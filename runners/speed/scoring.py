@@ -69,7 +69,7 @@ class Sides:
 
     def scoring(self, score: Score) -> Call:
         """One pass over the batch without gradient."""
-        return torch.no_grad()(lambda: score(self.batch.rows))  # type: ignore[no-any-return]
+        return torch.no_grad()(partial(score, self.batch.rows))  # type: ignore[no-any-return]
 
     def update(self, score: Score, by_row: bool = False) -> Tensor:
         """Forward and backward of a weighted sum of log-probabilities (a policy gradient). by_row: each row alone."""
@@ -92,10 +92,6 @@ class Sides:
     @property
     def our_score(self) -> Score:
         return self.our_live_logps if self.cell.dead else self.our_logps
-
-    def scorings(self) -> tuple[Call, Call]:
-        """TRL's and ours."""
-        return self.scoring(self.stock_logps), self.scoring(self.our_score)
 
     def updates(self, table: str) -> tuple[Call, Call]:
         """TRL's and ours."""
@@ -147,7 +143,8 @@ def measure(cell: Cell, chosen: Cells, device: str, table: str, targets: bool = 
         cell = cell.longer(chosen.timed)
         sides = Sides(cell, chosen.sizes, device)
     for what in apart:
-        both = sides.updates(table) if what == "update" else sides.scorings()
+        scorings = sides.scoring(sides.stock_logps), sides.scoring(sides.our_score)
+        both = sides.updates(table) if what == "update" else scorings
         speed, figures = sides.measured(*both, chosen.rounds, what == "update")
         figures["share of the FLOP bound"] = speed.median / figures["FLOP bound"]
         if device == "cuda":

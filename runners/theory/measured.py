@@ -1,6 +1,16 @@
-"""The irreducible gap of a run: OPSD's loss, the marginal objective and their difference, checkpoint by checkpoint."""
+"""The irreducible gap of a run: OPSD's loss, the marginal objective and their difference, checkpoint by checkpoint.
 
-from collections.abc import Iterator
+An item's references R are enumerated with their chances given the picture, so that the marginal teacher
+P_T(v | x, y_<t) = sum_r P(r | x) P_T(v | x, r, y_<t) is an exact sum, and so are
+
+    OPSD's loss         sum_r P(r | x) KL(P_T(. | r) || P_S)
+    marginal objective  KL(marginal || P_S)
+    information         I(Y_t; R | X, Y_<t) = H(marginal) - sum_r P(r | x) H(P_T(. | r))
+
+of every token. Theorem 1 says that the first is the sum of the other two.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -17,11 +27,33 @@ from methods.functional import divergence
 from methods.opsd import OPSD
 from runners.credit.groups import models_of, problem_of, recorded_groups
 from runners.credit.tokens import Models, Replies
+from runners.embedded.information import fillings
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-from runners.theory.gap import gap
-from runners.theory.references import references
+
+
+class Gap(NamedTuple):
+    """Nats a token, (T,) each, of one reply."""
+
+    opsd: Tensor
+    marginal: Tensor
+    information: Tensor
+
+
+def gap(student_TV: Tensor, teachers_RTV: Tensor, chance_R: Sequence[float]) -> Gap:
+    """From logits after one reply's prefixes, the teachers' one for each reference. In double precision inside."""
+    student_TV, teacher_RTV = student_TV.double(), teachers_RTV.double().log_softmax(-1)
+    chance_R11 = torch.tensor(chance_R, dtype=torch.float64, device=student_TV.device)[:, None, None]
+    marginal_TV = (chance_R11.log() + teacher_RTV).logsumexp(0)
+    told_RT = torch.stack([divergence(student_TV, one_TV, 0) for one_TV in teacher_RTV])
+    entropy_RT = -(teacher_RTV.exp() * teacher_RTV).sum(-1)
+    return Gap(
+        (chance_R11[..., 0] * told_RT).sum(0),
+        divergence(student_TV, marginal_TV, 0),
+        -(marginal_TV.exp() * marginal_TV).sum(-1) - (chance_R11[..., 0] * entropy_RT).sum(0),
+    )
+
 
 REPLIES = 4  # of each item
 
@@ -104,6 +136,18 @@ def _measured(method: Method, models: Models, group: Replies, problem: Problem |
         sampled_T = divergence(student_TV.double(), heard[own][b].double(), 0)
         found.append(Measures(*exact, sampled_T, sampled_T - exact.marginal - exact.information))
     return found
+
+
+def references(problem: Problem) -> list[tuple[float, Task]]:
+    """P(r | x) with answer and solution: every way to fill the patches, as they are drawn, and every way to write.
+
+    Where no cluster is covered and a chain has one way, this is the one reference, and nothing is left open.
+    """
+    return [
+        (chance / len(filled.ways), Task(filled.answer, filled.demonstrate(way=way)))
+        for chance, filled in fillings(problem)
+        for way in filled.ways
+    ]
 
 
 def draw(found: dict[str, Any]) -> Figure:

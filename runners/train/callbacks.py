@@ -1,13 +1,11 @@
 """What happens at the edges of a step: the bar, the metrics, the teachers' renewal, whole checkpoints."""
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from accelerate import PartialState
 from rich.console import Console
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 from eval.core import files, manifest
 from eval.core.progress import Bar
@@ -16,7 +14,7 @@ from runners.launch.card import write_card
 from runners.run.finite import require_finite
 from runners.run.run_dir import RunDir
 from runners.run.world import rank
-from runners.train.weight_swap import values
+from runners.train.teacher import values
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
@@ -34,12 +32,10 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
         if rank() == 0:
             self._bar.__exit__(*error)
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.begin_at(state.global_step)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         note = f"reward {logs['reward']:.3f}" if "reward" in logs else ""
         self._bar.update(state.global_step, note)
 
@@ -61,24 +57,9 @@ NAMES = {
     THEIR_DIFFERENCE: "sampling_difference",
     "num_tokens": "tokens",
 }
-OTHERS = (
-    "step",
-    "seconds",
-    "entropy",
-    *IN_TRAINING,
-    "told",
-    "gap",
-    "divergence",
-    "importance",
-)  # that we log ourselves
+# What we log ourselves.
+OTHERS = ("step", "seconds", "entropy", *IN_TRAINING, "told", "gap", "divergence", "importance")
 RESERVED = frozenset({*NAMES.values(), TEACHER_TOKENS, *OTHERS})
-
-
-class Kept(Protocol):
-    """What goes into checkpoints besides TRL's own."""
-
-    def save(self, folder: Path) -> None: ...
-    def load(self, folder: Path) -> None: ...
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]
@@ -88,17 +69,17 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, run: RunDir, teachers: Any, kept: Sequence[Kept], processor: Any, updates: int, every: int | None = None
+        self, run: RunDir, teachers: Any, credits: Any, processor: Any, updates: int, every: int | None = None
     ) -> None:
         """`every`: steps between the weights that are kept to be evaluated. `processor`: the model's own, saved with
         its weights in the place of the one that training used: that one has `model.max_pixels` in it, and would show an
         evaluation other pictures than the base's."""
         self._processor = processor
-        self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, *kept), updates
+        self._run, self._teachers, self._kept, self._updates = run, teachers, (teachers, credits), updates
         self._since, self._every = time.perf_counter(), every
         self._teacher_tokens = 0.0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._teachers.start()
         before = files.read_lines(self._run.metrics).rows
         self._teacher_tokens = before[-1].get(TEACHER_TOKENS, 0.0) if before else 0.0
@@ -106,14 +87,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             for kept in self._kept:
                 kept.load(self._run.checkpoints / f"checkpoint-{state.global_step}")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._teachers.after_update(state.global_step, self._updates)
         if self._every and state.global_step % (self._every * self._updates) == 0:
             control.should_save = True
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
         step = state.global_step // self._updates
@@ -128,9 +107,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._since = time.perf_counter()
         files.append_lines(self._run.metrics, [row])
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any, **_: Any
-    ) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
         folder, step = self._run.checkpoints / f"checkpoint-{state.global_step}", state.global_step // self._updates
         for p in model.parameters():
             if p.requires_grad:  # an update may break them though its loss and gradient were finite

@@ -101,11 +101,6 @@ def inputs_of(
     return out
 
 
-def shows_others(name: str, told: Sequence[Contexts]) -> bool:
-    """Whether a context shows any rollout other pictures than its own."""
-    return any(name in contexts and contexts[name].pictures is not None for contexts in told)
-
-
 def fields_of(trainer: Any, prompts: Sequence[Any]) -> list[dict[str, Tensor]]:
     """Of each prompt, the picture fields that TRL's `trainer` has its processor make of it alone, on the host; of equal
     prompts once.

@@ -60,15 +60,12 @@ class Distillation:
         def spread(value_B: Tensor) -> Tensor:
             return value_B[keep, None].expand(mask_BT.shape)[mask_BT]
 
-        of_row = {
-            "reward_N": "rewards",
-            "accuracy_N": "accuracy",
-            "advantage_N": "group_advantages",
-            "solved_N": "solved",
-        }
         tokens = Tokens(
             self._trainer.step_of_ours,
-            **{name: spread(inputs[key]) for name, key in of_row.items()},
+            reward_N=spread(inputs["rewards"]),
+            accuracy_N=spread(inputs["accuracy"]),
+            advantage_N=spread(inputs["group_advantages"]),
+            solved_N=spread(inputs["solved"]),
             position_N=position_BT[mask_BT],
             length_N=mask_BT.sum(1, keepdim=True).expand(mask_BT.shape)[mask_BT],
             told={name: spread(inputs[f"{name}/told"]) for name in self._method.teachers},

@@ -18,30 +18,23 @@ from runners.run.run_dir import RunDir
 from runners.train.contexts import Contexts, shown
 
 TEACHER = "\n# teacher"  # begins the titles in prompts.txt
+ROWS = 16  # rollouts of a token table
 
 
 class Recorder:
     """Writes the rollouts of every step and, at intervals, one table row per token."""
 
-    def __init__(
-        self, run: RunDir, processor: Any, contexts: Sequence[str], settings: Settings, rows: int = 16
-    ) -> None:
+    def __init__(self, run: RunDir, processor: Any, contexts: Sequence[str], settings: Settings) -> None:
         """`contexts`: the names of what the method's teachers read."""
         every, options = settings.train.record_every, settings.model.template_options
-        self._system = settings.model.system
-        self._contexts = list(contexts)
-        self._run, self._tokenizer, self._every, self._rows = run, tokenizer_of(processor), every, rows
+        self._system, self._contexts = settings.model.system, list(contexts)
+        self._run, self._tokenizer, self._every = run, tokenizer_of(processor), every
         self._plain = self._tokenizer is processor  # a text model's
         self._render = partial(processor.apply_chat_template, tokenize=False, add_generation_prompt=True, **options)
         self._ids: list[str] = []
 
     def rollouts(
-        self,
-        inputs: list[dict[str, Any]],
-        texts: list[str],
-        told: list[Contexts],
-        own: slice,
-        rollouts: Rollouts,
+        self, inputs: list[dict[str, Any]], texts: list[str], told: list[Contexts], own: slice, rollouts: Rollouts
     ) -> None:
         """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
@@ -96,7 +89,7 @@ class Recorder:
         assert rollouts.student_BT is not None
         rows = []
         scored = rollouts.student_BT[: len(self._ids)].ne(0).any(1).nonzero()[:, 0].tolist()
-        for b in scored[: self._rows]:
+        for b in scored[:ROWS]:
             for t in rollouts.mask_BT[b].nonzero()[:, 0].tolist():
                 advantage = credit.advantages[b] if credit.advantages.dim() == 1 else credit.advantages[b, t]
                 rows.append(

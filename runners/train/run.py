@@ -25,7 +25,7 @@ from runners.rollout.vllm import engine_of
 from runners.run.config import Settings
 from runners.run.interrupt import Interrupted
 from runners.run.metrics import declared
-from runners.run.model import adapters, load, loaders, locate
+from runners.run.model import adapters, load, locate, processor_of
 from runners.run.open import opened
 from runners.run.registry import code_hash
 from runners.run.run_dir import RunDir, now
@@ -150,10 +150,9 @@ def build_trainer(settings: Settings, method: Method, run: RunDir, callbacks: li
     if rank() == 0:
         print(layout_words(model, settings.train.shared_prefix))
     trainer.remove_callback(PrinterCallback)
-    own = loaders(path := locate(settings.model.path))[1].from_pretrained(path)
-    trainer.add_callback(
-        RunCallback(run, trainer.teachers, [trainer.credits], own, settings.train.updates, settings.eval.every)
-    )
+    own = processor_of(settings.model.path)
+    updates, every = settings.train.updates, settings.eval.every
+    trainer.add_callback(RunCallback(run, trainer.teachers, trainer.credits, own, updates, every))
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

@@ -3,6 +3,10 @@
 Not a second model but for an external one: a copy of the policy's trainable tensors, with which the policy computes
 while the teacher scores. Under LoRA that is the adapter; under FSDP2 each process holds and copies the shard that it
 owns, tensor by tensor, so that the whole model is never gathered.
+
+Beside a parameter that is whole, its copy is lent to it: no value moves and nothing is allocated. A shard of FSDP2 has
+to stay where it is, for FSDP2 gathers from that very memory, and a copy in host memory is out of a GPU's reach: there
+the values are exchanged, one tensor after the other, so that the policy's device holds one tensor more at most.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +27,56 @@ from methods import Method, Teacher
 from runners.run.config import ModelSettings
 from runners.run.model import load
 from runners.run.world import rank
-from runners.train.weight_swap import copy_of, exchanged, lent, values
+
+
+def values(p: Tensor) -> Tensor:
+    """The memory of a parameter, without gradient; of a sharded one the shard of this process."""
+    return (p.to_local() if isinstance(p, DTensor) else p).detach()
+
+
+def copy_of(place: Tensor, dtype: torch.dtype, on_host: bool) -> Tensor:
+    """A copy on the same device, or in host memory: pinned where `place` is on a GPU."""
+    if not on_host:
+        return place.to(dtype, copy=True)
+    room = torch.empty_like(place, dtype=dtype, device="cpu", pin_memory=place.is_cuda)
+    return room.copy_(place)
+
+
+@contextmanager
+def lent(p: nn.Parameter, held: Tensor) -> Iterator[None]:
+    """Inside, `p` refers to `held`, or to its values in the dtype of `p`; its own memory is left alone."""
+    own = p.data
+    p.data = held.to(own.dtype)
+    try:
+        yield
+    finally:
+        p.data = own
+
+
+@contextmanager
+def exchanged(place: Tensor, held: Tensor) -> Iterator[None]:
+    """Inside, the memory `place` has the values of `held`, which keeps those of `place` meanwhile.
+
+    A `held` of another dtype has no room for them: they wait in a copy beside it.
+    """
+    own = place.to(held.device, copy=True) if held.dtype != place.dtype else None
+    if own is None:
+        _exchange(place, held)
+    else:
+        place.copy_(held)
+    try:
+        yield
+    finally:
+        if own is None:
+            _exchange(place, held)
+        else:
+            place.copy_(own)
+
+
+def _exchange(place: Tensor, held: Tensor) -> None:
+    coming = held.to(place.device, copy=True)
+    held.copy_(place)
+    place.copy_(coming)
 
 
 def needs_external(method: Method) -> bool:
@@ -94,11 +147,6 @@ class Teachers:
         spec = self._specs[name]
         return spec.kind != "external" and self._holders[spec].changes_weights
 
-    @property
-    def bytes(self) -> int:
-        """What the copies hold on this process, wherever they are kept."""
-        return sum(holder.bytes for holder in self._holders.values())
-
     def start(self) -> None:
         for holder in self._holders.values():
             holder.start()
@@ -127,10 +175,11 @@ class TeacherWeights:
         self._spec = spec
         self._policy = policy
         self._on_host = on_host
+        self._is_base = spec.kind == "initial" and isinstance(policy, PeftModel)  # the policy without its adapter
         self._copy: dict[str, Tensor] = {}
 
     def start(self) -> None:
-        if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base_of_adapter():
+        if self._spec.kind in ("initial", "snapshot", "ema") and not self._is_base:
             if self._on_host is None:
                 self._on_host = not self._fits()
             for name, p in self._values():
@@ -147,11 +196,6 @@ class TeacherWeights:
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         copy = sum(4 * p.numel() if self._spec.kind == "ema" else p.nbytes for p in trained)
         return fits_beside(sum(p.nbytes for p in trained), copy, free + idle, total)
-
-    @property
-    def bytes(self) -> int:
-        """What the copy holds on this process, wherever it is kept."""
-        return sum(t.numel() * t.element_size() for t in self._copy.values())
 
     @property
     def changes_weights(self) -> bool:
@@ -172,14 +216,11 @@ class TeacherWeights:
             if isinstance(module, FSDPModule):
                 module.reshard()
 
-    def _is_base_of_adapter(self) -> bool:
-        return self._spec.kind == "initial" and isinstance(self._policy, PeftModel)
-
     @contextmanager
     def active(self) -> Iterator[None]:
         """Inside, the policy's module computes with the teacher's weights. However it is left, even where not all of
         them found room, the policy has its own again, to the last bit."""
-        if self._is_base_of_adapter():
+        if self._is_base:
             assert isinstance(self._policy, PeftModel)
             with self._policy.disable_adapter():
                 yield

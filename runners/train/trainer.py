@@ -28,7 +28,7 @@ from runners.rollout.vllm import read_as_trained
 from runners.run.config import Settings
 from runners.run.finite import NotFinite, Phase, require_finite
 from runners.train.callbacks import OWN, THEIR_DIFFERENCE
-from runners.train.contexts import UNPADDED, Contexts, contexts_of, fields_of, inputs_of, prompts_of, shows_others, turn
+from runners.train.contexts import UNPADDED, Contexts, contexts_of, fields_of, inputs_of, prompts_of, turn
 from runners.train.credit import LOGPS, Credits, teachers_logps
 from runners.train.distill import Distillation
 from runners.train.recorder import Recorder
@@ -158,7 +158,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         batch = pictures_on_host(batch, self._fields)
         shares = leaks(self._texts) | ({"told": [bool(contexts) for contexts in told]} if self.method.teachers else {})
         for name, flags in shares.items():
-            self.log_value(name, self._share(flags))
+            flags_B = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
+            self.log_value(name, self.accelerator.gather(flags_B).mean().item())
         own = self._own(inputs)
         solved_B = self._accuracy_all.view(-1, self.num_generations).mean(1).repeat_interleave(self.num_generations)
         batch |= {"rewards": self._rewards_all[own], "accuracy": self._accuracy_all[own], "solved": solved_B[own]}
@@ -194,7 +195,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
     def _context_inputs(self, name: str, inputs: Any, told: list[Contexts]) -> dict[str, Any]:
         prompts = prompts_of(name, inputs, told, self._plain)
         ids, _, types = self._tokenize_prompts(prompts)
-        fields = fields_of(self, prompts) if shows_others(name, told) else None
+        others = any(name in contexts and contexts[name].pictures is not None for contexts in told)
+        fields = fields_of(self, prompts) if others else None
         return inputs_of(name, told, ids, types, fields, self._tokenizer.pad_token_id, self.accelerator.device)
 
     def _own(self, inputs: Any) -> slice:
@@ -282,19 +284,16 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         rest_BT = torch.zeros(mask_BT.shape, device=mask_BT.device) if old_BT is None else old_BT
         logp_BT = rest_BT.index_copy(0, index_K, scores.logp_BT)
         entropy_BT = scores.entropy_BT.new_zeros(mask_BT.shape).index_copy(0, index_K, scores.entropy_BT)
-        gradient_B1 = has_gradient(inputs, self.method, self.kl)[
-            :, None
-        ]  # of a micro-batch without any, one row is here
-        self._log_of_all("entropy", inputs, entropy_BT * gradient_B1, "rest/entropy")
+        # Of a micro-batch without any, one row is here.
+        gradient_B1 = has_gradient(inputs, self.method, self.kl)[:, None]
+        # The mean over all completion tokens: of the rows that are forwarded here, and of the rest.
+        entropy = (entropy_BT * gradient_B1).sum() + inputs["rest/entropy"].sum()
+        self.log_mean("entropy", entropy, inputs["num_items_in_batch"])
         if "asked" in inputs:
             self.credits.of_part(inputs, logp_BT.detach())
         if self._corrects_in_update:
             self._correct(inputs, index_K, logp_BT.detach(), gradient_B1)
         return logp_BT, entropy_BT
-
-    def _log_of_all(self, name: str, inputs: dict[str, Any], value_BT: Tensor, rest: str) -> None:
-        """The mean over all completion tokens: of the rows that are forwarded here, and of the `rest`."""
-        self.log_mean(name, value_BT.sum() + inputs[rest].sum(), inputs["num_items_in_batch"])
 
     def _correct(self, inputs: dict[str, Any], index_K: Tensor, policy_BT: Tensor, gradient_B1: Tensor) -> None:
         """Importance ratios of the rows that are forwarded here; after the last of them, and before the step is taken,
@@ -306,7 +305,8 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
         sampled_BT = inputs["sampling_per_token_logps"]
         inputs["importance_sampling_ratio"] = sampling_ratio(policy_BT, sampled_BT, mask_BT, *how)
         apart_BT = distances(inputs, list(range(len(policy_BT))), policy_BT) * gradient_B1
-        self._log_of_all("sampling_difference", inputs, apart_BT, "rest/apart")
+        apart = apart_BT.sum() + inputs["rest/apart"].sum()
+        self.log_mean("sampling_difference", apart, inputs["num_items_in_batch"])
         if len(seen := self._metrics["train"][OWN + "sampling_difference"]) == t.steps_per_generation:
             require_close(seen, self.step_of_ours, self._max_difference)
 
@@ -332,10 +332,6 @@ class BenchTrainer(GRPOTrainer):  # type: ignore[misc]
             return value
         padded = self.accelerator.pad_across_processes(value, dim=min(1, value.dim() - 1))
         return self.accelerator.gather(padded)  # type: ignore[no-any-return]
-
-    def _share(self, flags: list[bool]) -> float:
-        flags_B = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
-        return float(self.accelerator.gather(flags_B).mean().item())
 
     def log_mean(self, name: str, value_BT: Tensor, items: Tensor) -> None:
         """A micro-batch's part of the mean over all `items` tokens of the generation, whatever its share of them.

@@ -46,9 +46,9 @@ def pictures_on_host(batch: dict[str, Any], fields: list[dict[str, Tensor]] | No
 def has_gradient(batch: dict[str, Any], method: Method, kl: bool) -> Tensor:
     """(B,), bool: the rows that the loss has a gradient in."""
     advantages = batch["advantages"]
-    if method.policy_gradient and kl:
-        return torch.ones(len(advantages), dtype=torch.bool, device=advantages.device)
     needed_B = torch.zeros(len(advantages), dtype=torch.bool, device=advantages.device)
+    if method.policy_gradient and kl:
+        return ~needed_B
     if method.policy_gradient:
         needed_B |= advantages.ne(0) if advantages.dim() == 1 else advantages.ne(0).any(1)
         needed_B |= batch.get("asked", needed_B)

@@ -7,7 +7,7 @@ import torch
 from trl import GRPOConfig
 
 from runners.data.rewards import accuracy, formatted
-from runners.run.config import Settings, TrainSettings
+from runners.run.config import Settings
 from runners.run.run_dir import RunDir
 from runners.train.distill import LOSSES
 
@@ -17,21 +17,21 @@ REWARDS: dict[str, dict[Reward, float]] = {"accuracy": {accuracy: 1.0}, "shaped"
 
 
 TEMPLATE_TOKENS = 128  # of a chat template's own words, at most: they are not counted in a prompt's limit
-
-
-def template_room(settings: Settings) -> int:
-    """Tokens by which a prompt may exceed its limit."""
-    return TEMPLATE_TOKENS + len((settings.model.system or "").encode())
+# What TRL calls as we do.
+ALIKE = {"learning_rate", "weight_decay", "max_grad_norm", "epsilon", "epsilon_high", "scale_rewards", "temperature"}
+ALIKE |= {"top_p", "top_k", "gradient_checkpointing"}
 
 
 def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig:
     """Every TRL option that matters, written out: its defaults differ from the paper's."""
-    t: TrainSettings = settings.train
+    t, system = settings.train, settings.model.system or ""
     batches = t.prompts * t.generations // (t.processes * t.device_batch)  # per device and generation
     if not torch.cuda.is_available():  # else each of several processes calls its CPU by a number, and cannot resume
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
+    longest = t.max_prompt_tokens + t.max_completion_tokens + TEMPLATE_TOKENS + len(system.encode())
     banned_for_vllm = {"logit_bias": dict.fromkeys(banned, -100.0)}
     return GRPOConfig(
+        **t.model_dump(include=ALIKE),
         output_dir=str(run.checkpoints),
         per_device_train_batch_size=t.device_batch,
         gradient_accumulation_steps=batches // t.updates,
@@ -39,22 +39,13 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         num_generations=t.generations,
         num_iterations=1,
         max_steps=t.steps * t.updates,
-        learning_rate=t.learning_rate,
         lr_scheduler_type=t.schedule,
         warmup_steps=0,
-        weight_decay=t.weight_decay,
         adam_beta1=t.adam_betas[0],
         adam_beta2=t.adam_betas[1],
-        max_grad_norm=t.max_grad_norm,
         beta=t.kl,
-        epsilon=t.epsilon,
-        epsilon_high=t.epsilon_high,
         delta=t.dual_clip,
         loss_type=LOSSES[t.aggregation],
-        scale_rewards=t.scale_rewards,
-        temperature=t.temperature,
-        top_p=t.top_p,
-        top_k=t.top_k,
         max_completion_length=t.max_completion_tokens,
         mask_truncated_completions=False,
         generation_kwargs=banned_for_vllm if t.vllm else {"suppress_tokens": banned},
@@ -64,10 +55,8 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         vllm_gpu_memory_utilization=t.vllm_memory,
         vllm_enable_sleep_mode=t.vllm_sleep,
         vllm_tensor_parallel_size=t.vllm_tensor_parallel,
-        # Or it reserves a cache for 262,144.
-        vllm_max_model_length=t.max_prompt_tokens + t.max_completion_tokens + template_room(settings),
+        vllm_max_model_length=longest,  # or it reserves a cache for 262,144
         chat_template_kwargs=settings.model.template_options or None,
-        gradient_checkpointing=t.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,  # but where some rows show pictures and some none
         # Or else each process would hold the whole gradient until the last micro-batch.

@@ -26,7 +26,7 @@ FEW = ("eval.max_new_tokens=40", "eval.batch_size=8")
 
 def _asked(source: str, keep: float = 1.0, limit: int | None = 5, k: int = 2, *more: str) -> Filter:
     settings = resolve("cpu", "base", 0, [f"data.source={source}", *FEW, *more])
-    return Filter(settings, "embedded", k, limit, keep)
+    return Filter(settings, k, limit, keep)
 
 
 def _table(out: Path) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def test_only_rows_up_to_the_rate_are_kept_and_the_same_seed_keeps_the_same(
     ]
     graded.clear()
     settings = resolve("cpu", "base", 1, ["data.source=synthetic", *FEW])
-    filter_rows(Filter(settings, "embedded", 3, 6, 1.0), tmp_path / "other.parquet")
+    filter_rows(Filter(settings, 3, 6, 1.0), tmp_path / "other.parquet")
     assert graded != first
 
 

@@ -19,7 +19,7 @@ from tests.support.helpers import SMALL, metrics, small
 from tests.support.paths import ROOT
 from tests.support.warm import cli, started
 
-MANY = (*SMALL, "train.steps=400", "train.checkpoint_every=2", "train.max_completion_tokens=4")
+MANY = (*SMALL, "train.steps=400", "train.checkpoint_every=2", "train.prompts=1", "train.max_completion_tokens=4")
 
 
 def _train(out: Path, said: str, overrides: tuple[str, ...] = SMALL) -> Any:

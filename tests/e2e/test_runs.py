@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from eval.core.errors import UserError
 from methods import METHODS, SELF_CONTAINED
 from runners.data.rewards import formatted
-from runners.run.config import ModelSettings, variant_names
+from runners.run.config import ModelSettings, variants
 from runners.train import run as train
 from tests.support.helpers import history_of, lottery, small
 
@@ -74,7 +74,7 @@ def test_what_the_system_says_and_the_template_s_options_are_read_by_all(
         history_of(tmp_path / "unknown", small("opsd", "model.template={depth: 3}"))
 
 
-VARIANTS = [f"{m}@{v}" for m in SELF_CONTAINED for v in variant_names(m)]
+VARIANTS = [f"{m}@{v}" for m in SELF_CONTAINED for v in variants(m)]
 ALIKE = ("gamma-0.001", "gamma-0.01", "gamma-0.5")  # but for that number as gamma-0.1
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from runners.forward import group_attention
-from runners.forward.segment import Segment
+from runners.forward.group_attention import Segment
 
 # Rounding of each dtype against float64, relative in norm.
 ALLOWED = {torch.float32: 1e-4, torch.bfloat16: 0.02}

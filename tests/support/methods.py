@@ -7,6 +7,7 @@ from torch import Tensor
 
 from methods import Credit, Method, Rollouts, Tokens
 from runners.forward.chunked_head import Distill
+from runners.train.teacher import TeacherWeights
 
 
 def nowhere(n: int) -> Tokens:
@@ -29,3 +30,8 @@ def credited(method: Method, rollouts: Rollouts, teacher_BT: Tensor) -> Credit:
 def by_chunks(method: Method) -> Distill:
     """The method's divergence as the harness asks for it, of tokens of which nothing is known."""
     return lambda student_NV, teachers, where: method.distill(student_NV, teachers, nowhere(len(student_NV)))
+
+
+def copied_bytes(*weights: TeacherWeights) -> int:
+    """What the copies of these teachers hold on this process, wherever they are kept."""
+    return sum(t.nbytes for one in weights for t in one._copy.values())

@@ -15,7 +15,7 @@ import cli
 from methods import METHODS, Sibling, Task
 from methods.words import TEMPLATES, context
 from reports.suite import paper
-from runners.run.config import resolve, variant_names
+from runners.run.config import resolve, variants
 from runners.run.registry import complete, expand
 from tests.support.paths import ROOT
 
@@ -130,7 +130,7 @@ def test_the_templates_of_the_teacher_are_named(name: str) -> None:
     """The words of `contexts` with each parameter that a variant sets, on a group that has all there is."""
     group = [Sibling("right", 1.0), Sibling("also right", 1.0), Sibling("wrong", 0.0)]
     section = (DOCS / "methods" / f"{name}.md").read_text().partition("## Teacher")[2].partition("\n## ")[0]
-    for variant in ["", *(f"@{v}" for v in variant_names(name))]:
+    for variant in ["", *(f"@{v}" for v in variants(name))]:
         _, method = complete(resolve("cpu", name + variant, 0, []))
         for task in (Task("7"), Task("7", "3 + 4 = 7")):
             for told in method.contexts(task, group, 0).values():

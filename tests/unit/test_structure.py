@@ -81,13 +81,10 @@ COVERED_BY = {
     "runners/run/model.py": "tests/unit/runners/embedded/test_base_model.py",
     "runners/run/options.py": "tests/e2e/test_cli.py",
     "runners/speed/command.py": "tests/e2e/test_bench_speed.py",
-    "runners/speed/figure.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/run.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/steps.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/stock.py": "tests/unit/runners/speed/test_speed.py",
-    "runners/speed/trajectories.py": "tests/e2e/test_bench_speed.py",
     "runners/theory/command.py": "tests/e2e/test_cli.py",
-    "runners/theory/measured.py": "tests/e2e/test_leaks.py",
     "runners/train/callbacks.py": "tests/e2e/test_cli.py",
     "runners/train/contexts.py": "tests/unit/methods/test_methods_golden.py",
     "runners/train/credit.py": "tests/unit/methods/test_methods_golden.py",
@@ -103,7 +100,7 @@ COVERED_BY = {
 # Files that touch private names of a library, and in which version they were read. An upgrade reads them again.
 PRIVATE = {
     "eval/engines/decoding/decode_step.py": "transformers==5.17.0",
-    "runners/data/fit.py": "transformers==5.17.0",
+    "runners/data/cache.py": "transformers==5.17.0",
     "runners/forward/attention_kernels.py": "torch==2.13.0",
     "runners/forward/packing.py": "transformers==5.17.0",
     "runners/forward/split_group.py": "transformers==5.17.0",
@@ -206,12 +203,14 @@ def test_only_its_own_room_names_one(names: object, rooms: tuple[str, ...]) -> N
 # --- tests mirror the source ----------------------------------------------------------------------------------
 
 
+@cache
 def mirrored(test: Path) -> list[Path]:
     """The modules that tests/unit/<house>/<room>/test_<module>[_<aspect>].py is named after."""
     room, name = test.relative_to("tests/unit").parent, test.stem.removeprefix("test_")
     return [file for file in SOURCES if file.parent == room and re.fullmatch(rf"{file.stem}(_\w+)?", name)]
 
 
+@cache
 def unit_tests() -> list[Path]:
     found = [file for file in TESTS if file.is_relative_to("tests/unit") and file.name.startswith("test_")]
     return [file for file in found if file.stem not in OF_THE_WHOLE]

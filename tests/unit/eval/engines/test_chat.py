@@ -47,11 +47,11 @@ def test_every_prompt_is_that_of_training() -> None:
         "cpu", "base", 0, ["model.system=Be brief.", "model.thinking=true", "model.template={how: hard}"]
     )
     row = {"id": "1", "question": "<image>How many?", "images": [b""], "answer": "2"}
-    (question,) = Filter(settings, "embedded", 1, 1, 1.0)._questions(engine, 0, [row])
+    (question,) = Filter(settings, 1, 1, 1.0)._questions(engine, 0, [row])
     assert question.prompt.startswith(f"{SYSTEM}<|im_start|>user\n{PICTURE}How many?\n")
     assert question.prompt.endswith(ASKED)
     assert settings.evaluation.chat == CHAT
-    assert Filter(settings, "embedded", 1, 1, 1.0).identity()["chat"] == CHAT.model_dump()
+    assert Filter(settings, 1, 1, 1.0).identity()["chat"] == CHAT.model_dump()
 
 
 def test_of_a_text_model() -> None:

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from eval.benches.drawn import drawn_problem
-from runners.credit.localise import auc, kept, localised, touched
-from runners.credit.marks import Marks, marks
+from runners.credit.localise import Marks, auc, kept, localised, marks, touched
 
 
 def reply(tokens: list[str], credit: list[float], reward: float, rollout: int = 0) -> pd.DataFrame:

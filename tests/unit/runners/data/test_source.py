@@ -59,7 +59,7 @@ def test_what_has_not_changed_is_not_read_again(rows: Path, monkeypatch: pytest.
     def read(*_: Any) -> Any:
         pytest.fail("read again")
 
-    monkeypatch.setattr(source, "_content", read)
+    monkeypatch.setattr(source.files, "content_hash", read)
     monkeypatch.setattr(source, "_pictures", read)
     assert hashed(rows) == before
 

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from runners.forward import attention_kernels, group_attention
 from runners.forward.attention_kernels import EFFICIENT, FLASH, Kernel
-from runners.forward.segment import Segment
+from runners.forward.group_attention import Segment
 from tests.unit.runners.forward.test_group_attention import (
     HEADS,
     KV,

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from runners.forward import attention_kernels, group_attention, hidden_states, packing
 from runners.forward.attention_kernels import ON_CPU, Kernel
-from runners.forward.segment import Segment
+from runners.forward.group_attention import Segment
 from tests.support.tiny_vlm import Prompt, batch, tiny_vlm
 
 G, HEADS, KV, C, P, SIZE, SCALE = 3, 4, 2, 5, 7, 16, 0.3

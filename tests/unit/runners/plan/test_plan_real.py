@@ -18,8 +18,7 @@ from runners.forward.hidden_states import by_row
 from runners.forward.lm_head import Head
 from runners.forward.logprobs import student_scores
 from runners.forward.split_group import SplitGroup
-from runners.plan.activations import kept_bytes
-from runners.plan.memory import LOGIT_COPIES, head_bytes, memory, teacher_copy
+from runners.plan.memory import LOGIT_COPIES, head_bytes, kept_bytes, memory, teacher_copy
 from runners.plan.model_shape import model_shape
 from runners.plan.passes import micro_batch as planned_batch
 from runners.run.config import Settings, resolve
@@ -28,7 +27,7 @@ from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
 from runners.train.run import build_trainer
 from runners.train.teacher import TeacherWeights
-from tests.support.methods import by_chunks
+from tests.support.methods import by_chunks, copied_bytes
 from tests.unit.runners.plan.test_plan import line, planned
 
 LORA = "model.lora={rank: 4, alpha: 8}"
@@ -236,7 +235,7 @@ def test_the_teachers_copy_has_the_planned_bytes(kind: Any, options: tuple[str, 
     class Told:
         teachers = {"told": Teacher(kind, every=1, rate=0.1)}
 
-    assert weights.bytes == teacher_copy(settings, Told(), model_shape(settings.model))  # type: ignore[arg-type]
+    assert copied_bytes(weights) == teacher_copy(settings, Told(), model_shape(settings.model))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("options", [(), ("model.dtype=bfloat16",)], ids=str)
@@ -256,7 +255,7 @@ def test_a_teacher_on_the_host_has_the_planned_bytes(kind: Any, options: tuple[s
 
     tight = memory(settings, Told(), model_shape(settings.model), 1.0)  # type: ignore[arg-type]
     aside = bytes_.peak if kind == "ema" and options else 0  # the student's values, while an average scores
-    assert tight.host == weights.bytes + aside
+    assert tight.host == copied_bytes(weights) + aside
 
 
 @pytest.mark.parametrize("options", [(), ("model.dtype=bfloat16",), ("model.dtype=bfloat16", LORA)], ids=str)
@@ -276,4 +275,4 @@ def test_a_step_of_the_trainer_allocates_the_planned_bytes(options: tuple[str, .
     assert size(p for p in policy if not p.requires_grad) == line(plan, "frozen weights")
     averages = [s[k] for s in trainer.optimizer.state.values() for k in ("exp_avg", "exp_avg_sq")]
     assert size(averages) == line(plan, "AdamW")
-    assert trainer.teachers.bytes == line(plan, "teacher's copy")
+    assert copied_bytes(*trainer.teachers._holders.values()) == line(plan, "teacher's copy")

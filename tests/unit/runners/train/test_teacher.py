@@ -19,7 +19,7 @@ from runners.forward.batch import Rows
 from runners.forward.logprobs import expose_hidden_states, student_scores, teacher_states, token_log_probs
 from runners.train.teacher import TeacherWeights
 from tests.support import warm
-from tests.support.methods import by_chunks
+from tests.support.methods import by_chunks, copied_bytes
 from tests.support.tiny_vlm import Prompt, average_gradients, batch, shard_of, tiny_vlm
 
 KINDS = {
@@ -111,9 +111,9 @@ def test_what_the_copy_holds() -> None:
     expected = {"initial": 2 * trained, "snapshot": 2 * trained, "live": 0, "ema": 4 * trained}
     for name, spec in KINDS.items():
         teacher = TeacherWeights(spec, Tiny().bfloat16())
-        assert teacher.bytes == 0
+        assert copied_bytes(teacher) == 0
         teacher.start()
-        assert teacher.bytes == expected.get(name, 0), name
+        assert copied_bytes(teacher) == expected.get(name, 0), name
         assert teacher.changes_weights == (name in ("initial", "snapshot", "ema"))
 
 
@@ -170,7 +170,7 @@ def test_under_lora_a_snapshot_is_a_copy_of_the_adapter() -> None:
     policy = _lora()
     teacher = TeacherWeights(KINDS["snapshot"], policy)
     teacher.start()
-    assert teacher.bytes == 4 * (2 * 4 + 3 * 2), "A is 2 x 4, B is 3 x 2"
+    assert copied_bytes(teacher) == 4 * (2 * 4 + 3 * 2), "A is 2 x 4, B is 3 x 2"
     x_BD = torch.randn(5, 4)
     _move(policy, 1)
     told_BD, base = policy(x_BD), _values(policy.get_base_model().b)
@@ -189,7 +189,7 @@ def test_under_lora_the_initial_teacher_is_the_base_and_holds_nothing() -> None:
     expected_BD, policy = Tiny()(x_BD), _lora()
     teacher = TeacherWeights(KINDS["initial"], policy)
     teacher.start()
-    assert teacher.bytes == 0
+    assert copied_bytes(teacher) == 0
     assert not teacher.changes_weights
     _move(policy, 1)
     moved_BD = policy(x_BD)
@@ -263,7 +263,7 @@ def _train_both(kind: str, reshard: bool | None, mesh: Any, folder: Path) -> dic
             teacher.after_update(update)
         for p, q in zip(whole.parameters(), sharded.parameters(), strict=True):
             out["weights"] = max(out["weights"], _apart(q.detach(), p.detach()))
-    out["bytes"], out["whole_bytes"] = teachers[1].bytes, teachers[0].bytes
+    out["bytes"], out["whole_bytes"] = copied_bytes(teachers[1]), copied_bytes(teachers[0])
     out["decoded"] = decoded[-1]
     out["resumed"] = float(_resumes(teachers[1], sharded, kind, folder))
     return out

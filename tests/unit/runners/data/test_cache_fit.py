@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from eval.core.errors import UserError
-from runners.data.fit import counted_by, prompt_tokens, refuse_placeholders
+from runners.data.cache import counted_by, prompt_tokens, refuse_placeholders
 from runners.data.prompts import messages
 from tests.support.training import processor
 

@@ -9,9 +9,7 @@ import torch
 from eval.core.errors import UserError
 from runners.embedded.base_model import build_model, build_processor
 from runners.embedded.demonstrations import Example
-from runners.embedded.unfinished import Unfinished
-from runners.embedded.warm_start import build_optimizers, curriculum, take_weights, update
-from runners.run.model import BASE
+from runners.embedded.warm_start import Unfinished, build_optimizers, curriculum, update
 
 
 def test_weights_and_optimizers_come_back(tmp_path: Path) -> None:
@@ -25,14 +23,14 @@ def test_weights_and_optimizers_come_back(tmp_path: Path) -> None:
                 optimizer.zero_grad()
 
     rows = [some[:4] for some in curriculum(3, random.Random(0), clean=1.0)]
-    model = build_model(processor)
+    model = build_model(0)
     optimizers = build_optimizers(model)
     kept = Unfinished(tmp_path / "base" / "unfinished.safetensors", "mine")
     assert kept.load(model, optimizers) == 0
     steps(model, optimizers, rows[:2])
     kept.save(model, optimizers, 2)
     steps(model, optimizers, rows[2:])
-    again = build_model(processor, seed=1)
+    again = build_model(1)
     others = build_optimizers(again)
     assert kept.load(again, others) == 2
     steps(again, others, rows[2:])
@@ -40,14 +38,3 @@ def test_weights_and_optimizers_come_back(tmp_path: Path) -> None:
         assert torch.equal(p, q), name
     with pytest.raises(UserError, match=r"is of another recipe \(mine\): delete it"):
         Unfinished(kept.path, "theirs").load(model, optimizers)
-
-
-def test_weights_of_another_base_are_taken_token_by_token() -> None:
-    processor = build_processor()
-    model = build_model(processor, seed=3)
-    take_weights(model, processor, BASE)
-    from safetensors.torch import load_file
-
-    held = load_file(BASE / "model.safetensors")
-    for name, p in model.named_parameters():
-        assert torch.equal(p, held[name]), name

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from eval.benches.drawn import drawn_problem
-from runners.theory.references import references
+from runners.theory.measured import references
 
 
 def test_references_are_a_distribution_that_holds_the_true_one() -> None:
