@@ -71,8 +71,8 @@ class Layouts:
 def reads_text(model: Any) -> bool:
     """Whether the model reads text alone, and is told each token's position."""
     decoder: Any = type(model.base_model)
-    told = "position_ids" in inspect.signature(decoder.forward).parameters
-    return told and not hasattr(model.config, "vision_config")
+    seeing = hasattr(model.config, "vision_config")
+    return not seeing and "position_ids" in inspect.signature(decoder.forward).parameters
 
 
 def by_row(model: Any, rows: Rows) -> Tensor:

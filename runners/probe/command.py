@@ -15,7 +15,7 @@ def probe(
     run: Annotated[Path, typer.Option(help="A run directory: its last checkpoint is probed.")],
     probes: Annotated[str, typer.Option(help="all, or comma-separated: told_gap, no_picture, canary …")] = "all",
     items: Annotated[int, typer.Option(help="Items of each kind.", min=2)] = 32,
-    samples: Annotated[int, typer.Option(help="Replies to each prompt.", min=1)] = 4,
+    samples: Annotated[int, typer.Option(help="Replies to each prompt.", min=1)] = 3,
 ) -> None:
     """Leakage that only the model shows: told and untold, other pictures, planted codes and wrong answers."""
     from eval.core.files import read_object

@@ -69,9 +69,11 @@ def test_temperature_then_top_k_then_top_p() -> None:
     settings = EvalSettings(temperature=0.5, top_k=3, top_p=0.9, presence_penalty=0)
     engine = SimpleNamespace(settings=settings, eos={0}, pad=0, banned=[])
     questions = [SimpleNamespace(row=row, sample=0) for row in range(4000)]
-    _, processors = TransformersEngine._sampling(engine, questions, 0, 8)  # type: ignore[arg-type]
+    _, processors, draw = TransformersEngine._sampling(engine, questions, 0, 8)  # type: ignore[arg-type]
+    assert draw
     logits_BV = torch.tensor([8.0, 4.0, 2.0, 1.0]).log().repeat(4000, 1)
-    counts = Counter(processors(torch.zeros(4000, 0, dtype=torch.long), logits_BV).argmax(-1).tolist())
+    scores_BV = processors(torch.zeros(4000, 0, dtype=torch.long), logits_BV)
+    counts = Counter(draw.tokens(scores_BV, torch.arange(4000)).tolist())
     assert set(counts) == {0, 1}
     assert abs(counts[0] - 3200) < 4 * math.sqrt(4000 * 0.8 * 0.2)
 
