@@ -12,6 +12,7 @@ from eval.benches.written import statements
 from eval.leakage.clustered import Measured, mean
 
 Span = tuple[int, int]
+SHUFFLES = 200  # of each reply's credit, whose mean is chance
 BLAMED = ("shape", "count", "operand", "result")  # a wrong letter or box only follows from what was written before it
 
 
@@ -32,9 +33,6 @@ def marks(problem: Problem, reply: str) -> Marks:
         [(one.start, one.end) for one in stated],
         [(one.start, one.end) for one in stated if one.slip],
     )
-
-
-SHUFFLES = 200  # of each reply's credit, whose mean is chance
 
 
 class Localised(NamedTuple):
