@@ -1,6 +1,7 @@
 """Commands of this program, and others that import as much, in processes that are forked from one which has done the
 imports: each would otherwise spend up to fifteen seconds on them."""
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -13,6 +14,12 @@ from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import transformers.tokenization_mistral_common  # noqa: F401  # which its first tokenizer imports
+from PIL import Image
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+from runners.run.config import load_preset
+from runners.run.run_dir import versions
 from tests.support.paths import ROOT
 
 OURS = {"cli", "methods", "eval", "runners", "reports", "tests"}
@@ -24,6 +31,7 @@ context.set_forkserver_preload(PRELOADED)
 def serve() -> None:
     """The server forked from this process, as long as nothing has run in it, instead of a new one that imports the same
     once more. What this process lacks is imported when the first process is asked for."""
+    _first_times()
     address = connection.arbitrary_address("AF_UNIX")
     alive_r, alive_w = os.pipe()
     resource_tracker.ensure_running()
@@ -42,6 +50,15 @@ def serve() -> None:
     os.close(alive_r)
     own: Any = forkserver._forkserver
     own._forkserver_address, own._forkserver_alive_fd, own._forkserver_pid = address, alive_w, pid
+
+
+def _first_times() -> None:
+    """What a process does once and each command would, for its first model, picture and run: most of a second."""
+    get_checkpoint_conversion_mapping("qwen3_vl")  # and those of all other families: 750 patterns
+    Image.init()
+    load_preset("cpu")
+    versions()
+    gc.freeze()
 
 
 class Finished(NamedTuple):
