@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 Call = Callable[[], object]
 T = TypeVar("T")
@@ -57,12 +57,14 @@ class Ratio(NamedTuple):
 @contextmanager
 def small_garbage() -> Iterator[None]:
     """Inside, the collector does not look at what the imports have left: a second for each collection, at random."""
+    frozen = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not frozen:  # else by somebody who wants it so afterwards as well
+            gc.unfreeze()
 
 
 def timed(call: Call, device: str) -> Time:
@@ -161,26 +163,29 @@ def count(model: Any, call: Call) -> Counts:
     def pictures(_: Any, inputs: Any, kwargs: Any) -> None:
         seen["pictures"] += len(kwargs["grid_thw"] if "grid_thw" in kwargs else inputs[1])
 
-    head = _HeadRows(model.get_output_embeddings().weight)
-    flops = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    work = _Work(model.get_output_embeddings().weight)
     with ExitStack() as stack:
         stack.callback(model.model.language_model.norm.register_forward_pre_hook(tokens).remove)
         stack.callback(model.model.visual.register_forward_pre_hook(pictures, with_kwargs=True).remove)
-        stack.enter_context(flops)
-        stack.enter_context(head)
+        stack.enter_context(work)
         call()
-    return Counts(flops.get_total_flops(), seen["tokens"], seen["pictures"], head.entries // head.vocabulary)
+    return Counts(work.flops, seen["tokens"], seen["pictures"], work.entries // work.vocabulary)
 
 
-class _HeadRows(TorchDispatchMode):
-    """Counts the entries of all products with the head, which the kernels compute tile by tile and without a module."""
+class _Work(TorchDispatchMode):
+    """Counts operations, as torch's FlopCounterMode does in four times as long, and the entries of all products with
+    the head, which the kernels compute tile by tile and without a module."""
 
     def __init__(self, weight_VD: torch.Tensor) -> None:
         super().__init__()
-        self.own, self.vocabulary, self.entries = weight_VD.untyped_storage().data_ptr(), len(weight_VD), 0
+        self.own, self.vocabulary = weight_VD.untyped_storage().data_ptr(), len(weight_VD)
+        self.flops = self.entries = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if formula := _COUNTED.get(func.overloadpacket):
+            self.flops += formula(*args, **kwargs, out_val=out)
         if func.overloadpacket in (aten.mm, aten.addmm) and any(
             isinstance(a, torch.Tensor) and a.untyped_storage().data_ptr() == self.own for a in args
         ):
@@ -208,3 +213,4 @@ _KERNELS = [f"_scaled_dot_product_{name}_attention" for name in ("flash", "effic
 _KERNELS.append("_scaled_dot_product_flash_attention_for_cpu")
 FORMULAS: dict[Any, Callable[..., int]] = {getattr(aten, name): _attention for name in _KERNELS}
 FORMULAS |= {getattr(aten, f"{name}_backward"): _attention_backward for name in _KERNELS} | {aten.addmm: _addmm}
+_COUNTED = flop_registry | {kernel: shape_wrapper(formula) for kernel, formula in FORMULAS.items()}

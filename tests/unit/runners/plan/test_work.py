@@ -78,7 +78,7 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if formula := FORMULAS.get(func._overloadpacket):
+        if formula := FORMULAS.get(func.overloadpacket):
             self.total += formula(*args, **kwargs, out_val=out)
         return out
 
