@@ -31,6 +31,8 @@ MINI = replace(
 def _mini(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "QUICK", MINI)
     monkeypatch.setattr(run, "SELF_CONTAINED", ["rlsd"])  # whose trajectories are measured
+    size = ("train.prompts=2", "train.generations=4", "train.micro_batch=8", "train.max_completion_tokens=16")
+    monkeypatch.setattr(steps, "SIZE", size)
     monkeypatch.setattr(steps, "SELF_CONTAINED", METHODS)  # whose whole steps
 
 
