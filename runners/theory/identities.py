@@ -214,7 +214,7 @@ def theorem_5() -> list[Check]:
 def no_reward() -> Check:
     """Not the paper's: that each token's sign is the reward's does not make the reward set the mean. Of a reply that is
     as often right as wrong, A exp(sign(A) D) is A cosh(D) + |A| sinh(D): GRPO's part vanishes, and what stays imitates
-    the told teacher, by Eq. 17 as the reverse KL does where D is small. The clip bounds it by epsilon, lambda scales it."""
+    the told teacher, by Eq. 17 as the reverse KL does where D is small. The clip bounds it, lambda scales it."""
     model = drawn()
     student_V1 = model.student[0][0, 0].log_softmax(-1)[:, None]
     teacher_V1 = model.teacher[0][0, 0, 0].log_softmax(-1)[:, None]
