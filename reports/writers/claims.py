@@ -1,12 +1,13 @@
 """The paper's claims on a suite's own runs, and what they stand on, as Markdown."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
 
 import pandas as pd
 
-from reports.findings.by_seed import EXACT, TRAINING, load
+from reports.findings.by_seed import EXACT, TRAINING, WRONG_CHAIN, load
 from reports.findings.claims import MEANING, Beside, BySeed, Finding, Values, beside, findings
 from reports.findings.table import chance
 from reports.stats.estimate import Estimate
@@ -22,14 +23,16 @@ ROWS = (
     "Seeds",
     "Average",
     "Exact score",
+    "Right by a wrong chain",
     "Mentions a reference",
     "Training accuracy at its peak",
     "at its end",
 )
 ROWS_NOTE = (
     "Percent, means over seeds with their standard deviation. The exact score is the probability of a right chain, "
-    "summed over the valid ways (`cli.py exact`). Training accuracy: means of ten steps; of each seed the peak is "
-    "where the other seeds are highest."
+    "summed over the valid ways (`cli.py exact`). Right by a wrong chain: of the right training replies of the last "
+    "ten steps, those that state something wrong on the way. Training accuracy: means of ten steps; of each seed the "
+    "peak is where the other seeds are highest."
 )
 PAIR = (paper.CREDIT, paper.PLAIN)
 
@@ -44,7 +47,11 @@ def claims_text(folders: Sequence[Path]) -> str:
     frame = pd.concat(frames, ignore_index=True)
     table = BySeed(frame)
     parts = [md_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
-    parts += [md_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    tested = findings(frame)
+    parts += [md_table(CLAIMS, (_claim(one, one.found) for one in tested if one.found)), MEANING]
+    if missing := Counter(finding.claim.source for finding in tested if finding.found is None):
+        claims = ", ".join(f"{source} ({n})" for source, n in missing.items())
+        parts.append(f"Claims that these runs say nothing of: {claims}.")
     if further := beside(frame):
         labels = dict(zip(frame["method"], frame["label"], strict=True))
         parts += [md_table(BESIDE, (_beside(row, labels) for row in further)), BESIDE_NOTE]
@@ -54,7 +61,7 @@ def claims_text(folders: Sequence[Path]) -> str:
 def _rows(frame: pd.DataFrame, table: BySeed) -> Iterable[Sequence[str]]:
     accuracy = f"{TRAINING}accuracy"
     for method, label in dict(zip(frame["method"], frame["label"], strict=True)).items():
-        numbers = [table.last(method, number) for number in (AVERAGE, EXACT, "leakage mention")]
+        numbers = [table.last(method, number) for number in (AVERAGE, EXACT, WRONG_CHAIN, "leakage mention")]
         numbers += [table.peak(method, accuracy), table.last(method, accuracy)]
         seeds = frame[frame["method"] == method]["seed"].nunique()
         yield (md(f"{label} ({method})"), str(seeds), *map(_spread, numbers))
@@ -84,11 +91,9 @@ def _agreement(table: BySeed) -> str:
     return words
 
 
-def _claim(finding: Finding) -> tuple[str, ...]:
-    claim, found = finding.claim, finding.found
+def _claim(finding: Finding, found: Estimate) -> tuple[str, ...]:
+    claim = finding.claim
     words = (claim.source, claim.words, claim.paper)
-    if found is None:
-        return (*words, "–", "–", "–", "–", finding.verdict)
     points = claim.unit == "points"
     value = _value(found, 1 if points else 3, "+" if claim.bound == 0 else "") + ("" if points else f" {claim.unit}")
     return (*words, value, *_certainty(found, finding.visible, 1 if points else 3), finding.verdict)

@@ -12,6 +12,7 @@ from reports.writers.claims import claims_text
 from tests.support.paths import ROOT
 
 STUDY = ROOT / "results" / "study-mini"
+SUITES = sorted(file.parent for file in STUDY.glob("*/seeds.csv"))
 PAGE = ROOT / "docs" / "findings.md"
 PRINTED = re.compile(r"(?<=<!-- cli\.py claims results/study-mini -->\n\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
@@ -22,13 +23,14 @@ def test_a_line_a_claim_and_a_line_a_method(tmp_path) -> None:
     rows += [(m, m.upper(), s, 100, "average", 2 * v) for m, values in exact.items() for s, v in enumerate(values)]
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
     found = claims_text([tmp_path])
-    assert f"| GRPO (grpo) | 3 | 64.0 (sd 4.0) | 32.0 (sd {100 * stdev(exact['grpo']):.1f}) | – | – | – |" in found
+    assert f"| GRPO (grpo) | 3 | 64.0 (sd 4.0) | 32.0 (sd {100 * stdev(exact['grpo']):.1f}) | – | – | – | – |" in found
     assert "Over 6 runs the exact score and the average correlate by 1.000." in found
     assert f"of the exact: standard deviation {100 * stdev((0.03, 0.01, 0.04)):.2f} points." in found
     assert re.search(
         r"\| Table 2 \| RLSD scores above GRPO \| \+2\.32 \| \+5\.3 \(.* to .*\) \| .* \| 3 \| .* \|", found
     )
-    assert "| Table 2 | SDPO scores above OPSD | +0.25 | – | – | – | – | not run |" in found
+    assert "SDPO scores above OPSD" not in found
+    assert re.search(r"^Claims that these runs say nothing of: Table 2 \(14\), ", found, re.MULTILINE)
 
 
 def test_a_row_that_the_paper_does_not_have_is_compared_with_both(tmp_path) -> None:
@@ -46,6 +48,18 @@ def test_a_row_that_the_paper_does_not_have_is_compared_with_both(tmp_path) -> N
         assert line.replace("-", "−") in found.replace("-", "−")
 
 
+def test_a_control_of_a_variant_is_compared_with_that_variant(tmp_path) -> None:
+    scores = {"grpo": (0.60, 0.62, 0.61), "rlsd@x": (0.63, 0.62, 0.65), "rlsd_wrong@x": (0.60, 0.58, 0.63)}
+    rows = [(m, m.upper(), s, 60, "average", v) for m, values in scores.items() for s, v in enumerate(values)]
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
+    lines = claims_text([tmp_path]).split("| Row | Less |")[1].splitlines()
+    assert [tuple(line.strip("| ").split(" | ")[:2]) for line in lines if line.startswith("| RLSD")] == [
+        ("RLSD@X (rlsd@x)", "GRPO"),
+        ("RLSD_WRONG@X (rlsd_wrong@x)", "GRPO"),
+        ("RLSD_WRONG@X (rlsd_wrong@x)", "RLSD@X"),
+    ]
+
+
 def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
     for name, value in (("a", 0.5), ("b", 0.7)):
         (tmp_path / name).mkdir()
@@ -54,11 +68,17 @@ def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
     assert "| GRPO (grpo) | 1 | 50.0 |" in claims_text([tmp_path / "a", tmp_path / "b"])
 
 
-@pytest.mark.parametrize("study", [STUDY], ids=["study-mini"])
-def test_the_page_of_findings_has_what_the_command_prints(study) -> None:
+def test_the_page_of_findings_has_what_the_command_prints() -> None:
     """`python -m tests.unit.reports.writers.test_claims` writes it anew."""
-    assert PRINTED.search(PAGE.read_text()).group() == claims_text([study])
+    assert PRINTED.search(PAGE.read_text()).group() == claims_text([STUDY])
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
+def test_a_further_suite_s_claims_are_what_the_command_prints(suite) -> None:
+    assert (suite / "claims.md").read_text() == claims_text([suite])
 
 
 if __name__ == "__main__":
     PAGE.write_text(PRINTED.sub(lambda _: claims_text([STUDY]), PAGE.read_text()))
+    for suite in SUITES:
+        (suite / "claims.md").write_text(claims_text([suite]))
