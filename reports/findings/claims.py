@@ -233,10 +233,16 @@ class Beside:
 
 
 def beside(frame: pd.DataFrame) -> list[Beside]:
-    """Every method or variant that is no row of Table 2 against GRPO and RLSD: controls, ablations, other schedules. p
-    is corrected over all of them."""
+    """Every method or variant that is no row of Table 2 against GRPO, RLSD and RLSD's variant of the same name:
+    controls, ablations, other schedules. p is corrected over all of them."""
     table = BySeed(frame)
-    pairs = [(m, r) for m in table.methods if m not in paper.PERCENT for r in (paper.PLAIN, paper.CREDIT)]
+    pairs = [
+        (method, reference)
+        for method in table.methods
+        if method not in paper.PERCENT
+        for reference in dict.fromkeys([paper.PLAIN, paper.CREDIT, "@".join([paper.CREDIT, *method.split("@")[1:]])])
+        if reference != method
+    ]
     tested = [(pair, *_tested(*_sides(table, *pair), 0.0)) for pair in pairs]
     corrected = holm([p for *_, p in tested])
     return [
