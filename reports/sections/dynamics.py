@@ -94,7 +94,7 @@ def _axes(metrics: pd.DataFrame) -> dict[str, dict[str, list[list[float]]]]:
         for method, part in means.groupby(level=0):
             line = part.droplevel(0)
             kept = line.iloc[[*range(0, len(line) - 1, max(1, len(line) // 40)), -1]]
-            pairs = [[float(step), float(f"{value:.5g}")] for step, value in kept.items()]
+            pairs = [[float(step), float(f"{value:.5g}")] for step, value in zip(kept.index, kept, strict=True)]
             found.setdefault(name, {})[str(method)] = [[0.0, 0.0], *pairs]
     return found
 

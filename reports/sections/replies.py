@@ -99,7 +99,7 @@ def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _questions(rows: dict[str, Run], bench: str) -> dict[Any, dict[str, Any]]:
+def _questions(rows: dict[str, Run], bench: str) -> dict[Any, dict[Any, Any]]:
     """By id, what the evaluations kept of the questions: the first that did."""
     tables = (stored(run.samples / bench / "questions.parquet") for run in rows.values())
     return next((table.set_index("id").to_dict("index") for table in tables if table is not None), {})
