@@ -41,17 +41,20 @@ def test_lines_come_until_nothing_runs(tmp_path: Path, run: RunDir, monkeypatch:
     text = io.StringIO()
     with lock.held(run.lock):
         watch_suite(tmp_path, Console(file=text, width=100))
-    first, second, third, last = text.getvalue().splitlines()
-    assert first == "RLSD seed 3: 2/7, 0:00:00 elapsed, running, reward 0.500"
-    assert second == "RLSD seed 3: 3/7, 0:00:00 elapsed, about 0:00:00 left, running, reward 0.750"
-    assert third == last == "RLSD seed 3: 3/7, 0:00:00 elapsed, about 0:00:00 left, done, reward 0.750"
+    lines = text.getvalue().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["RLSD seed 3: 2/7", *["RLSD seed 3: 3/7"] * 3]
+    statuses = ["running, reward 0.500", "running, reward 0.750", *["done, reward 0.750"] * 2]
+    assert [line[-len(status) :] for line, status in zip(lines, statuses, strict=True)] == statuses
+    assert " left, " in lines[-1]
 
 
 def test_once_is_a_line_a_run(tmp_path: Path, run: RunDir) -> None:
     text = io.StringIO()
     with lock.held(run.lock):
         watch_suite(tmp_path, Console(file=text, width=100), once=True)
-    assert text.getvalue() == "RLSD seed 3: 2/7, 0:00:00 elapsed, running, reward 0.500\n"
+    (line,) = text.getvalue().splitlines()
+    assert line.startswith("RLSD seed 3: 2/7, ")
+    assert line.endswith(" elapsed, running, reward 0.500")
 
 
 def test_no_suite_is_said(tmp_path: Path) -> None:
