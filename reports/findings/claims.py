@@ -7,7 +7,7 @@ test has it on the other; else these seeds cannot say. Where every seed gave the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf
@@ -31,6 +31,7 @@ MEANING = (
 )
 
 Values = dict[int, float]  # by seed
+Sides = tuple[Values, Values | None]  # one value a seed; or two sides, whose difference it is
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Claim:
     words: str
     paper: str
     sign: int
-    values: Callable[[BySeed], tuple[Values, Values | None]]  # one value a seed; or two sides, whose difference it is
+    values: Callable[[BySeed], Sides]
     bound: float = 0.0
     unit: str = "points"
 
@@ -108,7 +109,7 @@ def _order() -> list[Claim]:
     return found
 
 
-def _sides(table: BySeed, a: str, b: str) -> tuple[Values, Values | None]:
+def _sides(table: BySeed, a: str, b: str) -> Sides:
     """Average scores in points; the base is one model and no training: it is taken as exact."""
     ours, theirs = ({s: 100 * v for s, v in table.last(m, paper.AVERAGE).items()} for m in (a, b))
     if b != paper.BASE:
@@ -117,10 +118,10 @@ def _sides(table: BySeed, a: str, b: str) -> tuple[Values, Values | None]:
     return ({} if base is None else {seed: value - base for seed, value in ours.items()}), None
 
 
-def _change(method: str, number: str, since: str) -> Callable[[BySeed], tuple[Values, Values | None]]:
+def _change(method: str, number: str, since: str) -> Callable[[BySeed], Sides]:
     """The last value less the first one or the peak's, in points."""
 
-    def values(table: BySeed) -> tuple[Values, Values | None]:
+    def values(table: BySeed) -> Sides:
         before = getattr(table, since)(method, number)
         after = table.last(method, number)
         return {seed: 100 * (after[seed] - before[seed]) for seed in after.keys() & before.keys()}, None
@@ -134,8 +135,50 @@ def _kept(table: BySeed, method: str) -> Values:
     return {seed: 100 * value / first[seed] for seed, value in last.items()}
 
 
-def _at_the_end(method: str, number: str) -> Callable[[BySeed], tuple[Values, Values | None]]:
+def _at_the_end(method: str, number: str) -> Callable[[BySeed], Sides]:
     return lambda table: ({seed: 100 * value for seed, value in table.last(method, number).items()}, None)
+
+
+def _leaking(table: BySeed, a: str, b: str) -> Sides:
+    """Of the training replies of the first 100 steps, in percent."""
+    ours, theirs = ({s: 100 * v for s, v in table.mean(m, f"{TRAINING}leakage", 100).items()} for m in (a, b))
+    return ours, theirs
+
+
+def _of_peak(method: str) -> Callable[[BySeed], Sides]:
+    """The last held-out average in percent of the peak's."""
+
+    def values(table: BySeed) -> Sides:
+        peak, last = (at(method, paper.AVERAGE) for at in (table.peak, table.last))
+        return {seed: 100 * last[seed] / peak[seed] for seed in last.keys() & peak.keys()}, None
+
+    return values
+
+
+def _over_training(method: str, values: Callable[[BySeed], Sides]) -> Callable[[BySeed], Sides]:
+    """`values` where the method was evaluated at three steps or more: with fewer nothing is stable or not."""
+    return lambda table: values(table) if len(table.series(method, paper.AVERAGE)) > 2 else ({}, None)
+
+
+# Stable, improving, free of leaks, as the paper's Table 3 has them; None: Table 2 and Figure 1b say it already.
+TRILEMMA = {
+    paper.TOLD: ("OPSD", (True, False, False)),
+    paper.ONLINE: ("OPSD (online)", (False, True, False)),
+    paper.CREDIT: ("RLSD", (True, None, None)),
+}
+
+
+def _trilemma() -> Iterator[Claim]:
+    for method, (label, says) in TRILEMMA.items():
+        tests = (
+            ("ends above 90 % of its held-out peak", 1, _of_peak(method), 90.0),
+            ("ends above the base", 1, lambda t, m=method: _sides(t, m, paper.BASE), 0.0),
+            ("leaks in less than 1 % of its replies", -1, _at_the_end(method, "leakage mention"), 1.0),
+        )
+        for (words, sign, values, bound), holds in zip(tests, says, strict=True):
+            if holds is not None:
+                sides, side = _over_training(method, values), sign if holds else -sign
+                yield Claim("Table 3", f"{label} {words}", "yes" if holds else "no", side, sides, bound)
 
 
 def _claims() -> list[Claim]:
@@ -157,12 +200,17 @@ def _claims() -> list[Claim]:
                   _at_the_end(m, "leakage mention"), 1.0)
             for m in (paper.PLAIN, paper.CREDIT)
         ),
+        Claim("Figure 3a", "OPSD of the teacher's likeliest token leaks more than OPSD", "most", 1,
+              lambda t: _leaking(t, paper.TEACHER_TOP, paper.TOLD)),
+        Claim("Figure 3a", "OPSD leaks more than OPSD of the student's likeliest token", "least", 1,
+              lambda t: _leaking(t, paper.TOLD, paper.STUDENT_TOP)),
         Claim("Figure 3c", "OPSD keeps more of its first divergence than OPD of its own", "plateau against decline", 1,
               lambda t: (_kept(t, paper.TOLD), _kept(t, paper.EXTERNAL))),
         Claim("Figure 5b", "RLSD keeps more entropy than GRPO", "higher", 1,
               lambda t: (t.last(paper.CREDIT, entropy), t.last(paper.PLAIN, entropy)), unit="nats"),
         Claim("Figure 5c", "RLSD clips more than 3 % of its tokens (steps 1 to 40)", "3 to 6 %", 1, early, 3.0),
         Claim("Figure 5c", "RLSD clips less than 6 % of its tokens (steps 1 to 40)", "3 to 6 %", -1, early, 6.0),
+        *_trilemma(),
     ]  # fmt: skip
 
 
@@ -185,10 +233,16 @@ class Beside:
 
 
 def beside(frame: pd.DataFrame) -> list[Beside]:
-    """Every method or variant that is no row of Table 2 against GRPO and RLSD: controls, ablations, other schedules. p
-    is corrected over all of them."""
+    """Every method or variant that is no row of Table 2 against GRPO, RLSD and RLSD's variant of the same name:
+    controls, ablations, other schedules. p is corrected over all of them."""
     table = BySeed(frame)
-    pairs = [(m, r) for m in table.methods if m not in paper.PERCENT for r in (paper.PLAIN, paper.CREDIT)]
+    pairs = [
+        (method, reference)
+        for method in table.methods
+        if method not in paper.PERCENT
+        for reference in dict.fromkeys([paper.PLAIN, paper.CREDIT, "@".join([paper.CREDIT, *method.split("@")[1:]])])
+        if reference != method
+    ]
     tested = [(pair, *_tested(*_sides(table, *pair), 0.0)) for pair in pairs]
     corrected = holm([p for *_, p in tested])
     return [

@@ -1,6 +1,6 @@
 """The verdict: what the numbers say, and what they cannot say, in sentences made from the tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +33,8 @@ def verdict(suite: Suite) -> Verdict:
     # Only the average, where there is one: five benches' own verdicts would drown it.
     columns = data.columns[:1] if averaged(suite) else data.columns
     shown = [column for column in columns if data.scores[column.key]]
-    told = [sentence for column in shown for sentence in _scores(data, column)]
+    seeds = {method: len(reported_runs(suite, method)) for method in row_labels(suite)}
+    told = [sentence for column in shown for sentence in _scores(data, column, seeds)]
     visible = visible_in(data.pairs, [column.key for column in shown])
     labels = row_labels(suite)
     return Verdict(
@@ -54,7 +55,7 @@ def _nothing(suite: Suite) -> Sentence:
 # --- scores ---------------------------------------------------------------------------------------------------
 
 
-def _scores(data: Differences, column: Column) -> list[Sentence]:
+def _scores(data: Differences, column: Column, seeds: Mapping[str, int]) -> list[Sentence]:
     scores = data.scores[column.key]
     ranked = sorted(scores, key=lambda method: -scores[method])
     where = f"the average of the {len(BENCHES)} benches" if column.key == paper.AVERAGE else column.head
@@ -62,9 +63,13 @@ def _scores(data: Differences, column: Column) -> list[Sentence]:
         text = f" {data.labels[ranked[0]]} has scores, {share(scores[ranked[0]])} on {where}: nothing to compare with."
         return [Sentence("Only", text)]
     trained = [method for method in ranked if method != paper.BASE]
-    found = [_leader(data, column, trained, where)] if len(trained) > 1 else []
-    if {paper.CREDIT, paper.PLAIN} <= set(trained[1:]):  # the paper's question: the leader's sentence leaves it open
+    several = [method for method in trained if seeds[method] > 1]
+    leading = several if len(several) > 1 else trained  # a checkpoint is no method's best among methods
+    found = [_leader(data, column, leading, where)] if len(leading) > 1 else []
+    if {paper.CREDIT, paper.PLAIN} <= set(leading[1:]):  # the paper's question: the leader's sentence leaves it open
         found.append(_leader(data, column, [m for m in trained if m in (paper.CREDIT, paper.PLAIN)], where))
+    if lone := [f"{data.labels[m]} ({share(scores[m])})" for m in trained if m not in leading]:
+        found.append(Sentence("Not ranked", f" on {where}: {listed(lone)}, of which one checkpoint was trained."))
     if len(trained) > 2:
         found += [_order(data, column, trained, where), _apart(data, column, ranked, where)]
     if paper.BASE in scores:

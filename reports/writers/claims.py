@@ -1,5 +1,6 @@
 """The paper's claims on a suite's own runs, and what they stand on, as Markdown."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean, stdev
@@ -44,7 +45,11 @@ def claims_text(folders: Sequence[Path]) -> str:
     frame = pd.concat(frames, ignore_index=True)
     table = BySeed(frame)
     parts = [md_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
-    parts += [md_table(CLAIMS, map(_claim, findings(frame))), MEANING]
+    tested = findings(frame)
+    parts += [md_table(CLAIMS, (_claim(one, one.found) for one in tested if one.found)), MEANING]
+    if missing := Counter(finding.claim.source for finding in tested if finding.found is None):
+        claims = ", ".join(f"{source} ({n})" for source, n in missing.items())
+        parts.append(f"Claims that these runs say nothing of: {claims}.")
     if further := beside(frame):
         labels = dict(zip(frame["method"], frame["label"], strict=True))
         parts += [md_table(BESIDE, (_beside(row, labels) for row in further)), BESIDE_NOTE]
@@ -84,11 +89,9 @@ def _agreement(table: BySeed) -> str:
     return words
 
 
-def _claim(finding: Finding) -> tuple[str, ...]:
-    claim, found = finding.claim, finding.found
+def _claim(finding: Finding, found: Estimate) -> tuple[str, ...]:
+    claim = finding.claim
     words = (claim.source, claim.words, claim.paper)
-    if found is None:
-        return (*words, "–", "–", "–", "–", finding.verdict)
     points = claim.unit == "points"
     value = _value(found, 1 if points else 3, "+" if claim.bound == 0 else "") + ("" if points else f" {claim.unit}")
     return (*words, value, *_certainty(found, finding.visible, 1 if points else 3), finding.verdict)

@@ -9,17 +9,22 @@ from runners.run.run_dir import RunDir
 
 @dataclass(frozen=True)
 class Job:
-    """One command of this program (what follows `cli.py`), the run that it works on, and how many steps its bar has."""
+    """One command of this program (what follows `cli.py`), the run that it works on, how many steps its bar has, and
+    how many of these are optimizer steps; the others are benches."""
 
     title: str
     arguments: tuple[str, ...]
     run: RunDir
     steps: int
+    training: int = 0
+
+    def trained(self) -> int:
+        """Optimizer steps written so far."""
+        return self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
 
     def progress(self) -> int:
         """Optimizer steps written so far, plus evaluated benches."""
-        lines = self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
-        return lines + len(self.run.results())
+        return self.trained() + len(self.run.results())
 
 
 class Handle(Protocol):

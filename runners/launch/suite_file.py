@@ -55,8 +55,8 @@ def estimate(name: str, work: list[Job], parallel: int) -> str:
     """What is left to do, in words and hours."""
     part, benches = read(name), len(resolve(name, "base", 0, []).eval.benches)
     left = [max(job.steps - job.progress(), 0) for job in work]
-    evaluations = sum(min(steps, benches) for steps in left) / benches
-    steps = sum(max(steps - benches, 0) for steps in left)
+    steps = sum(max(job.training - job.trained(), 0) for job in work)
+    evaluations = (sum(left) - steps) / benches
     hours = (steps * part.seconds_a_step + evaluations * part.seconds_an_evaluation) / 3600 / parallel
     return (
         f"{part.about}\n{sum(map(bool, left))} of {len(work)} runs to do: {steps:,} steps, {evaluations:.0f} "

@@ -60,7 +60,7 @@ def jobs(
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
             evaluations = 1 + (settings.train.steps - 1) // settings.eval.every if settings.eval.every else 1
             steps = settings.train.steps + (evaluations * len(settings.eval.benches) if evaluate else 0)
-            found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps))
+            found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps, settings.train.steps))
     # Last, for it makes a folder.
     return [base_row(resolve(preset, "base", 0, overrides), suite, out), *found] if evaluate else found
 

@@ -233,8 +233,28 @@ def theorem_5() -> list[Check]:
     ]
 
 
+def no_reward() -> Check:
+    """Not the paper's: that each token's sign is the reward's does not make the reward set the mean. Of a reply that is
+    as often right as wrong, A exp(sign(A) D) is A cosh(D) + |A| sinh(D): GRPO's part vanishes, and what stays imitates
+    the told teacher, by Eq. 17 as the reverse KL does where D is small. The clip bounds it, lambda scales it."""
+    model = drawn()
+    student_V1 = model.student[0][0, 0].log_softmax(-1)[:, None]
+    teacher_V1 = model.teacher[0][0, 0, 0].log_softmax(-1)[:, None]
+    weight = {sign: _weights(student_V1, teacher_V1, sign)[:, 0] for sign in (1.0, -1.0)}
+    p_V, score_VV = student_V1[:, 0].exp(), torch.eye(V, dtype=torch.float64) - student_V1[:, 0].exp()
+    sinh_V = (teacher_V1 - student_V1)[:, 0].sinh()
+    return Check(
+        "Beside Theorem 5",
+        "A a coin's: E[A_t s] = E[sinh(D) s], s = grad log P_S",
+        ((p_V * (weight[1.0] - weight[-1.0]) / 2)[:, None] * score_VV).sum(0),
+        ((p_V * sinh_V)[:, None] * score_VV).sum(0),
+        ((p_V * (weight[1.0] - weight[1.0]) / 2)[:, None] * score_VV).sum(0),
+        "sign(A) left out: no gradient, as GRPO has none",
+    )
+
+
 def checks() -> list[Check]:
-    return [theorem_1(), *proposition_1(), *bandwidth(), equation_17(), *theorem_4(), *theorem_5()]
+    return [theorem_1(), *proposition_1(), *bandwidth(), equation_17(), *theorem_4(), *theorem_5(), no_reward()]
 
 
 # --- pieces ---------------------------------------------------------------------------------------------------

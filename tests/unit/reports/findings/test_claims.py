@@ -99,6 +99,44 @@ def test_a_bound_is_tested_from_its_side() -> None:
     assert alike.verdict == HELD and alike.found.p is None
 
 
+def test_what_is_imitated_decides_how_much_leaks() -> None:
+    """Means of the first 100 steps, whatever comes after."""
+    rates = {"opsd@teacher-top-1": (0.6, 0.7, 0.65), "opsd": (0.4, 0.42, 0.38), "opsd@student-top-1": (0.5, 0.3, 0.4)}
+    rows = [(m, s, 100, "training leakage", v) for m, values in rates.items() for s, v in enumerate(values)]
+    rows += [(m, s, 110, "training leakage", 0.9) for m in rates for s in range(3)]
+    found = by_words(frame(*rows))
+    most = found["OPSD of the teacher's likeliest token leaks more than OPSD"]
+    test = stats.ttest_rel(rates["opsd@teacher-top-1"], rates["opsd"]).confidence_interval()
+    assert most.verdict == HELD and most.found.mean == pytest.approx(25)
+    assert (most.found.low, most.found.high) == pytest.approx((100 * test.low, 100 * test.high))
+    assert found["OPSD leaks more than OPSD of the student's likeliest token"].verdict == OPEN
+
+
+def test_stable_improving_and_leaking_over_three_evaluations() -> None:
+    """The paper has OPSD stable and no better than its base, and OPSD with the student's own weights the other way."""
+    curves = {"opsd": (0.40, 0.40, 0.39), "opsd@online": (0.60, 0.50, 0.30), "rlsd": (0.40, 0.60, 0.70)}
+    points = [(m, 50 * (i + 1), v) for m, curve in curves.items() for i, v in enumerate(curve)]
+    rows = [(m, s, step, "average", v + s / 1000) for m, step, v in points for s in range(4)]
+    rows += [(m, s, 150, "leakage mention", 0.4 + s / 100) for m in ("opsd", "opsd@online") for s in range(4)]
+    base = ("base", 0, 0, "average", 0.37)
+    found = by_words(frame(*rows, base))
+    stable = "ends above 90 % of its held-out peak"
+    assert found[f"OPSD {stable}"].found.mean == pytest.approx(97.5, abs=0.1)  # .39 of .40
+    assert found[f"OPSD (online) {stable}"].found.mean == pytest.approx(50, abs=0.2)
+    verdicts = {words: finding.verdict for words, finding in found.items() if finding.claim.source == "Table 3"}
+    assert verdicts == {
+        f"OPSD {stable}": HELD,
+        f"OPSD (online) {stable}": HELD,
+        f"RLSD {stable}": HELD,
+        "OPSD ends above the base": FAILED,
+        "OPSD (online) ends above the base": FAILED,
+        "OPSD leaks in less than 1 % of its replies": HELD,
+        "OPSD (online) leaks in less than 1 % of its replies": HELD,
+    }
+    few = frame(*(row for row in rows if row[2] > 50), base)
+    assert {f.verdict for f in findings(few) if f.claim.source == "Table 3"} == {"not run"}
+
+
 def test_the_smallest_visible_difference_is_near_the_exact_one() -> None:
     """Of the noncentral t, which the approximation stands for."""
     for n in (5, 10):

@@ -83,6 +83,17 @@ def test_the_paper_s_question_is_answered_whoever_leads(tmp_path):
     assert " beats all 2 other methods on the average of the 5 benches, with 52.2 %" in scores.splitlines()[0]
 
 
+def test_one_checkpoint_leads_no_methods_of_several_seeds(tmp_path):
+    for seed in (0, 1):
+        for method, right in (("grpo", CORRECT["opsd"]), ("opsd", NONE)):
+            write_eval(write_run(tmp_path / "s", method, seed), 60, right)
+    trained(tmp_path / "s", "rlsd", CORRECT["rlsd"])
+    scores, _, _ = told(tmp_path / "s")
+    assert scores.startswith("GRPO beats OPSD on the average of the 5 benches: by ")
+    assert "Not ranked on the average of the 5 benches: RLSD (52.2 %), of which one checkpoint was trained." in scores
+    assert "In order of score on the average of the 5 benches: RLSD 52.2 %, GRPO " in scores
+
+
 def test_further_signs_of_leakage_are_a_sentence_each(tmp_path):
     """Who shows one, and nobody; `leaks` is said of what the first detector finds."""
     for method, leaking in (("base", 0), ("grpo", 0), ("opsd", 30)):

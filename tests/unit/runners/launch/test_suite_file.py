@@ -55,6 +55,13 @@ def test_a_file_is_jobs_with_their_settings_and_an_estimate(mine: str, tmp_path:
     assert "16 steps, 4 evaluations" in suite_file.estimate(mine, work, 2), "what is done is left out"
 
 
+def test_every_evaluation_over_training_is_in_the_estimate(mine: str, tmp_path: Path) -> None:
+    Path(mine).write_text(MINE.replace("{benches: [mmmu]}", "{benches: [mmmu, wemath], every: 3}"))
+    work = suite_file.plan(mine, tmp_path, [], True)
+    # at steps 3, 6 and 7 of seven, twice; at 3, 6 and 9 of nine; and the base
+    assert "23 steps, 10 evaluations" in suite_file.estimate(mine, work, 1)
+
+
 def test_settings_of_the_command_line_win(mine: str, tmp_path: Path) -> None:
     work = suite_file.plan(mine, tmp_path, ["train.steps=3"], False)
     assert [job.steps for job in work] == [3, 3, 3]
