@@ -33,12 +33,6 @@ class Child:
         """The exit code, -n where signal n ended it, None while it runs."""
         return self._process.exitcode
 
-    def wait(self) -> int:
-        self._process.join()
-        code = self.poll()
-        assert code is not None
-        return code
-
     def cancel(self) -> None:
         """End it and wait until it has; nothing happens to one that has ended."""
         self._process.terminate()
