@@ -20,12 +20,12 @@ FILE = "seeds.csv"
 WINDOW = 10  # training steps that one row is the mean of; the row's step is the last of them
 COLUMNS = ("method", "label", "seed", "step", "number", "value")
 TRAINING = "training "  # before the names of what training recorded
-EXACT = "exact"
+EXACT, WRONG_CHAIN = "exact", "right by a wrong chain"
 
 
 def by_seed(suite: Suite) -> pd.DataFrame:
-    """A row a number (COLUMNS): benches, their average and leakage rates of each evaluated step in 0..1, the exact
-    score where `cli.py exact` left one, and each metric of training as the mean of WINDOW steps, as it was recorded."""
+    """A row a number (COLUMNS): benches, their average and leakage rates of each evaluated step in 0..1, what `cli.py
+    exact` left, and each metric of training as the mean of WINDOW steps, as it was recorded."""
     rows = [
         (run.method, run.label, run.seed, step, name, value)
         for run in suite.runs
@@ -66,9 +66,10 @@ def _evaluated(run: Run, average: bool) -> Iterator[tuple[int, str, float]]:
 
 
 def _exact(run: Run) -> Iterator[tuple[int, str, float]]:
-    score = (files.read_object(run.folder / "exact.json") or {}).get("score")
-    if isinstance(score, float) and math.isfinite(score):
-        yield run.steps_done, EXACT, score
+    found = files.read_object(run.folder / "exact.json") or {}
+    for number, name in (("score", EXACT), ("wrong_chain", WRONG_CHAIN)):
+        if isinstance(value := found.get(number), float) and math.isfinite(value):
+            yield run.steps_done, name, value
 
 
 def _trained(suite: Suite) -> Iterator[tuple[str, str, int, int, str, float]]:

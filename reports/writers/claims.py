@@ -7,7 +7,7 @@ from statistics import StatisticsError, correlation, fmean, stdev
 
 import pandas as pd
 
-from reports.findings.by_seed import EXACT, TRAINING, load
+from reports.findings.by_seed import EXACT, TRAINING, WRONG_CHAIN, load
 from reports.findings.claims import MEANING, Beside, BySeed, Finding, Values, beside, findings
 from reports.findings.table import chance
 from reports.stats.estimate import Estimate
@@ -23,14 +23,16 @@ ROWS = (
     "Seeds",
     "Average",
     "Exact score",
+    "Right by a wrong chain",
     "Mentions a reference",
     "Training accuracy at its peak",
     "at its end",
 )
 ROWS_NOTE = (
     "Percent, means over seeds with their standard deviation. The exact score is the probability of a right chain, "
-    "summed over the valid ways (`cli.py exact`). Training accuracy: means of ten steps; of each seed the peak is "
-    "where the other seeds are highest."
+    "summed over the valid ways (`cli.py exact`). Right by a wrong chain: of the right training replies of the last "
+    "ten steps, those that state something wrong on the way. Training accuracy: means of ten steps; of each seed the "
+    "peak is where the other seeds are highest."
 )
 PAIR = (paper.CREDIT, paper.PLAIN)
 
@@ -59,7 +61,7 @@ def claims_text(folders: Sequence[Path]) -> str:
 def _rows(frame: pd.DataFrame, table: BySeed) -> Iterable[Sequence[str]]:
     accuracy = f"{TRAINING}accuracy"
     for method, label in dict(zip(frame["method"], frame["label"], strict=True)).items():
-        numbers = [table.last(method, number) for number in (AVERAGE, EXACT, "leakage mention")]
+        numbers = [table.last(method, number) for number in (AVERAGE, EXACT, WRONG_CHAIN, "leakage mention")]
         numbers += [table.peak(method, accuracy), table.last(method, accuracy)]
         seeds = frame[frame["method"] == method]["seed"].nunique()
         yield (md(f"{label} ({method})"), str(seeds), *map(_spread, numbers))

@@ -55,9 +55,9 @@ def exact(
     where: Annotated[Path, typer.Argument(help="A run, a folder of runs, or a checkpoint of the embedded model.")],
     problems: Annotated[int, typer.Option(help="Held-out problems.", min=1)] = 200,
 ) -> None:
-    """How likely right chains are, without sampling: printed, and kept in the runs' exact.json. Runs that have it are
-    not scored again."""
+    """How likely right chains are, without sampling, and how many right replies of a run's last steps come by a wrong
+    one: printed, and kept in the runs' exact.json. Runs that have it are not scored again."""
     from runners.embedded.exact import score_runs
 
-    for name, score in score_runs(where, problems):
-        say(f"{name:<40} {score:.4f}")
+    for name, score, wrong in score_runs(where, problems):
+        say(f"{name:<40} {score:.4f}" + ("" if wrong is None else f"   {wrong:.1%} of right replies by a wrong chain"))

@@ -7,22 +7,28 @@ beside it.
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from eval.benches.drawn import Problem, drawn_problem, question_text
+from eval.benches.written import statements
 from eval.core import files
 from eval.core.errors import UserError
 from runners.data.prompts import student_text
+from runners.data.rows import drawn_problems
+from runners.data.source import DRAWN
 from runners.embedded.demonstrations import Example
 from runners.embedded.rows import encode
 from runners.run.model import locate
-from runners.run.run_dir import find_runs
+from runners.run.run_dir import RunDir, find_runs
 
 ROWS = 32  # scored at once
+LATE = 10  # steps
 
 
 class Exact(NamedTuple):
@@ -88,8 +94,9 @@ def score_folder(folder: Path | str, n: int) -> Exact:
     return exact_score(model, Qwen3VLProcessor.from_pretrained(folder), held_out(n))
 
 
-def score_runs(where: Path, n: int) -> Iterator[tuple[str, float]]:
-    """Name and exact score of every run below a folder (its last checkpoint), or of one checkpoint.
+def score_runs(where: Path, n: int) -> Iterator[tuple[str, float, float | None]]:
+    """Name, exact score and `right_by_a_wrong_chain` of every run below a folder (its last checkpoint), or of one
+    checkpoint.
 
     Raises UserError where there is neither.
     """
@@ -97,12 +104,31 @@ def score_runs(where: Path, n: int) -> Iterator[tuple[str, float]]:
     if not runs and not (where / "model.safetensors").is_file():
         raise UserError(f"{where} holds no run and no checkpoint")
     if not runs:
-        yield where.name, score_folder(where, n).score
+        yield where.name, score_folder(where, n).score, None
     for run in runs:
         kept = run.path / "exact.json"
         checkpoint = run.last_checkpoint() or Path(locate(run.info()["model"]))
-        found = files.read_object(kept)
-        if found is None or (found["checkpoint"], found["n"]) != (checkpoint.name, n):
+        found = files.read_object(kept) or {}
+        if (found.get("checkpoint"), found.get("n")) != (checkpoint.name, n):
             found = {"checkpoint": checkpoint.name, **score_folder(checkpoint, n)._asdict()}
+        if "wrong_chain" not in found:
+            found["wrong_chain"] = right_by_a_wrong_chain(run)
             files.write_json(kept, found)
-        yield f"{run.path.parent.name}/{run.path.name}", found["score"]
+        yield f"{run.path.parent.name}/{run.path.name}", found["score"], found["wrong_chain"]
+
+
+def right_by_a_wrong_chain(run: RunDir) -> float | None:
+    """Of the right replies in a run's last ten recorded steps, the share that states something wrong on the way, which
+    neither the reward nor the exact score can see. None without drawn problems or right replies."""
+    recorded = sorted((run.path / "completions").glob("step*.parquet"))[-LATE:]
+    if not recorded or (settings := run.settings()).data.source not in DRAWN:
+        return None
+    replies = pd.concat(pd.read_parquet(file, columns=["id", "reply", "reward"]) for file in recorded)
+    replies = replies[replies["reward"] == 1]
+    numbers = replies["id"].str.rpartition("_")[2].astype(int)
+    problems = list(islice(drawn_problems(settings.seed), settings.train.steps * settings.train.prompts))
+    wrong = [
+        any(stated.slip for stated in statements(problems[number], reply))
+        for number, reply in zip(numbers, replies["reply"], strict=True)
+    ]
+    return sum(wrong) / len(wrong) if wrong else None

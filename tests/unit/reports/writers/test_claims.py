@@ -22,7 +22,7 @@ def test_a_line_a_claim_and_a_line_a_method(tmp_path) -> None:
     rows += [(m, m.upper(), s, 100, "average", 2 * v) for m, values in exact.items() for s, v in enumerate(values)]
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
     found = claims_text([tmp_path])
-    assert f"| GRPO (grpo) | 3 | 64.0 (sd 4.0) | 32.0 (sd {100 * stdev(exact['grpo']):.1f}) | – | – | – |" in found
+    assert f"| GRPO (grpo) | 3 | 64.0 (sd 4.0) | 32.0 (sd {100 * stdev(exact['grpo']):.1f}) | – | – | – | – |" in found
     assert "Over 6 runs the exact score and the average correlate by 1.000." in found
     assert f"of the exact: standard deviation {100 * stdev((0.03, 0.01, 0.04)):.2f} points." in found
     assert re.search(

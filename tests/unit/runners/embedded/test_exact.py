@@ -2,22 +2,27 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from eval.benches.drawn import Group, Problem, Scene, with_options
 from eval.core import manifest
 from eval.core.errors import UserError
+from runners.data.rows import drawn_problems
 from runners.embedded import exact
 from runners.embedded.demonstrations import Example
-from runners.embedded.exact import exact_score, held_out, log_probs, right_chains, score_runs
+from runners.embedded.exact import exact_score, held_out, log_probs, right_by_a_wrong_chain, right_chains, score_runs
 from runners.embedded.information import information, possible_answers
 from runners.embedded.rows import encode
 from runners.run.config import resolve
 from runners.run.model import load
+from runners.run.run_dir import RunDir
+from tests.support.helpers import small
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +79,29 @@ def test_runs_are_scored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     manifest.seal(run / "checkpoints" / "checkpoint-3", step=3)
     (run / "run.json").write_text('{"status": "done", "model": "embedded"}')
     for _ in range(2):
-        assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", 0.25)]
+        assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", 0.25, None)]
     assert asked == ["checkpoint-3"]
     assert json.loads((run / "exact.json").read_text())["n"] == 7
     with pytest.raises(UserError, match="holds no run and no checkpoint"):
         list(score_runs(tmp_path / "nothing", 7))
+
+
+def test_right_replies_by_a_wrong_chain_are_counted(tmp_path: Path) -> None:
+    """Of four right replies one has a count that is not the picture's, and one a sum that is not the sum."""
+    run = RunDir(tmp_path / "grpo" / "seed0")
+    run.open(small("grpo"), "GRPO", "s", "embedded")
+    (run.path / "completions").mkdir(exist_ok=True)
+    assert right_by_a_wrong_chain(run) is None
+    problem = next(p for p in drawn_problems(0) if p.kind == "sum")
+    number = next(i for i, p in enumerate(drawn_problems(0)) if p == problem)
+    good = problem.demonstrate(way=problem.ways[0])
+    count = re.sub(r"=(\d+)", lambda m: f"={int(m[1]) + 1}", good, count=1)
+    result = re.sub(r"(\+\d+)=(\d+)", lambda m: f"{m[1]}={int(m[2]) + 1}", good, count=1)
+    assert len({good, count, result}) == 3
+    rows = [(good, 1.0), (good, 1.0), (count, 1.0), (result, 1.0), (count, 0.0)]
+    frame = pd.DataFrame({"id": f"drawn_0_{number}", "reply": [r for r, _ in rows], "reward": [v for _, v in rows]})
+    frame.to_parquet(run.path / "completions" / "step00001.parquet")
+    assert right_by_a_wrong_chain(run) == 0.5
 
 
 def problem(kind: str, first: Group) -> Problem:
