@@ -12,6 +12,7 @@ from reports.writers.claims import claims_text
 from tests.support.paths import ROOT
 
 STUDY = ROOT / "results" / "study-mini"
+SUITES = sorted(file.parent for file in STUDY.glob("*/seeds.csv"))
 PAGE = ROOT / "docs" / "findings.md"
 PRINTED = re.compile(r"(?<=<!-- cli\.py claims results/study-mini -->\n\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
@@ -67,11 +68,17 @@ def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
     assert "| GRPO (grpo) | 1 | 50.0 |" in claims_text([tmp_path / "a", tmp_path / "b"])
 
 
-@pytest.mark.parametrize("study", [STUDY], ids=["study-mini"])
-def test_the_page_of_findings_has_what_the_command_prints(study) -> None:
+def test_the_page_of_findings_has_what_the_command_prints() -> None:
     """`python -m tests.unit.reports.writers.test_claims` writes it anew."""
-    assert PRINTED.search(PAGE.read_text()).group() == claims_text([study])
+    assert PRINTED.search(PAGE.read_text()).group() == claims_text([STUDY])
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
+def test_a_further_suite_s_claims_are_what_the_command_prints(suite) -> None:
+    assert (suite / "claims.md").read_text() == claims_text([suite])
 
 
 if __name__ == "__main__":
     PAGE.write_text(PRINTED.sub(lambda _: claims_text([STUDY]), PAGE.read_text()))
+    for suite in SUITES:
+        (suite / "claims.md").write_text(claims_text([suite]))
