@@ -45,7 +45,6 @@ COVERED_BY = {
     "eval/leakage/mention_en.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/leakage/mention_fr.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/leakage/mention_zh.py": "tests/unit/eval/leakage/test_mention.py",
-    "eval/leakage/patterns.py": "tests/unit/eval/leakage/test_mention.py",
     "eval/pipeline/grade_file.py": "tests/e2e/test_grade.py",
     "eval/pipeline/lm_tasks.py": "tests/e2e/test_lm_tasks.py",
     "eval/pipeline/regrade.py": "tests/e2e/test_grade.py",
