@@ -93,8 +93,9 @@ class EvalSettings(SettingsSection):
 
     @property
     def spoken(self) -> dict[str, Any]:
-        """What is set of `chat`: nothing where it is the chat template's own, as it was before there were settings."""
-        return self.chat.model_dump(mode="json", exclude_defaults=True) if self.chat else {}
+        """`chat` with what is set of it; empty where it is the template's own, as it was before there were settings."""
+        said = self.chat.model_dump(mode="json", exclude_defaults=True) if self.chat else {}
+        return {"chat": said} if said else {}
 
     @field_validator("benches")
     @classmethod

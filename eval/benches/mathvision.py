@@ -1,6 +1,7 @@
 """MATH-Vision (test, 3040 questions): the official chain of string clean-up and comparison at two decimals."""
 
 import random
+import re
 
 from eval.benches.bench import Bench, Groups, option, quotable
 from eval.benches.drawn import Problem, make_problem, with_options
@@ -27,6 +28,8 @@ _STRIP = (
     ("\n", ""), ("\\!", ""), ("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac"), ("\\left", ""), ("\\right", ""),
     ("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""), ("$", ""), ("\\%", ""), ("\\%", ""), (" .", " 0."), ("{.", "{0."),
 )  # fmt: skip
+_BARE_ROOT = re.compile(r"\\sqrt(?!\\sqrt)([^{])", re.S)  # `\sqrt3`, which becomes `\sqrt{3}`
+_RATIO = re.compile(r"(0|-?[1-9][0-9]*)/(0|-?[1-9][0-9]*)")  # of two plain ints: `3/4` becomes `\frac{3}{4}`
 
 
 def extract(reply: str) -> str:
@@ -84,17 +87,11 @@ def strip_latex(text: str) -> str:
     if text.startswith("."):
         text = f"0{text}"
     if "sqrt" in text:
-        text = _brace_fractions(_brace_roots(text))
+        text = _brace_fractions(_BARE_ROOT.sub(r"\\sqrt{\1}", text))
     text = text.replace(" ", "")
     if text == "0.5":
         return "\\frac{1}{2}"
-    return _slash_to_fraction(text)
-
-
-def _brace_roots(text: str) -> str:
-    """`\\sqrt3` -> `\\sqrt{3}`."""
-    head, *tails = text.split("\\sqrt")
-    return head + "".join("\\sqrt" + (f"{{{t[0]}}}{t[1:]}" if t and t[0] != "{" else t) for t in tails)
+    return f"\\frac{{{ratio[1]}}}{{{ratio[2]}}}" if (ratio := _RATIO.fullmatch(text)) else text
 
 
 def _brace_fractions(text: str) -> str:
@@ -112,18 +109,6 @@ def _brace_fractions(text: str) -> str:
         else:
             out += f"{{{tail[0]}}}{{{tail[1]}}}{tail[2:]}"
     return out
-
-
-def _slash_to_fraction(text: str) -> str:
-    """`3/4` -> `\\frac{3}{4}` where both sides are plain ints."""
-    parts = text.split("/")
-    if len(parts) != 2:
-        return text
-    try:
-        a, b = int(parts[0]), int(parts[1])
-    except ValueError:
-        return text
-    return f"\\frac{{{a}}}{{{b}}}" if text == f"{a}/{b}" else text
 
 
 def equal(gold: str, answer: str) -> bool:

@@ -29,20 +29,9 @@ class Child:
     def __init__(self, process: BaseProcess, log: Path) -> None:
         self._process, self.log = process, log
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
     def poll(self) -> int | None:
         """The exit code, -n where signal n ended it, None while it runs."""
         return self._process.exitcode
-
-    def wait(self) -> int:
-        self._process.join()
-        code = self.poll()
-        assert code is not None
-        return code
 
     def cancel(self) -> None:
         """End it and wait until it has; nothing happens to one that has ended."""

@@ -39,7 +39,10 @@ class Picture:
         beyond ASPECT, another format than FORMATS, and whatever a decoder stumbles over.
         """
         with self._told():
-            return _shrunk(flatten(self._decode(max_pixels)), max_pixels)
+            image = flatten(self._decode(max_pixels))
+            if max_pixels and image.width * image.height > max_pixels:
+                return image.resize(_size(image, max_pixels))
+            return image
 
     def fault(self) -> str | None:
         """Why `open` would fail, None where it does not: tried once, before a model loads."""
@@ -114,12 +117,6 @@ def _reduced(image: Image.Image, pixels: int) -> Image.Image:
 def _size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
     scale = (max_pixels / (image.width * image.height)) ** 0.5
     return max(1, int(image.width * scale)), max(1, int(image.height * scale))
-
-
-def _shrunk(image: Image.Image, max_pixels: int | None) -> Image.Image:
-    if not max_pixels or image.width * image.height <= max_pixels:
-        return image
-    return image.resize(_size(image, max_pixels))
 
 
 def flatten(image: Image.Image) -> Image.Image:

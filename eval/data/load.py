@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from eval.benches import BENCHES
 from eval.benches.bench import Bench
-from eval.benches.winnable import lost
 from eval.core import cells
 from eval.core.errors import UserError
 from eval.core.images import Picture, Unusable
 from eval.core.tables import Raw
 from eval.data.sources import raw_rows
 from eval.grading.score import Row
+from eval.grading.spelling import restored
 
 _HIDDEN = ("", "?")  # what MathVista's and MMMU's test splits hold in place of the answer
 
@@ -126,6 +126,21 @@ def _whole_problems(bench: Bench, rows: list[Row], data: str, skip_bad: bool) ->
             f"{data}: {bench.label} problem {problem} lacks {', '.join(sorted(keys))}; add them or pass --skip-bad-rows"
         )
     return [row for row in rows if bench.problem(row) not in lacking]
+
+
+def lost(bench: Bench, row: Row) -> str | None:
+    """Why no reply can be right on a row, or None: its own gold answer, in a box, must be right under the default rule.
+
+    A row without an answer is not graded, and has no reason. A gold of several is won by its first.
+    """
+    if row.get(bench.answer) is None:
+        return None
+    gold = next(iter(bench.golds(row)), "")
+    if not gold.strip():
+        return "its answer is empty"
+    if bench.grade(row, f"\\boxed{{{restored(gold)}}}", "default").correct:
+        return None
+    return f"its own answer {gold!r} counts as wrong under the default rule"
 
 
 def _limited(bench: Bench, raws: list[Raw], limit: int) -> list[Raw]:

@@ -102,7 +102,7 @@ class Answering:
             "context": self.max_length,
             "eos_token_ids": sorted(self.eos),
             "banned_token_ids": self.banned,
-            **({"chat": spoken} if (spoken := self.settings.spoken) else {}),
+            **self.settings.spoken,
         }
 
     def answers(self, questions: Sequence[Question]) -> Iterator[list[tuple[Question, Reply]]]:
@@ -187,15 +187,16 @@ class TransformersEngine(Answering, HFMultimodalLM):
         return self.processor(text=prompts, padding="longest", padding_side="left", return_tensors="pt").to(self.device)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """Of lm-eval's own tasks; its class for pictures takes no others than such as show some."""
-        shows = any(len(request.args) > 2 for request in requests)
-        kind = HFMultimodalLM if shows else HFLM
-        return kind.generate_until(self, requests, disable_tqdm)  # type: ignore[no-any-return]
+        """Of lm-eval's own tasks."""
+        return _class_for(requests).generate_until(self, requests, disable_tqdm)  # type: ignore[no-any-return]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        shows = any(len(request.args) > 2 for request in requests)
-        kind = HFMultimodalLM if shows else HFLM
-        return kind.loglikelihood(self, requests, disable_tqdm)  # type: ignore[no-any-return]
+        return _class_for(requests).loglikelihood(self, requests, disable_tqdm)  # type: ignore[no-any-return]
+
+
+def _class_for(requests: list[Any]) -> Any:
+    """lm-eval's class for pictures takes no other requests than such as show some."""
+    return HFMultimodalLM if any(len(request.args) > 2 for request in requests) else HFLM
 
 
 class TextEngine(Answering, HFLM):

@@ -90,7 +90,7 @@ class VllmEngine(VLLM_VLM):  # type: ignore[misc, valid-type]
             "dtype": str(self.model.llm_engine.model_config.dtype).removeprefix("torch."),
             "context": self.max_length,
             "banned_token_ids": self.banned,
-            **({"chat": spoken} if (spoken := self.settings.spoken) else {}),
+            **self.settings.spoken,
         }
 
     def _sampling(self) -> dict[str, Any]:

@@ -141,13 +141,9 @@ def _same_option(text: str, letter: str, texts: Mapping[str, str]) -> bool:
         return False
     plain = strip_markup(text).strip()
     bare = plain[1:-1] if plain[:1] + plain[-1:] == "()" else plain
-    return texts[letter] in (comparable(plain), comparable(bare)) or _numbers_agree(
-        quantity(spelled(plain)), texts[letter]
-    )
-
-
-def _numbers_agree(found: Quantity | None, option: str) -> bool:
-    gold = quantity(option)
+    if texts[letter] in (comparable(plain), comparable(bare)):
+        return True
+    found, gold = quantity(spelled(plain)), quantity(texts[letter])
     return bool(found and gold and same_quantity(gold, found))
 
 

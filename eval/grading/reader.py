@@ -23,6 +23,7 @@ class Said(NamedTuple):
 _BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()\[\]]*\)")
 _PARENTHESES = re.compile(r"\(([^(),]*)\)")
 _SINGLE = re.compile(r"[A-Ja-j]")
+_SENTENCES = re.compile(r"[\w)][.?!] +\S|[。;]")  # more than one
 _EVERY_LETTER = dict.fromkeys("ABCDEFGHIJ", "")
 
 
@@ -32,14 +33,10 @@ def number_of(said: Cut) -> Quantity | None:
     exact = text.partition("\\approx")[0]
     if whole := quantity(text) or quantity(exact):
         return whole
-    if "\n" not in said.text.strip() and not _several_sentences(text):
+    if "\n" not in said.text.strip() and not _SENTENCES.search(text):
         return number_in(text)
     told = statement(strip_markup(said.text), has_number)
     return number_in(spelled(strip_markup(told))) if told is not None else None
-
-
-def _several_sentences(text: str) -> bool:
-    return re.search(r"[\w)][.?!] +\S|[。;]", text) is not None
 
 
 def shown(number: Quantity) -> str:

@@ -38,13 +38,13 @@ class Aggregate(NamedTuple):
 Graded = Sequence[tuple[Row, bool | None]]
 
 
-def standard_error(values: Sequence[float], clusters: Sequence[str]) -> float | None:
+def standard_error(values: Any, clusters: Sequence[Any]) -> float | None:
     """Standard error of the mean of `values`, robust to correlation inside a cluster; None for one cluster.
 
     sqrt(G/(G-1) * sum over clusters of (sum of residuals)^2) / n: with singleton clusters this is s / sqrt(n).
     """
-    mean = sum(values) / len(values) if values else 0.0
-    residuals: dict[str, float] = {}
+    mean = sum(values) / len(values) if len(values) else 0.0
+    residuals: dict[Any, float] = {}
     for value, cluster in zip(values, clusters, strict=True):
         residuals[cluster] = residuals.get(cluster, 0.0) + value - mean
     groups = len(residuals)

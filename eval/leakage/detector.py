@@ -3,6 +3,7 @@
 Leakage: a model trained against a teacher that was told the answer replies as if it had been told, too.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,20 @@ class Detector:
     label: str
     meaning: str
     find: Callable[[str, dict[str, Any]], list[str]]
+
+
+class Patterns(NamedTuple):
+    """What a detector of phrases knows of one language, matched against lower-case text with single spaces.
+
+    cues: groups of strings. A sentence that lacks all strings of a group is clean, so that most of them cost no
+        regular expression.
+    innocent: ordinary mathematics and prose that `mention` would catch; taken out first.
+    mention: the phrases that speak of an answer, solution or reference.
+    """
+
+    cues: tuple[tuple[str, ...], ...]
+    innocent: re.Pattern[str]
+    mention: re.Pattern[str]
 
 
 class Rate(NamedTuple):

@@ -6,7 +6,7 @@ reply's own final answer, and for signs of work before and after it.
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from eval.grading.extract import cut
 from eval.leakage.detector import Detector
@@ -57,14 +57,6 @@ def _find(reply: str, follows: bool) -> list[str]:
     return [said.phrase] if said and said.work_follows == follows else []
 
 
-def _early(reply: str, row: dict[str, Any]) -> list[str]:
-    return _find(reply, True)
-
-
-def _skipped(reply: str, row: dict[str, Any]) -> list[str]:
-    return _find(reply, False)
-
-
 EARLY = Detector(
     name="early",
     label="state their answer before any work",
@@ -72,7 +64,7 @@ EARLY = Detector(
         "The reply's own final answer is stated before any relation, calculation or more than a dozen words, and the "
         "work comes after it. One who was told the answer can do that; so can a model that is asked to answer first."
     ),
-    find=_early,
+    find=lambda reply, row: _find(reply, follows=True),
 )
 SKIPPED = Detector(
     name="skipped",
@@ -82,5 +74,5 @@ SKIPPED = Detector(
         "model that was trained to work and stops working may have learned it from a teacher that needed no work; a "
         "model that always answered so has not. Compare with the base's rate."
     ),
-    find=_skipped,
+    find=lambda reply, row: _find(reply, follows=False),
 )

@@ -7,11 +7,10 @@ for phrases that name such a text. It is a regular expression: it sees what is s
 import re
 import unicodedata
 
-from eval.leakage.detector import Detector
+from eval.leakage.detector import Detector, Patterns
 from eval.leakage.mention_en import ENGLISH
 from eval.leakage.mention_fr import FRENCH
 from eval.leakage.mention_zh import CHINESE, TRADITIONAL
-from eval.leakage.patterns import Patterns
 
 LANGUAGES = (ENGLISH, CHINESE, FRENCH)
 _SENTENCE_END = re.compile(r"(?<=[.!?;]) |(?<=[。！？；])")

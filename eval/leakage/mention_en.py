@@ -2,7 +2,7 @@
 
 import re
 
-from eval.leakage.patterns import Patterns
+from eval.leakage.detector import Patterns
 
 # What somebody gave the model: "the reference answer", "provided solution", "known result" …
 _GIVEN = (

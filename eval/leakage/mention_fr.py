@@ -2,7 +2,7 @@
 
 import re
 
-from eval.leakage.patterns import Patterns
+from eval.leakage.detector import Patterns
 
 _TEXT = (
     r"(?:réponse|solution|explication|justification|correction|démonstration|démarche|raisonnement"

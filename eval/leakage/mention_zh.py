@@ -2,7 +2,7 @@
 
 import re
 
-from eval.leakage.patterns import Patterns
+from eval.leakage.detector import Patterns
 
 # What somebody gave the model: 参考答案, 标准解答, 所给的解析, 提供的推理过程 …
 # Without its 的, 给出答案 is "to give an answer".

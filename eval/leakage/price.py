@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eval.leakage.clustered import Measured, stderr
+from eval.grading.score import standard_error
+from eval.leakage.clustered import Measured
 
 
 class Price(NamedTuple):
@@ -34,5 +35,6 @@ def price(
 
 def _between(values_N: np.ndarray, leaks_N: np.ndarray, items: Sequence[Any]) -> Measured:
     leaking, clean = values_N[leaks_N].mean(), values_N[~leaks_N].mean()
-    influence_N = np.where(leaks_N, (values_N - leaking) / leaks_N.sum(), -(values_N - clean) / (~leaks_N).sum())
-    return Measured(float(leaking - clean), stderr(influence_N, items), len(values_N))
+    # What each reply adds to the difference, as a value of a mean over all of them.
+    of_reply_N = np.where(leaks_N, (values_N - leaking) / leaks_N.mean(), -(values_N - clean) / (~leaks_N).mean())
+    return Measured(float(leaking - clean), standard_error(of_reply_N, items), len(values_N))

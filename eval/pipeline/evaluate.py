@@ -10,6 +10,7 @@ from typing import Any
 from eval.benches import BENCHES, VERSION, chosen
 from eval.benches.summary import grade_all, score_text, summary
 from eval.core import files
+from eval.data.load import without_pictures
 from eval.data.sources import edition, fingerprint
 from eval.engines.load import loaded_engine
 from eval.engines.model_folder import check_model
@@ -82,7 +83,7 @@ def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
         "model_id": model_id(model),
         "task_version": BENCHES[bench].version,
         "grader_version": VERSION,
-        **({"chat": settings.spoken} if settings.spoken else {}),
+        **settings.spoken,
     }
 
 
@@ -148,7 +149,7 @@ def _store(work: Work, settings: EvalSettings, about: dict[str, Any], start: flo
         "skipped_rows": work.loaded.skipped,
         "lost_rows": len(work.loaded.lost),
         "truncated": sum(s["finish"] != "stop" for s in samples) / n,
-        "leakage": leakage.search(rows, texts),
+        "leakage": leakage.search([without_pictures(BENCHES[bench], row) for row in rows], texts),
         "tokens": sum(s["tokens"] for s in samples) / n,
         "rule": "default",
         "task_version": BENCHES[bench].version,
@@ -188,9 +189,9 @@ def _judged(result: Result | None, judge: JudgeSettings) -> bool:
 
 def _search(work: Work, result: Result) -> Result:
     """Has the stored replies searched for leakage and adds what was found to the stored result."""
-    rows = work.loaded.rows
+    rows, bench = work.loaded.rows, BENCHES[work.bench]
     texts = [[s["reply"] for s in group] for group in samples_of(work.folder, work.bench, rows)]
-    result = {**result, "leakage": leakage.search(rows, texts)}
+    result = {**result, "leakage": leakage.search([without_pictures(bench, row) for row in rows], texts)}
     files.write_json(work.folder / "result.json", result)
     return result
 

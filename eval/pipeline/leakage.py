@@ -7,7 +7,6 @@ from typing import Any
 
 from eval.benches import BENCHES
 from eval.core import files
-from eval.core.images import Picture
 from eval.grading.score import Row
 from eval.leakage import DETECTORS
 from eval.leakage.detector import Detector, Rate, share
@@ -15,19 +14,10 @@ from eval.leakage.detector import search as searched
 
 
 def search(rows: list[Row], replies: list[list[str]]) -> dict[str, Any]:
-    """Detector -> what it found in one bench, as result.json keeps it; `replies[i]` are the samples of `rows[i]`."""
-    texts = [_text(row) for row in rows]
-    pairs = [(reply, row) for row, samples in zip(texts, replies, strict=True) for reply in samples]
+    """Detector -> what it found in one bench, as result.json keeps it; `replies[i]` are the samples of `rows[i]`, which
+    are without pictures."""
+    pairs = [(reply, row) for row, samples in zip(rows, replies, strict=True) for reply in samples]
     return {name: searched(detector, pairs)._asdict() for name, detector in DETECTORS.items()}
-
-
-def _text(row: Row) -> Row:
-    """The row without its pictures."""
-    return {
-        name: value
-        for name, value in row.items()
-        if not isinstance(value[0] if isinstance(value, list) and value else value, Picture)
-    }
 
 
 def lacks(result: dict[str, Any]) -> bool:

@@ -47,8 +47,7 @@ def evaluate_tasks(model: str, settings: EvalSettings, out: Path) -> dict[str, R
 def _identity(name: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     task = files.text_hash(Path(name).read_text()) if Path(name).is_file() else name
     version = importlib.metadata.version("lm_eval")
-    spoken = {"chat": settings.spoken} if settings.spoken else {}
-    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version, **spoken}
+    return {"task": task, "model_id": model_id(model), "limit": settings.limit, "lm_eval": version, **settings.spoken}
 
 
 @cache

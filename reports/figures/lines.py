@@ -70,9 +70,8 @@ class Lines:
     def _curve(self, curve: Curve, position: int, x: Scale, y: Scale) -> str:
         def points(values: pd.Series[float]) -> list[tuple[float, float]]:
             known = values.dropna()
-            kept = known.iloc[:: max(1, -(-len(known) // POINTS))]
-            if len(known):
-                kept = kept if kept.index[-1] == known.index[-1] else pd.concat([kept, known.iloc[-1:]])
+            every = max(1, -(-len(known) // POINTS))
+            kept = known.iloc[[*range(0, len(known) - 1, every), -1]] if len(known) else known
             return [(x(step), y(value)) for step, value in zip(kept.index, kept, strict=True)]
 
         parts = []

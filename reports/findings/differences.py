@@ -11,7 +11,7 @@ from eval.benches import BENCHES
 from reports.findings.table import Column
 from reports.stats.estimate import Estimate
 from reports.stats.grid import Grid, grids, shared_seeds
-from reports.stats.paired import Difference, Paired, all_pairs
+from reports.stats.paired import Pairs, all_pairs
 from reports.suite.items import score_items
 from reports.suite.paper import AVERAGE
 from reports.suite.read import Suite
@@ -22,7 +22,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """Methods by label in row order, the base first where it ran; pairs are the later row minus the earlier.
+    """Methods by label in row order, the base first where it ran; `pairs` by column, the later row minus the earlier.
 
     `columns` are the average, where Table 2 has one, and the benches. `scores` are 0..1 by column and method, of the
     seeds that the pairs of that column rest on. `missing` says in sentences what could not be compared.
@@ -31,7 +31,7 @@ class Differences:
     labels: Mapping[str, str]
     columns: tuple[Column, ...]
     scores: Mapping[str, Mapping[str, float]]
-    pairs: tuple[Paired, ...]
+    pairs: Mapping[str, Pairs]
     missing: tuple[str, ...]
 
     @property
@@ -39,19 +39,12 @@ class Differences:
         """Whom the picture compares with: the base if it ran, else the first row."""
         return next(iter(self.labels))
 
-    def of(self, column: str) -> dict[tuple[str, str], Difference]:
-        """The differences a - b of one column, by (a, b)."""
-        found = {
-            (pair.a, pair.b): pair.average if column == AVERAGE else pair.benches.get(column) for pair in self.pairs
-        }
-        return {names: difference for names, difference in found.items() if difference}
-
     def between(self, a: str, b: str, column: str) -> Estimate | None:
-        """a - b, whichever row comes first; its `p` is the corrected one."""
-        found = self.of(column)
+        """a - b, whichever row comes first."""
+        found = self.pairs.get(column, {})
         if (a, b) in found:
-            return replace(found[a, b].estimate, p=found[a, b].holm)
-        return turned(replace(found[b, a].estimate, p=found[b, a].holm)) if (b, a) in found else None
+            return found[a, b].estimate
+        return turned(found[b, a].estimate) if (b, a) in found else None
 
 
 def turned(found: Estimate) -> Estimate:
@@ -89,16 +82,15 @@ def differences(suite: Suite) -> Differences:
     if averaged(suite) and len(benches) == len(BENCHES):
         columns.insert(0, Column(AVERAGE, AVERAGE.capitalize(), edition[columns[0].key]))
     else:
-        pairs = [replace(pair, average=None) for pair in pairs]
+        pairs.pop(AVERAGE, None)
     scores = {column.key: _scores(benches, column.key) for column in columns}
-    return Differences(labels, tuple(columns), scores, tuple(pairs), tuple(missing))
+    return Differences(labels, tuple(columns), scores, pairs, tuple(missing))
 
 
 def _grid(suite: Suite, bench: str, missing: list[str]) -> Grid | None:
     """The items of the rows' runs on one bench; None where it has none. Says in `missing` what had to be left out."""
     runs = [run for method in row_labels(suite) for run in reported_runs(suite, method)]
-    graded = [run for run in runs if bench in run.results and run.results[bench].score is not None]
-    found = {run.name: score_items([run], [bench]) for run in graded}
+    found = {run.name: score_items([run], [bench]) for run in runs if bench in run.scores}
     label = BENCHES[bench].label
     if lacking := [name for name, items in found.items() if items is None]:
         missing.append(

@@ -50,11 +50,8 @@ def held_out(suite: Suite) -> list[tuple[Panel, dict[str, pd.DataFrame]]]:
     asked = ", ".join(f"{n} of {BENCHES[bench].label}" for bench, n, _ in kind)
     help = f"Score on questions that are in no training set ({asked}), at each evaluated step. Step 0 is the base."
 
-    def accuracy(evaluated: Evaluated) -> float:
-        return fmean(score for bench in benches if (score := evaluated.results[bench].score) is not None)
-
     panel = Panel(ACCURACY, "Held-out accuracy", f"%, {which}", help, smooth=False, from_zero=False, marked=True)
-    found = [(panel, _frames(suite, kind, accuracy))]
+    found = [(panel, _frames(suite, kind, lambda evaluated: fmean(evaluated.scores.values())))]
     labels = {d: leak.label for run in suite.runs for e in run.evaluated.values() for d, leak in e.leakage.items()}
     for detector, label in labels.items():
         key, title = f"held_out_leakage_{detector}", f"Held-out leakage: {detector}"
@@ -79,7 +76,7 @@ def _commonest(suite: Suite) -> Asked | None:
         for run in suite.runs
         if run.method != paper.BASE
         for e in run.evaluated.values()
-        if all(result.score is not None for result in e.results.values())
+        if e.scores.keys() == e.results.keys()
     )
     return max(kinds, key=lambda kind: (kinds[kind], len(kind)), default=None)
 

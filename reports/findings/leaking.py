@@ -43,7 +43,7 @@ class Leaks:
     reference: str | None
     rows: Mapping[str, Leaking]
     missing: tuple[str, ...]
-    alike: bool = True
+    alike: bool
 
 
 @lru_cache(maxsize=1)  # the verdict asks, and the leakage section
@@ -65,14 +65,14 @@ def _leaks(suite: Suite, detector: str, label: str) -> Leaks:
             missing.append(name)
     rows = {method: _row(items) for method, items in found.items()}
     reference = next((method for method in (paper.BASE, paper.PLAIN) if method in rows), None)
-    if reference is None or len(rows) < 2:
-        return Leaks(detector, label, reference, rows, tuple(missing))
-    try:
-        more = _against(pd.concat(found.values(), ignore_index=True), reference)
-    except ValueError:  # rows of different benches or items
-        return Leaks(detector, label, reference, rows, tuple(missing), alike=False)
+    more, alike = dict[str, Estimate](), True
+    if reference is not None and len(rows) > 1:
+        try:
+            more = _against(pd.concat(found.values(), ignore_index=True), reference)
+        except ValueError:  # rows of different benches or items
+            alike = False
     rows = {method: replace(row, more=more.get(method)) for method, row in rows.items()}
-    return Leaks(detector, label, reference, rows, tuple(missing))
+    return Leaks(detector, label, reference, rows, tuple(missing), alike)
 
 
 def _row(items: pd.DataFrame) -> Leaking:
@@ -89,7 +89,7 @@ def _against(items: pd.DataFrame, reference: str) -> dict[str, Estimate]:
     """Each method's rate over all replies minus the reference's; McNemar's exact p where it is valid, as leaks are
     rare. Raises ValueError where not all were asked the same."""
     methods = [reference, *(method for method in items["method"].unique() if method != reference)]
-    pairs = all_pairs(grids(pooled(items)), methods, np.random.default_rng(0))
-    found = {pair.a: difference for pair in pairs if pair.b == reference and (difference := pair.average)}
+    pairs = all_pairs(grids(pooled(items)), methods, np.random.default_rng(0))["all"]
+    found = {a: difference for (a, b), difference in pairs.items() if b == reference}
     chances = holm([each.p if each.exact is None else each.exact for each in found.values()])
     return {m: replace(each.estimate, p=p) for (m, each), p in zip(found.items(), chances, strict=True)}

@@ -28,8 +28,10 @@ def interval(cell: Estimate, digits: int = 1) -> str:
     return " to ".join(points(end, digits).lstrip("+") for end in (cell.low, cell.high))
 
 
-def chance(p: float) -> str:
+def chance(p: float | None) -> str:
     """A p value: `p = 0.012`, or `p < 0.001`. One just below 0.05 is not rounded up to it."""
+    if p is None:
+        return "not tested"
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.3f}" if p >= 0.05 or round(p, 3) < 0.05 else "p < 0.05"
@@ -39,8 +41,7 @@ def signed(cell: Estimate | None, digits: int = 1) -> str:
     """`+5.0`, `(1.6 to 8.4)` and `p = 0.012` on three lines: a difference in points, its interval, its corrected p."""
     if cell is None:
         return "–"
-    tested = "not tested" if cell.p is None else chance(cell.p)
-    return f"{points(cell.mean, digits)}\n({interval(cell, digits)})\n{tested}"
+    return f"{points(cell.mean, digits)}\n({interval(cell, digits)})\n{chance(cell.p)}"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ class Sentence:
     text: str
 
 
-def share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def size(found: Estimate) -> str:
@@ -27,13 +27,12 @@ def size(found: Estimate) -> str:
 
 def short(found: Estimate) -> str:
     """Where words before it say what stands here."""
-    tested = "not tested" if found.p is None else chance(found.p)
-    return tested if found.low is None else f"{interval(found)}, {tested}"
+    return chance(found.p) if found.low is None else f"{interval(found)}, {chance(found.p)}"
 
 
 def evidence(found: Estimate) -> str:
     reach = "" if found.low is None else f"95 % interval {interval(found)}, "
-    return reach + ("not tested" if found.p is None else f"corrected {chance(found.p)}")
+    return reach + ("" if found.p is None else "corrected ") + chance(found.p)
 
 
 def difference(found: Estimate) -> str:

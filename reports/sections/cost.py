@@ -1,5 +1,6 @@
 """What the runs cost: steps, tokens, time and memory, as far as they recorded them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 
 from reports.sections.section import Section, template
 from reports.suite.read import Run, Suite
+from reports.suite.records import Result
 from reports.suite.rows import row_labels
 
 
@@ -58,8 +60,8 @@ def _cost(suite: Suite, method: str, label: str) -> Cost:
         seconds=_mean(seconds),
         seconds_a_step=_mean([s / n for s, n in zip(seconds, steps, strict=True) if s is not None and n]),
         gib=float(rows[memory[0]].max()) if memory else None,
-        eval_seconds=_mean([_seconds(run) for run in runs if run.results]),
-        eval_tokens=_mean([_tokens(run) for run in runs if run.results]),
+        eval_seconds=_mean([_total(run, lambda result: result.seconds) for run in runs if run.results]),
+        eval_tokens=_mean([_total(run, lambda result: result.all_tokens) for run in runs if run.results]),
     )
 
 
@@ -72,18 +74,11 @@ def _mean(values: list[Any]) -> float | None:
     return fmean(known) if known else None
 
 
-def _seconds(run: Run) -> float | None:
-    found = [result.seconds for result in run.results.values()]
-    known = [seconds for seconds in found if seconds is not None]
+def _total(run: Run, of: Callable[[Result], float | None]) -> float | None:
+    """Over all benches of the last evaluation."""
+    found = [of(result) for result in run.results.values()]
+    known = [value for value in found if value is not None]
     return sum(known) if len(known) == len(found) else None
-
-
-def _tokens(run: Run) -> float | None:
-    """Tokens of all replies of the last evaluation."""
-    found = [(result.tokens, result.rows) for result in run.results.values()]
-    if any(tokens is None or rows is None for tokens, rows in found):
-        return None
-    return sum(float(tokens or 0) * float(rows or 0) for tokens, rows in found)
 
 
 def _count(value: float | None) -> str:

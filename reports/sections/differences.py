@@ -1,20 +1,23 @@
 """Who differs from whom: a picture against one of the rows, and a matrix of all pairs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
+from eval.benches import BENCHES
 from reports.figures.intervals import Intervals, Line
 from reports.figures.looks import looks
 from reports.findings.differences import Differences, differences, differs
 from reports.findings.table import Column, Row, Table, signed
-from reports.findings.trainings import trainings
 from reports.sections.section import Section, template
 from reports.stats.estimate import Estimate
 from reports.stats.paired import Difference
-from reports.stats.significance import PAIRING
+from reports.stats.significance import PAIRING, between_trainings, holm
+from reports.suite.paper import AVERAGE
 from reports.suite.read import Suite
+from reports.suite.rows import reported_runs, row_labels
 
 MEANING = (
     "Differences in points (percentage points), each taken item by item on what both methods were asked. Beside a "
@@ -65,6 +68,20 @@ def forest(data: Differences, reference: str) -> Intervals:
     return Intervals(tuple(panels), axis, signed=True)
 
 
+def trainings(suite: Suite, column: str) -> dict[tuple[str, str], Estimate]:
+    """Later row minus earlier, by (later, earlier), of the methods with several seeds, whatever items they stand on:
+    one score a seed, of the runs that have one on all of the column's benches. `p` is corrected over all pairs."""
+    benches = set(BENCHES) if column == AVERAGE else {column}
+    several = {}
+    for method in row_labels(suite):
+        runs = [run for run in reported_runs(suite, method) if benches <= run.scores.keys()]
+        if len(runs) > 1:
+            several[method] = {run.seed: fmean(run.scores[bench] for bench in benches) for run in runs}
+    pairs = {(a, b): between_trainings(several[a], several[b]) for b, a in combinations(several, 2)}
+    corrected = holm([p for _, p in pairs.values()])
+    return {names: replace(found, p=p) for (names, (found, _)), p in zip(pairs.items(), corrected, strict=True)}
+
+
 def trained_again(data: Differences, suite: Suite) -> Table | None:
     """All pairs of methods with several seeds, tested over trainings alone; None where fewer than two have them."""
     where = data.columns[0]
@@ -99,10 +116,10 @@ def _compute(suite: Suite) -> Shown | None:
 
 def _json(data: Shown) -> dict[str, Any]:
     found = data.found
-    columns = {column.key: found.of(column.key) for column in found.columns}
+    columns = {column.key: found.pairs[column.key] for column in found.columns}
     pairs = [
         {"a": a, "b": b, "columns": {key: _numbers(of[a, b]) for key, of in columns.items() if (a, b) in of}}
-        for a, b in ((pair.a, pair.b) for pair in found.pairs)
+        for b, a in combinations(found.labels, 2)
     ]
     return {
         "paired_differences": {
@@ -116,12 +133,7 @@ def _json(data: Shown) -> dict[str, Any]:
 
 
 def _numbers(found: Difference) -> dict[str, Any]:
-    return {
-        **{key: value for key, value in asdict(found.estimate).items() if key != "p"},
-        "p": found.p,
-        "mcnemar_p": found.exact,
-        "holm_p": found.holm,
-    }
+    return {**asdict(found.estimate), "p": found.p, "mcnemar_p": found.exact, "holm_p": found.estimate.p}
 
 
 DIFFERENCES = Section(

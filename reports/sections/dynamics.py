@@ -26,17 +26,10 @@ class Dynamics:
     what a step of each method stands at: tokens and hours by step. `reached` are sentences."""
 
     window: int
-    panels: list[tuple[Panel, tuple[Curve, ...]]]
+    panels: list[tuple[Panel, Lines]]
     trained: dict[str, Look]
     axes: dict[str, dict[str, list[list[float]]]]
     reached: list[str]
-
-    def drawn(self) -> list[tuple[Panel, Lines]]:
-        """Held-out numbers are never smoothed: each point is a whole evaluation."""
-        return [
-            (p, Lines(p.title, p.drawn_unit, curves, p.from_zero, p.marked, self.window if p.smooth else 1))
-            for p, curves in self.panels
-        ]
 
 
 @lru_cache(maxsize=1)  # the leakage section shows a panel, too
@@ -53,9 +46,12 @@ def dynamics(suite: Suite) -> Dynamics:
         curves = [Curve(m, labels[m], look[m], seeds, mean) for m, (seeds, mean) in found.items() if len(seeds)]
         drawn.append((panel, tuple(curves)))
     shown = [method for method in labels if any(c.method == method for _, curves in drawn for c in curves)]
-    return Dynamics(
-        window(suite.metrics), drawn, {labels[m]: look[m] for m in shown}, _axes(suite.metrics), _reached(drawn, labels)
-    )
+    smoothed = window(suite.metrics)
+    lines = [
+        (p, Lines(p.title, p.drawn_unit, curves, p.from_zero, p.marked, smoothed if p.smooth else 1))
+        for p, curves in drawn
+    ]
+    return Dynamics(smoothed, lines, {labels[m]: look[m] for m in shown}, _axes(suite.metrics), _reached(drawn, labels))
 
 
 def panels(suite: Suite) -> list[Panel]:
@@ -97,13 +93,9 @@ def _axes(metrics: pd.DataFrame) -> dict[str, dict[str, list[list[float]]]]:
         means = values.groupby([metrics["method"], metrics["step"]]).mean()
         for method, part in means.groupby(level=0):
             line = part.droplevel(0)
-            kept = line.iloc[:: max(1, len(line) // 40)]
-            kept = pd.concat([kept, line.iloc[-1:]]) if kept.index[-1] != line.index[-1] else kept
-            pairs = [
-                [0.0, 0.0],
-                *([float(step), float(f"{value:.5g}")] for step, value in zip(kept.index, kept, strict=True)),
-            ]
-            found.setdefault(name, {})[str(method)] = pairs
+            kept = line.iloc[[*range(0, len(line) - 1, max(1, len(line) // 40)), -1]]
+            pairs = [[float(step), float(f"{value:.5g}")] for step, value in zip(kept.index, kept, strict=True)]
+            found.setdefault(name, {})[str(method)] = [[0.0, 0.0], *pairs]
     return found
 
 
@@ -135,9 +127,9 @@ def _json(data: Dynamics) -> dict[str, Any]:
             "title": panel.title,
             "unit": panel.drawn_unit,
             "mean_smoothed": panel.smooth,
-            "methods": {curve.method: _curve_json(curve) for curve in curves},
+            "methods": {curve.method: _curve_json(curve) for curve in lines.curves},
         }
-        for panel, curves in data.panels
+        for panel, lines in data.panels
     }
     return {"dynamics": {"smoothing_window_steps": data.window, "panels": drawn, "reached": data.reached}}
 
@@ -161,5 +153,5 @@ DYNAMICS = Section(
     template(__file__),
     "Over training",
     json=_json,
-    figures=lambda data: {panel.key: lines for panel, lines in data.drawn()},
+    figures=lambda data: {panel.key: lines for panel, lines in data.panels},
 )

@@ -25,7 +25,7 @@ from reports.sections.table2 import tables
 from reports.stats.estimate import Estimate, over_seeds
 from reports.stats.grid import pooled
 from reports.suite import paper
-from reports.suite.items import leakage_items
+from reports.suite.items import leakage_items, stored
 from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
@@ -99,22 +99,22 @@ class LeakageFound:
 
 def leakage(suite: Suite) -> list[Detected]:
     """One a detector that any run was searched by, in the order of the evaluations' files."""
-    words = {name: (found.label, found.meaning) for run in suite.runs for name, found in run.leakage.items()}
-    found = {each.detector: each for each in leaks(suite)}
+    meanings = {name: found.meaning for run in suite.runs for name, found in run.leakage.items()}
     scores = {row.method: row.cells[paper.AVERAGE] for row in tables(suite).ours.rows}
     accuracy = {method: cell for method, cell in scores.items() if cell is not None}
-    training = next((lines for panel, lines in dynamics(suite).drawn() if panel.key == "leakage"), None)
+    training = next((lines for panel, lines in dynamics(suite).panels if panel.key == "leakage"), None)
     labels = row_labels(suite).items()
     return [
         Detected(
-            name,
-            *told,
-            tuple(_row(suite, method, label, name) for method, label in labels),
-            found[name],
+            each.detector,
+            each.label,
+            meanings[each.detector],
+            tuple(_row(suite, method, label, each.detector) for method, label in labels),
+            each,
             accuracy,
-            training if name == next(iter(words)) else None,  # what training searches by is the first detector
+            training if number == 0 else None,  # what training searches by is the first detector
         )
-        for name, told in words.items()
+        for number, each in enumerate(leaks(suite))
     ]
 
 
@@ -143,9 +143,10 @@ def _examples(runs: list[Run], detector: str, phrases: list[str]) -> Iterator[Ex
     pattern = _pattern(phrases)
     for run in runs:
         for bench, result in run.results.items():
-            path = run.samples / bench / "samples.parquet"
-            if detector in result.leakage and result.leakage[detector].found and path.exists():
-                sample = pd.read_parquet(path, columns=["id", "reply"]).iloc[result.leakage[detector].found[0]]
+            found = result.leakage[detector].found if detector in result.leakage else []
+            samples = stored(run.samples / bench / "samples.parquet", ["id", "reply"]) if found else None
+            if samples is not None:
+                sample = samples.iloc[found[0]]
                 where = f"{run.label}, seed {run.seed}, {BENCHES[bench].label} item {sample['id']}"
                 yield Example(where, tuple(_cut(str(sample["reply"]), pattern)))
 

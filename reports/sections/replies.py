@@ -59,7 +59,6 @@ class Browser:
     methods: dict[str, str]
     benches: dict[str, str]
     total: int
-    suite: str
 
 
 def replies(suite: Suite) -> Browser | None:
@@ -73,14 +72,20 @@ def replies(suite: Suite) -> Browser | None:
     first = [each for each in chain.from_iterable(turns) if each is not None][:QUESTIONS]
     longest = max(200, min(LONGEST, TEXT // max(1, len(first) * len(rows))))
     kept = {bench: _questions(rows, bench) for bench in tables}
-    labels = row_labels(suite)
-    asked = [
-        _asked(bench, i, f"q-{bench}-{n}", tables[bench], kept[bench], labels, longest)
-        for bench, n, i in sorted(first, key=lambda each: list(tables).index(each[0]))
-    ]
+    labels = {method: label for method, label in row_labels(suite).items() if method in rows}
+    asked = []
+    for bench, n, item in sorted(first, key=lambda each: list(tables).index(each[0])):
+        said = [
+            _said(m, labels[m], table.loc[item], longest) for m, table in tables[bench].items() if item in table.index
+        ]
+        known = kept[bench].get(item, {})
+        question, gold, picture = (known.get(name) for name in ("question", "gold", "picture"))
+        # base64 holds no character that HTML could read as markup.
+        uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
+        place, pictures = f"q-{bench}-{n}", int(known.get("pictures", 0))
+        asked.append(Asked(place, bench, BENCHES[bench].label, item, question, gold, uri, pictures, tuple(said)))
     total = sum(len(found) for found in ids.values())
-    names = {bench: BENCHES[bench].label for bench in tables}
-    return Browser(tuple(asked), {m: labels[m] for m in rows}, names, total, suite.name)
+    return Browser(tuple(asked), labels, {bench: BENCHES[bench].label for bench in tables}, total)
 
 
 def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
@@ -94,28 +99,10 @@ def _tables(rows: dict[str, Run], bench: str) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _questions(rows: dict[str, Run], bench: str) -> pd.DataFrame | None:
-    """What the evaluations kept of the questions: the first that did."""
+def _questions(rows: dict[str, Run], bench: str) -> dict[Any, dict[Any, Any]]:
+    """By id, what the evaluations kept of the questions: the first that did."""
     tables = (stored(run.samples / bench / "questions.parquet") for run in rows.values())
-    return next((table.set_index("id") for table in tables if table is not None), None)
-
-
-def _asked(
-    bench: str,
-    id: str,
-    place: str,
-    tables: dict[str, pd.DataFrame],
-    kept: pd.DataFrame | None,
-    labels: dict[str, str],
-    longest: int,
-) -> Asked:
-    said = [_said(m, labels[m], table.loc[id], longest) for m, table in tables.items() if id in table.index]
-    known: Any = kept.loc[id] if kept is not None and id in kept.index else {}
-    question, gold, picture = (known.get(name) for name in ("question", "gold", "picture"))
-    # base64 holds no character that HTML could read as markup.
-    uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else None
-    pictures = int(known.get("pictures", 0))
-    return Asked(place, bench, BENCHES[bench].label, id, question, gold, uri, pictures, tuple(said))
+    return next((table.set_index("id").to_dict("index") for table in tables if table is not None), {})
 
 
 def _said(method: str, label: str, row: Any, longest: int) -> Said:

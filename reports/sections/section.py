@@ -15,15 +15,14 @@ class Section:
     """One part of the report: computed once from the suite, then only printed.
 
     `compute` returns the section's data, or None where it does not apply. `html` is the text of a Jinja template that
-    sees it as `data`; with a `title`, a heading stands above. `json` gives named parts of report.json, `tables` what
-    <key>.md, .tex and .csv (and, if ours and not wide, the terminal) show, `figures` the drawings of figures/ by file
-    name.
+    sees it as `data`; the `title` stands above. `json` gives named parts of report.json, `tables` what <key>.md, .tex
+    and .csv (and, if ours and not wide, the terminal) show, `figures` the drawings of figures/ by file name.
     """
 
     key: str
     compute: Callable[[Suite], Any]
     html: str
-    title: str = ""
+    title: str
     json: Callable[[Any], Mapping[str, Any]] = lambda data: {}
     tables: Callable[[Any], Sequence[Table]] = lambda data: ()
     figures: Callable[[Any], Mapping[str, Drawing]] = lambda data: {}

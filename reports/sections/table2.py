@@ -122,25 +122,18 @@ def _papers() -> Table:
 
 
 def _cell(runs: list[Run], bench: str) -> Estimate | None:
-    graded = [run for run in runs if bench in run.results and run.results[bench].score is not None]
+    graded = [run for run in runs if bench in run.scores]
     results = [run.results[bench] for run in graded]
-    scores = [result.score for result in results if result.score is not None]
-    stderrs = [result.stderr for result in results]
+    scores, stderrs = [run.scores[bench] for run in graded], [result.stderr for result in results]
     return over_seeds(scores, stderrs, results[-1].n, _items(graded, [bench])) if graded else None
 
 
 def _average(runs: list[Run]) -> Estimate | None:
     """Averaged within each seed first, as one seed's benches rise and fall together."""
-    averages, stderrs, whole = [], [], []
-    for run in runs:
-        scores = [run.results[bench].score for bench in BENCHES if bench in run.results]
-        graded = [score for score in scores if score is not None]
-        if len(graded) == len(BENCHES):
-            mean, stderr = over_benches(graded, [run.results[bench].stderr for bench in BENCHES])
-            averages.append(mean)
-            stderrs.append(stderr)
-            whole.append(run)
-    return over_seeds(averages, stderrs, None, _items(whole, list(BENCHES))) if averages else None
+    whole = [run for run in runs if run.scores.keys() == BENCHES.keys()]
+    found = [over_benches([run.scores[b] for b in BENCHES], [run.results[b].stderr for b in BENCHES]) for run in whole]
+    averages, stderrs = [mean for mean, _ in found], [stderr for _, stderr in found]
+    return over_seeds(averages, stderrs, None, _items(whole, list(BENCHES))) if whole else None
 
 
 def _items(runs: list[Run], benches: list[str]) -> pd.DataFrame | None:

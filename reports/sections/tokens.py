@@ -1,6 +1,5 @@
 """Token credit: where in a reply each method pushes, on one right and one wrong reply to the same question."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,29 +20,13 @@ COLUMNS = ["rollout", "id", "position", "token", "student", "weight", "advantage
 
 
 @dataclass(frozen=True)
-class Token:
-    """`gap` is log P of the teacher minus the student's; `share` 0..1 is its credit's size within its own reply."""
-
-    text: str
-    student: float
-    gap: float
-    weight: float
-    advantage: float
-    share: float
-
-    @property
-    def told(self) -> str:
-        numbers = f"student {self.student:.3f}, teacher − student {self.gap:+.3f}, weight {self.weight:.3f}"
-        return f"{numbers}, advantage {self.advantage:+.3f}".replace("-", "−")
-
-
-@dataclass(frozen=True)
 class Reply:
-    """`even` where every token has the same credit."""
+    """`even` where every token has the same credit. A token is its row with its `text`, the `gap` between the teacher's
+    log P and the student's, and the `share` 0..1, its credit's size within this reply."""
 
     label: str
     right: bool
-    tokens: tuple[Token, ...]
+    tokens: tuple[Any, ...]
     left_out: int
     even: bool
 
@@ -112,12 +95,9 @@ def _reply(label: str, right: bool, rows: pd.DataFrame, longest: int) -> Reply:
     size = rows["advantage"].abs()
     low, high = float(size.min()), float(size.max())
     even = high - low < 1e-6 * max(high, 1e-12)
-    shares: Iterable[float] = [0.0] * len(rows) if even else (size - low) / (high - low)
-    columns = zip(
-        rows["token"], rows["student"], rows["teacher"], rows["weight"], rows["advantage"], shares, strict=True
-    )
-    tokens = [Token(str(text), s, t - s, w, a, share) for text, s, t, w, a, share in columns]
-    return Reply(label, right, tuple(tokens[:longest]), max(0, len(tokens) - longest), even)
+    share = 0.0 if even else (size - low) / (high - low)
+    rows = rows.assign(text=rows["token"].map(str), gap=rows["teacher"] - rows["student"], share=share)
+    return Reply(label, right, tuple(rows[:longest].itertuples()), max(0, len(rows) - longest), even)
 
 
 def _json(data: TokenCredit) -> dict[str, Any]:

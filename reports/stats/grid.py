@@ -8,7 +8,7 @@ An `items` frame has one row a reply (or one a unit, where replies have been ave
              everywhere else the unit itself (We-Math's unit is a problem, so its rows are in one unit already)
     seed     of the training run
     value    0..1: right or wrong, a half credit of We-Math, or whether a reply leaks
-    method   only where a frame holds several
+    method   that was trained
 
 This is the only definition of a cluster here: a (bench, cluster) pair, drawn whole or not at all. Several rows of one
 unit in one run are samples of its reply, and their mean counts.
@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-COLUMNS = ("bench", "unit", "cluster", "seed", "value")
 Array = NDArray[np.float64]
 
 
@@ -62,17 +61,13 @@ def shared_seeds(benches: Sequence[Grid]) -> dict[str, list[int]]:
 
 
 def grids(items: pd.DataFrame) -> dict[str, Grid]:
-    """The benches of a frame, in its order; without a column `method` every run's method is the empty string.
+    """The benches of a frame, in its order.
 
-    Raises ValueError for a missing column, a value outside 0..1, a unit in two clusters, and runs that were not
-    evaluated on the same units: such runs cannot be compared item by item.
+    Raises ValueError for a value outside 0..1, which a bench from elsewhere may give, a unit in two clusters, and runs
+    that were not evaluated on the same units: such runs cannot be compared item by item.
     """
-    if lacking := [name for name in COLUMNS if name not in items]:
-        raise ValueError(f"items lack the columns {', '.join(lacking)}")
     if not items["value"].between(0, 1).all():
         raise ValueError("a value of an item lies outside 0..1 or is missing")
-    if "method" not in items:
-        items = items.assign(method="")
     return {str(bench): _grid(str(bench), part) for bench, part in items.groupby("bench", sort=False)}
 
 

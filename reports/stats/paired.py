@@ -1,117 +1,98 @@
-"""Differences between methods on the same items: their intervals, their p values, and a table of all pairs."""
+"""Differences between methods on the same items: their intervals and p values, for all pairs of a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from reports.stats.bootstrap import REPLICATES, Luck, interval, replicates
 from reports.stats.estimate import Estimate, covers
-from reports.stats.grid import Array, Grid, grids, shared_seeds
+from reports.stats.grid import Array, Grid, shared_seeds
 from reports.stats.significance import holm, mcnemar
 from reports.stats.spread import Seeds, Spread, seed_scores, spread
+
+AVERAGE = "average"  # the column that is the mean over all benches
 
 
 @dataclass(frozen=True)
 class Difference:
     """a - b on one bench, or on the average over benches.
 
-    `p` is two-sided (Spread.two_sided), `holm` the same corrected over the table's pairs in this column; `exact` is
-    McNemar's where that is valid: one seed, one reply, a unit a cluster, no half credit. `spread`, p values and
-    interval are None where a bench has a single cluster. Where all clusters differ alike, nothing can be resampled:
-    there is no interval, and p is that of their signs.
+    `p` is two-sided (Spread.two_sided) and uncorrected, as the estimate's own is not; `exact` is McNemar's where that
+    is valid: one seed, one reply, a unit a cluster, no half credit. `spread`, p values and interval are None where a
+    bench has a single cluster. Where all clusters differ alike, nothing can be resampled: there is no interval, and p
+    is that of their signs.
     """
 
     estimate: Estimate
     spread: Spread | None = None
     p: float | None = None
     exact: float | None = None
-    holm: float | None = None
 
 
-@dataclass(frozen=True)
-class Paired:
-    """Method `a` against method `b`: the benches that both were asked, and the average where that is all of them."""
-
-    a: str
-    b: str
-    benches: Mapping[str, Difference]
-    average: Difference | None
-
-
-def table(items: pd.DataFrame, rng: np.random.Generator, n: int = REPLICATES) -> list[Paired]:
-    """All pairs of the methods of `items` (with a column `method`), the later one in the frame minus the earlier.
-
-    Holm's correction is over the pairs of one column: those of the average are one family, each bench's another.
-    Several thousand items of 26 methods take a few seconds. Raises ValueError where units differ between runs.
-    """
-    return all_pairs(grids(items), [str(method) for method in items["method"].unique()], rng, n)
+Pairs = dict[tuple[str, str], Difference]  # by methods (a, b)
 
 
 def all_pairs(
     benches: Mapping[str, Grid], methods: Sequence[str], rng: np.random.Generator, n: int = REPLICATES
-) -> list[Paired]:
-    """As `table`, of benches that are arrays already."""
-    if len(methods) < 2:
-        return []
-    draws = _Draws(benches, {bench: replicates(grid, rng, n) for bench, grid in benches.items()}, Luck(rng, n))
-    columns = {bench: _column(draws, [bench]) for bench in benches}
-    average = _column(draws, list(benches))
-    pairs = []
-    for b, a in combinations(methods, 2):
-        each = {bench: found for bench, column in columns.items() if (found := _difference(draws, column, a, b))}
-        pairs.append(Paired(a, b, each, _difference(draws, average, a, b)))
-    return _corrected(pairs)
+) -> dict[str, Pairs]:
+    """By bench, and last for the AVERAGE over them: all pairs of methods, the later one minus the earlier.
 
-
-@dataclass(frozen=True, eq=False)
-class _Draws:
-    """Every bench's grid and its runs' resampled deviations (R, n), and the draws that stand for training again."""
-
-    grids: Mapping[str, Grid]
-    deviations: Mapping[str, Array]
-    luck: Luck
+    A column lacks the pairs of a method that has no seed which was asked all of its benches. Holm's correction is over
+    the pairs of one column. Several thousand items of 26 methods take a few seconds.
+    """
+    if not benches or len(methods) < 2:
+        return {}
+    deviations = {bench: replicates(grid, rng, n) for bench, grid in benches.items()}
+    luck = Luck(rng, n)
+    found = {}
+    for name, averaged in {**{bench: [bench] for bench in benches}, AVERAGE: list(benches)}.items():
+        column = _column([benches[bench] for bench in averaged], [deviations[bench] for bench in averaged])
+        asked = [method for method in methods if method in column.rows]
+        pairs = {(a, b): _difference(column, luck, a, b) for b, a in combinations(asked, 2)}
+        corrected = holm([each.p for each in pairs.values()])
+        found[name] = {
+            names: replace(each, estimate=replace(each.estimate, p=p))
+            for (names, each), p in zip(pairs.items(), corrected, strict=True)
+        }
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """The benches that are averaged (one, or all), each method's rows in them over the seeds that were asked all."""
+    """The benches that are averaged (one, or all) with their runs' resampled deviations (R, n); of each method its rows
+    and totals in them, over the seeds that were asked all."""
 
-    benches: Sequence[str]
+    grids: Sequence[Grid]
+    deviations: Sequence[Array]
     rows: Mapping[str, list[list[int]]]
     totals: Mapping[str, list[Array]]
-    sizes: Sequence[Array]
-    scores: Mapping[str, Array]
     seeds: Seeds
 
 
-def _column(draws: _Draws, benches: list[str]) -> _Column:
-    parts = [draws.grids[bench] for bench in benches]
-    sizes = [grid.sizes_C for grid in parts]
+def _column(parts: list[Grid], deviations: list[Array]) -> _Column:
     shared = shared_seeds(parts)
     rows = {method: [grid.rows(method, seeds) for grid in parts] for method, seeds in shared.items()}
     totals = {m: [grid.totals_RC[r] for grid, r in zip(parts, rows[m], strict=True)] for m in rows}
-    scores = {method: seed_scores(totals[method], sizes) for method in totals}
+    scores = {method: seed_scores(totals[method], [grid.sizes_C for grid in parts]) for method in totals}
     same = len({tuple(seeds) for seeds in shared.values() if len(seeds) > 1}) == 1
-    return _Column(benches, rows, totals, sizes, scores, Seeds(scores, same))
+    return _Column(parts, deviations, rows, totals, Seeds(scores, same))
 
 
-def _difference(draws: _Draws, column: _Column, a: str, b: str) -> Difference | None:
-    """None where a method has no seed that was asked all of the column's benches."""
-    if a not in column.scores or b not in column.scores:
-        return None
-    counts = [len(column.scores[a]), len(column.scores[b])]
+def _difference(column: _Column, luck: Luck, a: str, b: str) -> Difference:
+    scores = column.seeds.scores
+    counts = [len(scores[a]), len(scores[b])]
     by_seed = column.seeds.same and min(counts) > 1
     minus_b = [-totals_SC for totals_SC in column.totals[b]]
     sides = [column.totals[a], minus_b]
     if by_seed:
         sides = [[x + y for x, y in zip(*sides, strict=True)]]
-    mean = float(column.scores[a].mean() - column.scores[b].mean())
-    single = draws.grids[column.benches[0]] if len(column.benches) == 1 else None
-    what = covers(len(column.benches), counts, by_seed)
-    found = spread(sides, column.sizes)
+    mean = float(scores[a].mean() - scores[b].mean())
+    sizes = [grid.sizes_C for grid in column.grids]
+    single = column.grids[0] if len(column.grids) == 1 else None
+    what = covers(len(column.grids), counts, by_seed)
+    found = spread(sides, sizes)
     exact = _exact(single, column.rows[a][0], column.rows[b][0]) if single else None
     n = single.units if single else None
     if found is None:
@@ -120,9 +101,9 @@ def _difference(draws: _Draws, column: _Column, a: str, b: str) -> Difference | 
     found = replace(found, between=variance, between_df=df)
     low = high = None
     if not found.none:
-        low, high = interval(mean, _deviations(draws, column, a, b), draws.luck, found)
+        low, high = interval(mean, _deviations(column, a, b), luck, found)
     estimate = Estimate(mean, found.stderr, n, min(counts), low, high, what)
-    return Difference(estimate, found, _p(mean, found, sum(map(len, column.sizes))), exact)
+    return Difference(estimate, found, _p(mean, found, sum(map(len, sizes))), exact)
 
 
 def _p(mean: float, found: Spread, clusters: int) -> float:
@@ -131,32 +112,16 @@ def _p(mean: float, found: Spread, clusters: int) -> float:
     return float(2.0 ** (1 - clusters)) if found.none else found.two_sided(mean)
 
 
-def _deviations(draws: _Draws, column: _Column, a: str, b: str) -> Array:
+def _deviations(column: _Column, a: str, b: str) -> Array:
     """How far the resampled items move a - b (n,)."""
-    moved = np.zeros_like(draws.luck.normal)
-    for bench, of_a, of_b in zip(column.benches, column.rows[a], column.rows[b], strict=True):
-        resampled_Rn = draws.deviations[bench]
-        moved += resampled_Rn[of_a].mean(axis=0) - resampled_Rn[of_b].mean(axis=0)
-    return moved / len(column.benches)
+    moved = [
+        resampled_Rn[of_a].mean(axis=0) - resampled_Rn[of_b].mean(axis=0)
+        for resampled_Rn, of_a, of_b in zip(column.deviations, column.rows[a], column.rows[b], strict=True)
+    ]
+    return np.mean(moved, axis=0)
 
 
 def _exact(grid: Grid, of_a: Sequence[int], of_b: Sequence[int]) -> float | None:
     a, b = grid.values_RU[of_a], grid.values_RU[of_b]
     one_each = len(a) == len(b) == 1 and grid.single and grid.clusters == grid.units
     return mcnemar(a[0], b[0]) if one_each and np.isin([a, b], (0, 1)).all() else None
-
-
-def _corrected(pairs: list[Paired]) -> list[Paired]:
-    averages = holm([pair.average.p if pair.average else None for pair in pairs])
-    benches = {bench for pair in pairs for bench in pair.benches}
-    columns = {
-        bench: holm([pair.benches[bench].p if bench in pair.benches else None for pair in pairs]) for bench in benches
-    }
-    return [
-        replace(
-            pair,
-            average=replace(pair.average, holm=averages[i]) if pair.average else None,
-            benches={bench: replace(found, holm=columns[bench][i]) for bench, found in pair.benches.items()},
-        )
-        for i, pair in enumerate(pairs)
-    ]

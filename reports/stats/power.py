@@ -1,14 +1,12 @@
 """What could have been seen at all: the smallest difference that a test with this error finds in most cases."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from statistics import median
 
 from scipy import special  # scipy.stats and scipy.optimize take half a second to import
 
-from reports.stats.paired import Paired
+from reports.stats.paired import Pairs
 from reports.stats.spread import Spread
-
-AVERAGE = "average"
 
 
 def smallest_visible(found: Spread, comparisons: int = 1) -> float:
@@ -26,18 +24,19 @@ def smallest_visible(found: Spread, comparisons: int = 1) -> float:
     return float((10**far + special.ndtri(0.8)) * found.stderr)
 
 
-def visible_in(pairs: Sequence[Paired], shown: Collection[str]) -> dict[str, float]:
+def visible_in(pairs: Mapping[str, Pairs], shown: Collection[str]) -> dict[str, float]:
     """By column, of those `shown` (benches, then the average): the difference that a typical pair shows once corrected.
 
     A typical pair is one with the median of the pairs' smallest differences. It rests on the errors found, never on
     the differences found. Columns without any test are left out.
     """
-    columns: dict[str, list[Spread]] = {}
-    for pair in pairs:
-        for name, found in [*pair.benches.items(), (AVERAGE, pair.average)]:
-            if name in shown and found is not None and found.spread is not None and not found.spread.none:
-                columns.setdefault(name, []).append(found.spread)
+    columns = {
+        column: [each.spread for each in found.values() if each.spread is not None and not each.spread.none]
+        for column, found in pairs.items()
+        if column in shown
+    }
     return {
-        name: median(smallest_visible(found, len(spreads)) for found in spreads)
-        for name, spreads in sorted(columns.items(), key=lambda column: column[0] == AVERAGE)
+        column: median(smallest_visible(found, len(spreads)) for found in spreads)
+        for column, spreads in columns.items()
+        if spreads
     }

@@ -13,13 +13,9 @@ from reports.stats.grid import Array, grids, pooled
 from reports.stats.spread import spread
 
 RATE_COVERS = "95 %, Wilson's: other items, whole clusters at a time, and other replies to them"
-NONE_COVERS = (
-    "One-sided 95 %, exact: none of n items (counted in clusters) showed it, so with 95 % confidence its rate is no "
-    "higher than this"
-)
-ALL_COVERS = (
-    "One-sided 95 %, exact: all of n items (counted in clusters) showed it, so with 95 % confidence its rate is no "
-    "lower than this"
+BOUND_COVERS = (
+    "One-sided 95 %, exact: {} of n items (counted in clusters) showed it, so with 95 % confidence its rate is no {} "
+    "than this. Not covered: training again."
 )
 Z = float(special.ndtri(0.975))
 
@@ -49,9 +45,9 @@ def rate(items: pd.DataFrame) -> Estimate:
     training = f"; and training again ({seeds} seeds)." if seeds > 1 else ". Not covered: training again (one seed)."
     if mean in (0.0, 1.0):
         bound = at_most(grid.clusters)
-        low, high, what = (0.0, bound, NONE_COVERS) if mean == 0 else (1 - bound, 1.0, ALL_COVERS)
+        low, high, words = (0.0, bound, ("none", "higher")) if mean == 0 else (1 - bound, 1.0, ("all", "lower"))
         # A bound knows nothing of seeds: they answer the same items, so they are not counted as more draws.
-        return Estimate(mean, None, n, seeds, low, high, f"{what}. Not covered: training again.")
+        return Estimate(mean, None, n, seeds, low, high, BOUND_COVERS.format(*words))
     found = spread([[grid.totals_RC]], [grid.sizes_C])
     if found is None or found.none:
         return Estimate(mean, None, n, seeds, covers=RATE_COVERS + training)
@@ -67,21 +63,18 @@ def between_kinds(values: Array, kind: NDArray[np.bool_], clusters: Sequence[str
 
     The kinds are not drawn but found among the same replies, so the error is that of a difference of two ratios,
     by cluster, both means taken as estimates. It has no error where a kind's values are all the same, as three wrong
-    replies are: no spread is seen in them. Raises ValueError where one kind is absent.
+    replies are: no spread is seen in them. Neither kind may be absent.
     """
-    of_kind = np.asarray(kind, np.bool_)
-    other = np.logical_not(of_kind)
-    if of_kind.all() or other.all():
-        raise ValueError("both kinds are needed for a difference between them")
-    means = values[of_kind].mean(), values[other].mean()
-    influence = np.where(of_kind, (values - means[0]) / of_kind.sum(), -(values - means[1]) / other.sum())
+    other = np.logical_not(kind)
+    means = values[kind].mean(), values[other].mean()
+    influence = np.where(kind, (values - means[0]) / kind.sum(), -(values - means[1]) / other.sum())
     codes, names = pd.factorize(np.asarray(clusters))
     groups, mean = len(names), float(means[0] - means[1])
     text = (
         "95 %, Student's t: other items, whole clusters at a time, and other replies to them. Not covered: training "
         "again; and what makes a reply of one kind may also make it right or wrong."
     )
-    alike = any(np.ptp(values[side]) == 0 for side in (of_kind, other))
+    alike = any(np.ptp(values[side]) == 0 for side in (kind, other))
     if groups < 2 or alike:
         return Estimate(mean, None, len(values), 1, covers=text)
     error = sqrt(groups / (groups - 1) * float((np.bincount(codes, influence) ** 2).sum()))

@@ -95,7 +95,7 @@ def _run_notes(run: Run) -> list[str]:
     missing = [bench.label for name, bench in BENCHES.items() if name not in run.results]
     if missing:
         notes.append(f"{run.name} was not evaluated on {', '.join(missing)}; its average is left out.")
-    unscored = [BENCHES[bench].label for bench, result in run.results.items() if result.score is None]
+    unscored = [BENCHES[bench].label for bench in run.results if bench not in run.scores]
     if unscored:
         notes.append(f"{run.name} has no score on {', '.join(unscored)}: the data carries no answers to grade by.")
     if not run.leakage:

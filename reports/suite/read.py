@@ -31,10 +31,16 @@ class Evaluated:
     results: dict[str, Result]
     leakage: dict[str, Leakage]
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """By bench, where its answers are known."""
+        return {bench: result.score for bench, result in self.results.items() if result.score is not None}
+
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. `evaluated` holds its evaluated steps in order; `results` and `leakage` are the last one's."""
+    """One run directory. `evaluated` holds its evaluated steps in order; `results`, `scores` and `leakage` are the last
+    one's."""
 
     folder: Path
     method: str
@@ -62,6 +68,10 @@ class Run:
     @property
     def results(self) -> dict[str, Result]:
         return self.last.results
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return self.last.scores
 
     @property
     def leakage(self) -> dict[str, Leakage]:
@@ -235,11 +245,11 @@ def _read_metrics(run: Run, problems: list[str]) -> pd.DataFrame:
     """metrics.jsonl as a frame, one row a step. A killed run may end in half a line; a resumed one may repeat steps."""
     rows: dict[int, dict[str, Any]] = {}
     try:
-        repeated, lines = 0, files.read_lines(run.folder / "metrics.jsonl")
+        lines = files.read_lines(run.folder / "metrics.jsonl")
     except UserError as error:
         problems.append(f"{error}.")
-        repeated, lines = 0, files.Lines([], 0, False)
-    unreadable = lines.damaged + lines.torn
+        lines = files.Lines([], 0, False)
+    repeated, unreadable = 0, lines.damaged + lines.torn
     for row in lines.rows:
         try:
             step = int(row["step"])

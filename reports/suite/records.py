@@ -65,6 +65,11 @@ class Result(BaseModel, frozen=True, coerce_numbers_to_str=True):
     leakage: dict[str, Finds] = {}
 
     @property
+    def all_tokens(self) -> float | None:
+        """Of all replies together."""
+        return None if self.tokens is None or self.rows is None else self.tokens * self.rows
+
+    @property
     def leaking(self) -> set[int]:
         """The numbers of the replies in which any detector found something."""
         return {number for finds in self.leakage.values() for number in finds.found}

@@ -12,8 +12,8 @@ from eval.benches import BENCHES
 from eval.core.differences import flat
 from eval.core.errors import UserError
 from reports.findings.table import chance, interval, points
-from reports.stats import paired
-from reports.stats.paired import Difference
+from reports.stats.grid import grids
+from reports.stats.paired import AVERAGE, all_pairs
 from reports.suite.comparable import require_comparable
 from reports.suite.items import score_items
 from reports.suite.read import Run, load_run
@@ -30,7 +30,7 @@ def compared(a: Path, b: Path) -> Iterator[Table | str]:
     yield from _settings(first, second)
     benches = [bench for bench in BENCHES if bench in first.results and bench in second.results]
     items = [(score_items([run], benches) if benches else None) for run in (first, second)]
-    if items[0] is None or items[1] is None:
+    if items[0] is None or items[1] is None or items[0].empty or items[1].empty:
         raise UserError("the two runs share no bench whose replies can be read one by one: evaluate both (cli.py eval)")
     yield _differences(items[0], items[1], benches)
     yield from _flipped(items[0], items[1], benches)
@@ -51,18 +51,18 @@ def _settings(a: Run, b: Run) -> Iterator[Table | str]:
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame, benches: list[str]) -> Table:
     try:
-        [found] = paired.table(pd.concat([a.assign(method="a"), b.assign(method="b")]), np.random.default_rng(0))
+        items = grids(pd.concat([a.assign(method="a"), b.assign(method="b")]))
     except ValueError as error:
         raise UserError(f"the two runs cannot be compared item by item: {error}") from None
+    found = all_pairs(items, ["a", "b"], np.random.default_rng(0))
     table = Table(title="B minus A, points", title_justify="left", caption="Not corrected: this is one pair.")
     for head in ("", "difference", "95 % interval", "p"):
         table.add_column(head, justify="left" if not head else "right")
-    rows: dict[str, Difference | None] = {BENCHES[bench].label: found.benches.get(bench) for bench in benches}
-    for label, each in {"Average": found.average if len(benches) > 1 else None, **rows}.items():
-        if each is not None:
+    for column in [AVERAGE, *benches] if len(benches) > 1 else benches:
+        for each in found.get(column, {}).values():
             p = each.p if each.exact is None else each.exact
             cells = points(each.estimate.mean), interval(each.estimate), "–" if p is None else chance(p)
-            table.add_row(escape(label), *cells)
+            table.add_row(escape(BENCHES[column].label if column in BENCHES else "Average"), *cells)
     return table
 
 

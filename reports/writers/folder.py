@@ -1,7 +1,6 @@
 """Write a suite's report: everything is built beside its place and then swapped in whole."""
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -52,16 +51,9 @@ def report_json(contents: Contents) -> str:
     numbers: dict[str, Any] = {"kind": REPORT_KIND, "suite": contents.suite.name}
     for section, data in contents.sections:
         numbers |= section.json(data)
-    return json.dumps(_strict(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _strict(value: Any) -> Any:
-    """JSON knows no NaN, and runs may have recorded one."""
-    if isinstance(value, dict):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    # JSON knows no NaN, and runs may have recorded one.
+    strict = json.loads(json.dumps(numbers), parse_constant=lambda _: None)
+    return json.dumps(strict, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def refuse_foreign(target: Path) -> None:

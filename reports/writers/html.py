@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from reports.figures.axes import STYLE
 from reports.findings.table import Table, chance, interval, percent, points
+from reports.findings.words import share
 from reports.sections.section import Section
 from reports.writers.contents import Contents
 from reports.writers.tables import WRITERS
@@ -15,10 +16,6 @@ from reports.writers.tables import WRITERS
 HERE = Path(__file__).parent
 KINDS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV"}
 COPIED = ("table2",)  # sections whose tables can be copied from the page; every table lies beside it as a file
-
-
-def _rate(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def render(contents: Contents) -> str:
@@ -30,8 +27,7 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"rate": _rate}
-    environment.filters |= {"percent": percent, "points": points, "interval": interval, "chance": chance}
+    environment.filters |= {"rate": share, "percent": percent, "points": points, "interval": interval, "chance": chance}
     tables = {section.key: _copies(section, found) for section, found in contents.tables if section.key in COPIED}
     shown = [
         {

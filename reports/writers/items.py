@@ -36,7 +36,7 @@ def write_item(item: str, suite: Suite, out: Path) -> list[Path]:
 
 def _curves(item: str, suite: Suite, stem: Path) -> list[Path]:
     keys = CURVES[item]
-    drawn = [(panel.key, lines) for panel, lines in dynamics(suite).drawn()]
+    drawn = [(panel.key, lines) for panel, lines in dynamics(suite).panels]
     found = next((lines for key in keys for name, lines in drawn if name == key or name.startswith(key)), None)
     if found is None:
         what = "several evaluated steps (eval --at all)" if keys[0].startswith("held_out") else f"the metric {keys[0]}"

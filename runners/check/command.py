@@ -12,7 +12,7 @@ def watch(
     suite: Annotated[Path, typer.Argument(help="Folder of a suite, for example runs/default.")],
     once: Annotated[bool, typer.Option("--once", help="Say where it stands and exit.")] = False,
 ) -> None:
-    """A suite while it runs, from its files alone: bars on a terminal, else a line a minute. Ends when nothing runs."""
+    """A suite while it runs, from its files alone: bars on a terminal, else lines. Ends when nothing runs."""
     from runners.check.watch import watch_suite
 
     watch_suite(suite, console, once)

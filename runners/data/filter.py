@@ -67,7 +67,7 @@ class Filter:
             "model": model_id(locate(self.settings.model.path)),
             **{f"data.{key}": value for key, value in self.settings.data.model_dump(mode="json").items()},
             **{f"eval.{key}": value for key, value in sampling.items()},
-            **({"chat": spoken} if (spoken := self.sampling().spoken) else {}),
+            **self.sampling().spoken,
             "k": self.k,
             "limit": self.limit,
         }

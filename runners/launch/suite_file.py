@@ -6,18 +6,17 @@ that differ from a method in some setting: `grpo@twice`. So each run of it is th
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError
 
 from eval.core.errors import UserError
+from eval.settings import SettingsSection
 from runners.launch.job import Job
 from runners.launch.sweep import jobs
 from runners.run.config import SUITES, explain, resolve, suite_part
 
 
-class SuitePart(BaseModel):
+class SuitePart(SettingsSection):
     """The part `suite` of such a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str
     rows: dict[str, PositiveInt]  # method -> its seeds are 0 to this number - 1

@@ -5,8 +5,9 @@ not from a table. Of the paper's propositions the first is stated in the sources
 the claims of its sections A.3 and 4.3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from methods import Rollouts
 from methods.functional import divergence
 from methods.rlsd import RLSD
-from runners.theory.tabular import T, Tabular, V, bayesian, drawn, told_words
+from runners.theory.tabular import T, V, X, bayesian, drawn, told_words
 
 TOLERANCE = 1e-10
 
@@ -48,16 +49,37 @@ class Check(NamedTuple):
         return self.apart <= TOLERANCE < self.caught
 
 
+class Gap(NamedTuple):
+    """Nats a token, (T,) each, of one reply."""
+
+    opsd: Tensor
+    marginal: Tensor
+    information: Tensor
+
+
+def gap(student_TV: Tensor, teachers_RTV: Tensor, chance_R: Sequence[float]) -> Gap:
+    """From logits after one reply's prefixes, the teachers' one for each reference. In double precision inside."""
+    student_TV, teacher_RTV = student_TV.double(), teachers_RTV.double().log_softmax(-1)
+    chance_R1 = torch.tensor(chance_R, dtype=torch.float64, device=student_TV.device)[:, None]
+    marginal_TV = (chance_R1[..., None].log() + teacher_RTV).logsumexp(0)
+    entropy_RT = -(teacher_RTV.exp() * teacher_RTV).sum(-1)
+    return Gap(
+        (chance_R1 * _kl(teacher_RTV, student_TV, 0)).sum(0),
+        _kl(marginal_TV, student_TV, 0),
+        -(marginal_TV.exp() * marginal_TV).sum(-1) - (chance_R1 * entropy_RT).sum(0),
+    )
+
+
 def theorem_1() -> Check:
     """The told loss is the loss against the marginal teacher, and what a token says of the reference."""
     model, sides = drawn(), torch.zeros(4, dtype=torch.float64)
-    for weight_XP, student_XPV, teacher_XRPV, reference_XR11 in _contexts(model):
-        marginal_XPV = (reference_XR11 * teacher_XRPV.softmax(-1)).sum(1)
-        told_XRP1 = reference_XR11 * _kl(teacher_XRPV, student_XPV[:, None], 0)[..., None]
-        reverse_XRP1 = reference_XR11 * _kl(teacher_XRPV, student_XPV[:, None], 1)[..., None]
-        entropy_XP = _entropy(marginal_XPV) - (reference_XR11[..., 0] * _entropy(teacher_XRPV.softmax(-1))).sum(1)
-        parts = told_XRP1.sum((1, 3)), _kl(marginal_XPV.log(), student_XPV, 0), entropy_XP, reverse_XRP1.sum((1, 3))
-        sides += torch.stack([(weight_XP * part_XP).sum() for part_XP in parts])
+    chance = model.prefixes()
+    for x, t in product(range(X), range(T)):  # after each prompt, all prefixes P of one length
+        student_PV, teacher_RPV, reference_R = model.student[t][x], model.teacher[t][x], model.reference_XR[x]
+        reverse_P = (reference_R[:, None] * _kl(teacher_RPV, student_PV, 1)).sum(0)
+        weight_P = model.prompt_X[x] * chance[t][x]
+        parts = *gap(student_PV, teacher_RPV, reference_R.tolist()), reverse_P
+        sides += torch.stack([(weight_P * part_P).sum() for part_P in parts])
     told, marginal, information, reverse = sides
     return Check(
         "Theorem 1",
@@ -238,22 +260,11 @@ def checks() -> list[Check]:
 # --- pieces ---------------------------------------------------------------------------------------------------
 
 
-def _contexts(model: Tabular) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """By length: the chance (X, P) of each context on the student's rollouts, both sides' logits, P(r | x)."""
-    chance = model.prefixes()
-    reference_XR11 = model.reference_XR[..., None, None]
-    return [(model.prompt_X[:, None] * chance[t], model.student[t], model.teacher[t], reference_XR11) for t in range(T)]
-
-
 def _kl(teacher: Tensor, student: Tensor, beta: float) -> Tensor:
     """The shipped divergence of rows of logits: KL(T || S) for beta 0, KL(S || T) for 1."""
     shape = torch.broadcast_shapes(teacher.shape, student.shape)
     teacher, student = teacher.expand(shape), student.expand(shape)
-    return divergence(student.reshape(-1, V), teacher.reshape(-1, V), beta).view(shape[:-1])
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return -(p * p.log()).sum(-1)
+    return divergence(student.reshape(-1, shape[-1]), teacher.reshape(-1, shape[-1]), beta).view(shape[:-1])
 
 
 def _slope(logits_V: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:

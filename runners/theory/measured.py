@@ -10,7 +10,7 @@ P_T(v | x, y_<t) = sum_r P(r | x) P_T(v | x, r, y_<t) is an exact sum, and so ar
 of every token. Theorem 1 says that the first is the sum of the other two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -31,29 +31,7 @@ from runners.embedded.information import fillings
 from runners.probe.scored import logits, reply_ids
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
-
-
-class Gap(NamedTuple):
-    """Nats a token, (T,) each, of one reply."""
-
-    opsd: Tensor
-    marginal: Tensor
-    information: Tensor
-
-
-def gap(student_TV: Tensor, teachers_RTV: Tensor, chance_R: Sequence[float]) -> Gap:
-    """From logits after one reply's prefixes, the teachers' one for each reference. In double precision inside."""
-    student_TV, teacher_RTV = student_TV.double(), teachers_RTV.double().log_softmax(-1)
-    chance_R11 = torch.tensor(chance_R, dtype=torch.float64, device=student_TV.device)[:, None, None]
-    marginal_TV = (chance_R11.log() + teacher_RTV).logsumexp(0)
-    told_RT = torch.stack([divergence(student_TV, one_TV, 0) for one_TV in teacher_RTV])
-    entropy_RT = -(teacher_RTV.exp() * teacher_RTV).sum(-1)
-    return Gap(
-        (chance_R11[..., 0] * told_RT).sum(0),
-        divergence(student_TV, marginal_TV, 0),
-        -(marginal_TV.exp() * marginal_TV).sum(-1) - (chance_R11[..., 0] * entropy_RT).sum(0),
-    )
-
+from runners.theory.identities import gap
 
 REPLIES = 4  # of each item
 

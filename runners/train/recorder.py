@@ -38,6 +38,7 @@ class Recorder:
     ) -> None:
         """`inputs`, `texts` and `told` are this process's rollouts, the rows `own` of all."""
         step, process = rollouts.step, own.start // len(inputs)
+        texts_told = {n: [one[n].text if n in one else None for one in told] for n in self._contexts or [""]}
         table = pyarrow.table(
             {
                 "step": [step] * len(inputs),
@@ -45,7 +46,7 @@ class Recorder:
                 "prompt": [example["prompt"][-1]["content"] for example in inputs],
                 "answer": [example["answer"] for example in inputs],
                 "reply": texts,
-                **{self._column("told", name): [_text(one, name) for one in told] for name in self._contexts or [""]},
+                **{self._column("told", name): said for name, said in texts_told.items()},
                 "reward": rollouts.rewards_B[own].tolist(),
                 "advantage": rollouts.advantages_B[own].tolist(),
             }
@@ -107,8 +108,3 @@ class Recorder:
                 )
         table = pyarrow.Table.from_pylist(rows)
         write_parquet(self._run.path / "tokens" / f"step{rollouts.step:05d}.parquet", table)
-
-
-def _text(contexts: Contexts, name: str) -> str | None:
-    """The privileged part of what a rollout was told, None for nothing."""
-    return contexts[name].text if name in contexts else None

@@ -24,6 +24,7 @@ from torch.distributed.tensor import DTensor
 from eval.core.errors import UserError
 from eval.engines.requests import tokenizer_of
 from methods import Method, Teacher
+from runners.forward.fsdp import is_sharded
 from runners.run.config import ModelSettings
 from runners.run.model import load
 from runners.run.world import rank
@@ -250,7 +251,7 @@ class TeacherWeights:
 
     def save(self, folder: Path) -> None:
         """Each process with a shard of its own writes it; otherwise the first one writes the whole."""
-        if self._copy and (self._sharded() or rank() == 0):
+        if self._copy and (is_sharded(self._policy) or rank() == 0):
             save_file({name: t.contiguous() for name, t in self._copy.items()}, folder / self._file())
 
     def load(self, folder: Path) -> None:
@@ -259,8 +260,5 @@ class TeacherWeights:
             for name, tensor in self._copy.items():
                 tensor.copy_(saved[name])
 
-    def _sharded(self) -> bool:
-        return any(isinstance(p, DTensor) for p in self._policy.parameters())
-
     def _file(self) -> str:
-        return f"teacher{self._mark}{f'-{rank()}' if self._sharded() else ''}.safetensors"
+        return f"teacher{self._mark}{f'-{rank()}' if is_sharded(self._policy) else ''}.safetensors"

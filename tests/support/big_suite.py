@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from reports.suite.paper import LABELS
 from tests.support.paths import ROOT
-from tests.support.report_suite import LABELS, REPLIES, result, write_json, write_run
+from tests.support.report_suite import REPLIES, result, write_json, write_run
 
 UNITS = {"mmmu": 900, "mathvista": 1000, "mathvision": 3040, "zerobench": 334, "wemath": 525}
 PARTS = {"wemath": ("/3steps_1", "/3steps_2", "/3steps_3", "/3steps_multi")}  # 7,374 rows in all

@@ -10,16 +10,9 @@ import yaml
 
 from methods import METHODS
 from methods.grpo import GRPO
+from reports.suite.paper import LABELS
 from runners.run.metrics import declared
 
-LABELS = {
-    "base": "Base",
-    "grpo": "GRPO",
-    "opsd": "OPSD",
-    "sdpo": "SDPO",
-    "grpo_opsd": "GRPO+OPSD",
-    "rlsd": "RLSD",
-}
 N = {"mmmu": 60, "mathvista": 64, "mathvision": 50, "zerobench": 40, "wemath": 36}
 REPLIES = sum(N.values()) + 2 * N["wemath"]  # a problem of We-Math has three rows here
 CORRECT = {  # by method: right answers a bench, out of N
@@ -103,14 +96,8 @@ def write_run(suite: Path, method: str, seed: int = 0, steps: int = 60, **record
     }
     write_json(run / "run.json", info | record)
     if method != "base":
-        settings = {
-            "preset": "cpu",
-            "method": method,
-            "seed": seed,
-            "params": {},
-            "train": {"learning_rate": 5e-5},
-        }
-        settings["params"] = {"lambda_steps": 50} if method == "rlsd" else {}
+        params = {"lambda_steps": 50} if method == "rlsd" else {}
+        settings = {"preset": "cpu", "method": method, "seed": seed, "params": params, "train": {"learning_rate": 5e-5}}
         (run / "settings.yaml").write_text(yaml.safe_dump(settings))
         lines = [json.dumps(metrics_row(method, seed, step, steps)) for step in range(1, steps + 1)]
         (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
@@ -133,10 +120,7 @@ def metrics_row(method: str, seed: int, step: int, steps: int) -> dict[str, floa
     if method != "grpo":
         row["gap"] = 0.2 - (0.05 + shift / 5) * x + ripple / 2
     if method == "rlsd":
-        row |= {
-            "lambda": max(0.0, 0.5 * (1 - step / 50)),
-            "clip_rate": 0.05 + ripple / 2,
-        }
+        row |= {"lambda": max(0.0, 0.5 * (1 - step / 50)), "clip_rate": 0.05 + ripple / 2}
     return row
 
 
@@ -195,12 +179,7 @@ def write_measured(suite: Path) -> None:
 def write_suite(suite: Path) -> Path:
     """Six finished, evaluated rows, one seed each; OPSD leaks in 30 of 322 replies, and is probed."""
     for method, correct in CORRECT.items():
-        run = write_run(suite, method)
-        write_eval(
-            run,
-            0 if method == "base" else 60,
-            correct,
-            leaks=30 if method == "opsd" else 0,
-        )
+        step, leaks = (0 if method == "base" else 60), (30 if method == "opsd" else 0)
+        write_eval(write_run(suite, method), step, correct, leaks)
     write_measured(suite)
     return suite

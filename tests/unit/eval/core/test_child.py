@@ -24,6 +24,12 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def _ended(started: child.Child) -> int | None:
+    """Its exit code."""
+    _until(lambda: started.poll() is not None)
+    return started.poll()
+
+
 def _gone(pid: int) -> bool:
     """Ended, whether or not somebody has asked for its exit code yet."""
     try:
@@ -37,7 +43,7 @@ def test_output_goes_to_the_log_and_the_environment_to_the_child_alone(tmp_path:
     import torch  # noqa: F401  (what a forked child keeps, and a fresh one has not)
 
     log = tmp_path / "new" / "log"
-    assert child.start(MODULE, ["say", "a b"], log, {"GREETING": "hello"}, forked=forked).wait() == 0
+    assert _ended(child.start(MODULE, ["say", "a b"], log, {"GREETING": "hello"}, forked=forked)) == 0
     assert sorted(log.read_text().splitlines()) == sorted(
         ["to standard error", "to standard output", f"hello {forked} a b"]
     )
@@ -47,7 +53,7 @@ def test_output_goes_to_the_log_and_the_environment_to_the_child_alone(tmp_path:
 
 
 def test_what_is_shown_stays_on_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert child.start(MODULE, ["say"], tmp_path / "log", shown=True).wait() == 0
+    assert _ended(child.start(MODULE, ["say"], tmp_path / "log", shown=True)) == 0
     assert "to standard output" in capfd.readouterr().out
     assert (tmp_path / "log").read_text() == "to standard error\n"
 
@@ -55,18 +61,18 @@ def test_what_is_shown_stays_on_standard_output(tmp_path: Path, capfd: pytest.Ca
 @each_kind
 def test_a_users_mistake_is_handed_up_once_and_a_bug_is_in_the_log(tmp_path: Path, forked: bool) -> None:
     log = tmp_path / "log"
-    assert child.start(MODULE, ["refuse"], log, forked=forked).wait() == 2
+    assert _ended(child.start(MODULE, ["refuse"], log, forked=forked)) == 2
     assert log.read_text() == "error: the mend\n"
     assert (child.take_word(log), child.take_word(log)) == ("the mend", None)
-    assert child.start(MODULE, ["break"], log, forked=forked).wait() == 1
+    assert _ended(child.start(MODULE, ["break"], log, forked=forked)) == 1
     assert child.take_word(log) is None
     assert child.last_line(log) == "RuntimeError: a bug"
 
 
 def test_an_older_childs_word_is_not_the_new_ones(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child.start(MODULE, ["refuse"], log).wait()
-    child.start(MODULE, ["say"], log).wait()
+    _ended(child.start(MODULE, ["refuse"], log))
+    _ended(child.start(MODULE, ["say"], log))
     assert child.take_word(log) is None
 
 

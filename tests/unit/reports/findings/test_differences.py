@@ -13,16 +13,18 @@ from scipy import stats
 
 from reports.findings.differences import best, differences, differs
 from reports.sections import SECTIONS
+from reports.sections.differences import trainings
+from reports.suite.paper import LABELS
 from reports.suite.read import load_suite
 from reports.writers.tables import latex, markdown, tidy_csv
-from tests.support.report_suite import CORRECT, LABELS, N, build, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, N, build, write_eval, write_run, write_suite
 
 DIFFERENCES = SECTIONS["differences"]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return differences(load_suite(write_suite(tmp_path_factory.mktemp("runs") / "demo")))
+def found(suite):
+    return differences(load_suite(suite))
 
 
 def by_hand(a, b):
@@ -42,7 +44,7 @@ def test_every_pair_on_the_average_by_hand(found):
     hand = {(a, b): by_hand(a, b) for b, a in combinations(LABELS, 2)}
     assert list(found.labels) == list(LABELS)
     assert [column.head for column in found.columns][:2] == ["Average mini", "MMMU mini"]
-    assert list(found.of("average")) == list(hand)
+    assert list(found.pairs["average"]) == list(hand)
     largest, order = 0.0, sorted(hand, key=lambda pair: hand[pair][2])
     for rank, pair in enumerate(order):  # Holm, step by step
         largest = max(largest, min(1.0, (15 - rank) * hand[pair][2]))
@@ -73,13 +75,12 @@ def test_the_best_are_those_that_no_test_tells_from_the_highest(found):
     assert best(found, "nothing") == frozenset()
 
 
-def test_table2_is_bold_where_the_best_are(tmp_path):
-    suite = load_suite(write_suite(tmp_path / "demo"))
-    ours, _ = SECTIONS["table2"].tables(SECTIONS["table2"].compute(suite))
+def test_table2_is_bold_where_the_best_are(suite, found):
+    ours, _ = SECTIONS["table2"].tables(SECTIONS["table2"].compute(load_suite(suite)))
     bold = {
         row.method for row in ours.rows if dict(zip(ours.columns, ours.marked(row), strict=True))[ours.columns[-1]][1]
     }
-    assert bold == best(differences(suite), "average")
+    assert bold == best(found, "average")
     assert f"**{ours.shown(ours.rows[-1])[-1]}**" in markdown(SECTIONS["table2"], [ours])
     assert rf"\textbf{{\boldmath {ours.shown(ours.rows[-1])[-1]}}}".replace("±", r"$\pm$") in latex(
         SECTIONS["table2"], [ours]
@@ -133,10 +134,8 @@ def test_seeds_are_paired_and_part_of_a_bench_has_no_average(tmp_path):
     assert not any(head.startswith("Average") for head in columns)
 
 
-def test_tables_say_what_the_pairs_say(tmp_path):
-    suite = load_suite(write_suite(tmp_path / "demo"))
-    data = DIFFERENCES.compute(suite)
-    shown, found = DIFFERENCES.tables(data), differences(suite)
+def test_tables_say_what_the_pairs_say(suite, found):
+    shown = DIFFERENCES.tables(DIFFERENCES.compute(load_suite(suite)))
     lines = list(csv.DictReader(io.StringIO(tidy_csv(DIFFERENCES, shown))))
     of_bench = {(line["method"], line["bench"]): line for line in lines if line["bench"]}
     of_pair = {(line["method"], line["against"]): line for line in lines if line["against"] and line["difference"]}
@@ -151,8 +150,7 @@ def test_tables_say_what_the_pairs_say(tmp_path):
     assert r"$-$3.6\\(" in latex(DIFFERENCES, shown)
 
 
-def test_json_has_every_number(tmp_path):
-    page = build(write_suite(tmp_path / "demo"))
+def test_json_has_every_number(page):
     numbers = json.loads((page.parent / "report.json").read_text())["paired_differences"]
     pair = next(each for each in numbers["pairs"] if (each["a"], each["b"]) == ("rlsd", "grpo"))
     assert list(pair["columns"]) == ["average", *N]
@@ -181,3 +179,26 @@ def test_labels_cannot_break_out(tmp_path):
 def test_fewer_than_two_rows_have_no_section(tmp_path):
     write_eval(write_run(tmp_path / "s", "grpo"), 60, CORRECT["grpo"])
     assert DIFFERENCES.compute(load_suite(tmp_path / "s")) is None
+
+
+def test_trainings_are_tested_by_seed_and_corrected(tmp_path):
+    right = {"grpo": (30, 33, 34), "rlsd": (36, 40, 38), "opsd": (20, 25)}
+    for method, counts in right.items():
+        for seed, k in enumerate(counts):
+            write_eval(write_run(tmp_path / "s", method, seed), 60, (k, 32, 20, 4, 9))
+    write_eval(write_run(tmp_path / "s", "sdpo"), 60, (30, 32, 20, 4, 9))  # one seed has no spread
+    found = trainings(load_suite(tmp_path / "s"), "mmmu")
+    shares = {method: [k / 60 for k in counts] for method, counts in right.items()}
+    paired = stats.ttest_rel(shares["rlsd"], shares["grpo"])
+    apart = {
+        ("rlsd", "grpo"): paired.pvalue,
+        ("rlsd", "opsd"): stats.ttest_rel(shares["rlsd"][:2], shares["opsd"]).pvalue,  # all seeds that OPSD has
+        ("opsd", "grpo"): stats.ttest_rel(shares["opsd"], shares["grpo"][:2]).pvalue,
+    }
+    assert found.keys() == apart.keys()
+    corrected, largest = {}, 0.0
+    for rank, pair in enumerate(sorted(apart, key=apart.__getitem__)):
+        largest = corrected[pair] = max(largest, min(1.0, (3 - rank) * apart[pair]))
+    assert {pair: cell.p for pair, cell in found.items()} == pytest.approx(corrected)
+    cell = found["rlsd", "grpo"]
+    assert (cell.low, cell.high) == pytest.approx(tuple(paired.confidence_interval()))

@@ -5,11 +5,11 @@ from scipy import stats
 
 from reports.findings.leaking import leaks
 from reports.suite.read import load_suite
-from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, write_eval, write_run
 
 
-def test_leaking_replies_are_held_against_the_bases_and_against_clean_ones(tmp_path):
-    (found,) = leaks(load_suite(write_suite(tmp_path / "s")))
+def test_leaking_replies_are_held_against_the_bases_and_against_clean_ones(suite):
+    (found,) = leaks(load_suite(suite))
     assert (found.detector, found.reference, found.missing, found.alike) == ("mention", "base", (), True)
     assert found.rows["base"].more is None
     assert found.rows["rlsd"].more.p == 1

@@ -12,7 +12,8 @@ def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):
         run = write_run(tmp_path / "s", "rlsd", seed)
         lines_ = [json.dumps({"step": i + 1, "lambda": v}) for i, v in enumerate(rows)]
         (run / "metrics.jsonl").write_text("\n".join(lines_))
-    ((panel, (curve,)),) = dynamics(load_suite(tmp_path / "s")).panels
+    ((panel, lines),) = dynamics(load_suite(tmp_path / "s")).panels
+    (curve,) = lines.curves
     seeds, mean = curve.seeds, curve.mean
     assert mean.to_dict() == {1: 2.0, 2: 4.0}
     assert seeds[0].tolist() == [1.0, 3.0, 5.0]
@@ -27,7 +28,7 @@ def test_a_metric_that_a_run_declares_is_a_panel(tmp_path):
     write_run(tmp_path / "s", "grpo", metrics={"entropy": words, "never": told, "broken": "words"})
     rows = [{"step": 1, "a/surprise": 0.25, "entropy": 1.0, "secret": 3.0, "broken": 1.0}, {"step": 2, "entropy": 1.0}]
     (run / "metrics.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    found = {panel.key: (panel, curves) for panel, curves in dynamics(load_suite(tmp_path / "s")).panels}
+    found = {panel.key: (panel, lines.curves) for panel, lines in dynamics(load_suite(tmp_path / "s")).panels}
     assert list(found) == ["entropy", "a/surprise"]
     panel, (curve,) = found["a/surprise"]
     assert (panel.title, panel.unit, panel.help) == tuple(told.values())

@@ -53,6 +53,8 @@ def test_long_examples_are_cut_around_the_phrase_and_cleaned(tmp_path):
     assert "\u202e" not in text
     assert "\x00" not in text
     assert [piece for piece, marked in row.examples[0].pieces if marked] == ["reference answer"]
+    path.write_bytes(b"torn")
+    assert row_of(suite, "opsd").examples == ()
 
 
 def test_detectors_that_nobody_here_knows_are_shown(tmp_path):

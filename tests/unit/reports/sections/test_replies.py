@@ -4,12 +4,11 @@ import pandas as pd
 
 from reports.sections.replies import LONGEST, QUESTIONS, replies
 from reports.suite.read import load_suite
-from tests.support.report_suite import CORRECT, N, build, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, N, build, write_eval, write_run
 
 
-def test_questions_come_in_turns_with_every_methods_reply(tmp_path):
-    suite = load_suite(write_suite(tmp_path / "demo"))
-    found = replies(suite)
+def test_questions_come_in_turns_with_every_methods_reply(suite):
+    found = replies(load_suite(suite))
     assert len(found.asked) == QUESTIONS
     assert found.total == sum(N.values()) + 2 * N["wemath"]
     assert [one.bench for one in found.asked].count("mmmu") == QUESTIONS // 5

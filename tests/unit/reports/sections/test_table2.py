@@ -7,9 +7,9 @@ import pytest
 
 from reports.findings.table import percent
 from reports.sections.table2 import tables
-from reports.stats.estimate import over_benches
+from reports.suite.paper import LABELS
 from reports.suite.read import load_suite
-from tests.support.report_suite import CORRECT, LABELS, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
 
 
 def ours(suite):
@@ -20,14 +20,8 @@ def cells(table, method):
     return next(row for row in table.rows if row.method == method).cells
 
 
-def test_over_benches_by_hand():
-    mean, stderr = over_benches([0.5, 0.5, 0.4, 0.1, 0.25], [0.1] * 5)
-    assert mean == pytest.approx(0.35)
-    assert stderr == pytest.approx(math.sqrt(5 * 0.01) / 5)
-
-
-def test_single_seed_cells(tmp_path):
-    table = ours(write_suite(tmp_path / "demo"))
+def test_single_seed_cells(suite):
+    table = ours(suite)
     assert [row.label for row in table.rows] == ["Base", "GRPO", "OPSD", "SDPO", "GRPO+OPSD", "RLSD"]
     grpo = cells(table, "grpo")
     assert percent(grpo["mmmu"]) == "60.0 ± 6.3"  # 36 of 60: sqrt(.6 * .4 / 60) = .06325

@@ -4,12 +4,11 @@ import json
 import shutil
 
 import jinja2
-import pytest
 
 from reports.sections import SECTIONS
 from reports.sections.verdict import verdict
 from reports.suite.read import load_suite
-from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
+from tests.support.report_suite import CORRECT, write_eval, write_run
 
 NONE = (5, 5, 4, 1, 2)
 
@@ -23,11 +22,6 @@ def told(folder):
 
 def trained(folder, method, correct, seed=0, **record):
     write_eval(write_run(folder, method, seed, **record), 60, correct)
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory):
-    return write_suite(tmp_path_factory.mktemp("runs") / "demo")
 
 
 def test_six_rows(suite):

@@ -3,8 +3,8 @@
 import pandas as pd
 
 
-def frame(values, bench="q", seed=0, clusters=None, **columns):
+def frame(values, bench="q", seed=0, clusters=None, method=""):
     """One row a value; units are numbered, and clusters are the units unless given."""
     units = [f"{bench}{i}" for i in range(len(values))]
     found = {"bench": bench, "unit": units, "cluster": clusters or units, "seed": seed, "value": values}
-    return pd.DataFrame(found | columns)
+    return pd.DataFrame(found | {"method": method})

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from reports.stats.grid import Grid
-from reports.stats.paired import all_pairs
+from reports.stats.paired import AVERAGE, all_pairs
 
 HALF = 0.5  # how far below zero a latent still earns a half credit
 
@@ -106,27 +106,24 @@ def coverage(world: World, simulations: int, rng: np.random.Generator, replicate
         for method, level in zip(world.methods, world.levels, strict=True)
     }
     for rates in true.values():
-        rates["average"] = float(np.mean(list(rates.values())))
-    held: dict[str, list[bool]] = {name: [] for name in [*world.benches, "average"]}
+        rates[AVERAGE] = float(np.mean(list(rates.values())))
+    held: dict[str, list[bool]] = {name: [] for name in [*world.benches, AVERAGE]}
     for _ in range(simulations):
-        for pair in all_pairs(draw(world, rng), world.methods, rng, replicates):
-            for name, found in [*pair.benches.items(), ("average", pair.average)]:
-                assert found is not None
+        for name, pairs in all_pairs(draw(world, rng), world.methods, rng, replicates).items():
+            for (a, b), found in pairs.items():
                 low, high = found.estimate.low, found.estimate.high
-                difference = true[pair.a][name] - true[pair.b][name]
-                held[name].append(low is not None and high is not None and low <= difference <= high)
+                held[name].append(low is not None and high is not None and low <= true[a][name] - true[b][name] <= high)
     return {name: float(np.mean(inside)) for name, inside in held.items()}
 
 
 def family_error(world: World, simulations: int, rng: np.random.Generator) -> dict[str, float]:
     """By column: how often any pair of methods of one level passes Holm's correction at .05."""
     assert len(set(world.levels)) == 1
-    wrong = dict.fromkeys([*world.benches, "average"], 0)
+    wrong = dict.fromkeys([*world.benches, AVERAGE], 0)
     for _ in range(simulations):
-        pairs = all_pairs(draw(world, rng), world.methods, rng, 2)  # p values need no replicates
-        for name in wrong:
-            found = [pair.average if name == "average" else pair.benches[name] for pair in pairs]
-            wrong[name] += any(d is not None and d.holm is not None and d.holm < 0.05 for d in found)
+        found = all_pairs(draw(world, rng), world.methods, rng, 2)  # p values need no replicates
+        for name, pairs in found.items():
+            wrong[name] += any(each.estimate.p is not None and each.estimate.p < 0.05 for each in pairs.values())
     return {name: count / simulations for name, count in wrong.items()}
 
 
@@ -174,11 +171,7 @@ def _show(title: str, found: Mapping[str, float]) -> None:
     print(f"{title:58}", "  ".join(f"{name} {100 * share:.1f}" for name, share in found.items()), flush=True)
 
 
-def _simulations(arguments: Sequence[str]) -> int:
-    return int(arguments[0]) if arguments else 2000
-
-
 if __name__ == "__main__":
     start = time.process_time()
-    main(_simulations(sys.argv[1:]))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
     print(f"{time.process_time() - start:.0f} s of CPU")

@@ -38,7 +38,6 @@ def test_the_same_cluster_name_in_two_benches_is_two_clusters():
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        (frame([1, 0]).drop(columns="cluster"), "lack the columns cluster"),
         (frame([1, 1.5]), "outside 0..1"),
         (frame([1, None]), "outside 0..1"),
         (pd.concat([frame([1, 0], method="a"), frame([1], method="b")]), "b seed 0 lacks the unit q1"),

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.stats.paired import table
-from reports.stats.power import AVERAGE, smallest_visible, visible_in
+from reports.stats.grid import grids
+from reports.stats.paired import AVERAGE, all_pairs
+from reports.stats.power import smallest_visible, visible_in
 from reports.stats.spread import Spread
 from tests.unit.reports.stats.frames import frame
 
@@ -33,8 +34,8 @@ def test_fewer_seeds_see_less():
 def test_a_table_names_its_columns_and_ends_with_the_average():
     rng = np.random.default_rng(0)
     items = pd.concat([frame(rng.random(40) < 0.5, bench=b, method=m) for m in "abc" for b in ("z", "q")])
-    pairs = table(items, rng, 100)
-    seen = visible_in(pairs, [AVERAGE, *pairs[0].benches])
+    pairs = all_pairs(grids(items), ["a", "b", "c"], rng, 100)
+    seen = visible_in(pairs, [AVERAGE, "q", "z"])
     assert list(seen) == ["z", "q", AVERAGE]
-    each = sorted(smallest_visible(pair.average.spread, 3) for pair in pairs)
+    each = sorted(smallest_visible(each.spread, 3) for each in pairs[AVERAGE].values())
     assert seen[AVERAGE] == pytest.approx(each[1])

@@ -10,14 +10,14 @@ from reports.suite.read import load_suite
 from tests.support.report_suite import CORRECT, write_eval, write_run, write_suite
 
 
-def test_whole_suite_has_no_warning(tmp_path):
-    suite = load_suite(write_suite(tmp_path / "demo"))
-    require_comparable(suite.runs)
-    assert warnings(suite) == []
-    assert [run.name for run in suite.runs][:2] == ["base/seed0", "grpo/seed0"]
-    assert suite.runs[1].eval_step == 60
-    assert suite.runs[1].results["mmmu"].score == 0.6
-    assert len(suite.metrics) == 5 * 60
+def test_whole_suite_has_no_warning(suite):
+    loaded = load_suite(suite)
+    require_comparable(loaded.runs)
+    assert warnings(loaded) == []
+    assert [run.name for run in loaded.runs][:2] == ["base/seed0", "grpo/seed0"]
+    assert loaded.runs[1].eval_step == 60
+    assert loaded.runs[1].results["mmmu"].score == 0.6
+    assert len(loaded.metrics) == 5 * 60
 
 
 def test_no_suite_is_a_user_error(tmp_path):

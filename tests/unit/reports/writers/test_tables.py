@@ -51,8 +51,8 @@ def test_csv_markdown_and_latex_agree(tmp_path):
     assert {row["edition"] for row in theirs} == {"official"}
 
 
-def test_mini_is_said_in_every_format(tmp_path):
-    shown = tables(write_suite(tmp_path / "demo"))
+def test_mini_is_said_in_every_format(suite, tmp_path):
+    shown = tables(suite)
     assert "MathVision mini" in markdown(TABLE2, shown)
     assert "MINI benches" in markdown(TABLE2, shown)
     assert latex(TABLE2, shown).count("mini") >= 6

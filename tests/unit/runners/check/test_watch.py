@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from eval.core import progress
 from eval.core.errors import UserError
 from runners.check import watch
 from runners.check.watch import standing, watch_suite
@@ -36,13 +37,24 @@ def test_lines_come_until_nothing_runs(tmp_path: Path, run: RunDir, monkeypatch:
             run.update(status="done")
 
     monkeypatch.setattr(watch.time, "sleep", wait)
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
     text = io.StringIO()
     with lock.held(run.lock):
         watch_suite(tmp_path, Console(file=text, width=100))
-    first, second, last = text.getvalue().splitlines()
-    assert first == "RLSD seed 3: 2/7, running, reward 0.500"
-    assert second.startswith("RLSD seed 3: 3/7, running, reward 0.750, about 0 min left")
-    assert last == "RLSD seed 3: 3/7, done, reward 0.750"
+    lines = text.getvalue().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["RLSD seed 3: 2/7", *["RLSD seed 3: 3/7"] * 3]
+    statuses = ["running, reward 0.500", "running, reward 0.750", *["done, reward 0.750"] * 2]
+    assert [line[-len(status) :] for line, status in zip(lines, statuses, strict=True)] == statuses
+    assert " left, " in lines[-1]
+
+
+def test_once_is_a_line_a_run(tmp_path: Path, run: RunDir) -> None:
+    text = io.StringIO()
+    with lock.held(run.lock):
+        watch_suite(tmp_path, Console(file=text, width=100), once=True)
+    (line,) = text.getvalue().splitlines()
+    assert line.startswith("RLSD seed 3: 2/7, ")
+    assert line.endswith(" elapsed, running, reward 0.500")
 
 
 def test_no_suite_is_said(tmp_path: Path) -> None:

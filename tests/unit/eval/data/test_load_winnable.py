@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eval.benches import BENCHES
-from eval.benches.winnable import lost
+from eval.data.load import lost
 from tests.parity.recorded import DATA, lines
 
 MC = {"question_type": "multiple-choice", "options": "['3', '4']"}

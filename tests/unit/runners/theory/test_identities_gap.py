@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from runners.theory.measured import gap
+from runners.theory.identities import gap
 
 
 def test_two_references_that_decide_a_token_are_worth_a_bit() -> None:
