@@ -264,7 +264,8 @@ def _run_jobs(work: "list[Job]", parallel: int, folder: Path) -> None:
     from runners.launch.local import Local
     from runners.launch.sweep import run_jobs
 
-    failed = run_jobs(work, parallel or min(2, os.cpu_count() or 1), Local(folder / "logs"), console)
+    # Of five jobs of one length the last would leave one of two cores idle.
+    failed = run_jobs(work, parallel or min(3, (os.cpu_count() or 1) + 1), Local(folder / "logs"), console)
     for line in failed:
         console.print(plain(line), style="red", soft_wrap=True)
     if failed:

@@ -49,12 +49,15 @@ def _leakage(found: Leaks, labels: Labels) -> list[Sentence]:
         return _rates(found, labels)
     reference = found.rows[found.reference]
     against = f"{labels[found.reference]}'s"
-    told, level = [], []
+    told, some, level = [], [], []
     for method, row in sorted(found.rows.items(), key=lambda item: -item[1].rate.mean):
         more = row.more
         if more is None:
             continue
         if not differs(more):
+            if sentence := _by_chance(row, reference, f"more than {against}", found.label, labels[method]):
+                some.append(sentence)
+                continue
             level.append(f"{labels[method]} {rate(row.rate)}")
             continue
         word, lead = ("more", "leaks") if more.mean > 0 else ("less", "leaks less")
@@ -66,6 +69,7 @@ def _leakage(found: Leaks, labels: Labels) -> list[Sentence]:
     if len(told) > NAMED:
         rest = f"{len(told) - NAMED} more methods differ"
         told = [*told[:NAMED], Sentence(rest, f" from {against} rate: see Leakage below.")]
+    told += some
     if level:
         lead = "No method" if len(level) == len(found.rows) - 1 else f"None of the other {len(level)}"
         lead = "The other method does not leak" if len(level) == 1 and told else f"{lead} leaks"
@@ -74,6 +78,17 @@ def _leakage(found: Leaks, labels: Labels) -> list[Sentence]:
         )
         told.append(Sentence(lead, text + listed(level) + "."))
     return told
+
+
+def _by_chance(row: Leaking, reference: Leaking, more: str, label: str, name: str) -> Sentence | None:
+    """Of a method some of whose trainings leak: a test over training again may never tell it from one that does not."""
+    bound = reference.rate.high
+    leaking = [own.mean for own in row.by_seed if own.low is not None and bound is not None and own.low > bound]
+    if not leaking:
+        return None
+    shares = listed([share(mean) for mean in sorted(leaking, reverse=True)])
+    text = f": {shares} of their replies {label}, {more}; over all trainings {rate(row.rate)}."
+    return Sentence(f"{name} leaks in {len(leaking)} of {len(row.by_seed)} trainings", text)
 
 
 def _rates(found: Leaks, labels: Labels) -> list[Sentence]:

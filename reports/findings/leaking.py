@@ -21,10 +21,12 @@ from reports.suite.rows import reported_runs, row_labels
 
 @dataclass(frozen=True)
 class Leaking:
-    """One row: its rate; that rate minus the reference's, `p` corrected over all rows; and the share of right answers
-    among leaking and clean replies with their difference, where there are both."""
+    """One row: its rate, and that of each training where there are several; the rate minus the reference's, `p`
+    corrected over all rows; and the share of right answers among leaking and clean replies with their difference,
+    where there are both."""
 
     rate: Estimate
+    by_seed: tuple[Estimate, ...] = ()
     more: Estimate | None = None
     right: tuple[float, float] | None = None
     gain: Estimate | None = None
@@ -76,7 +78,8 @@ def _leaks(suite: Suite, detector: str, label: str) -> Leaks:
 
 
 def _row(items: pd.DataFrame) -> Leaking:
-    found = Leaking(rate(items))
+    seeds = items.groupby("seed")
+    found = Leaking(rate(items), tuple(rate(own) for _, own in seeds) if len(seeds) > 1 else ())
     graded = items[items["correct"].notna()]
     leaking, right = graded["value"].to_numpy() > 0, graded["correct"].to_numpy(np.float64)
     if leaking.all() or not leaking.any():

@@ -1,7 +1,6 @@
 """A broken-off evaluation goes on inside a bench; several workers give what one gives; a judge comes after."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -119,7 +118,7 @@ def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
     def started(job: dict[str, Any], *where: Any) -> Child:
         workers.append(start(job, *where))
         if job["worker"] == 0:
-            os.kill(workers[0].pid, signal.SIGKILL)
+            workers[0]._process.kill()
         return workers[-1]
 
     monkeypatch.setattr(parallel, "_start", started)

@@ -108,6 +108,18 @@ def test_further_signs_of_leakage_are_a_sentence_each(tmp_path):
     assert leakage[3] == "In no method's replies measurably more than in Base's: replies that repeat it."
 
 
+def test_a_method_that_leaks_in_some_trainings_leaks(tmp_path):
+    """Over training again 20 % of one of three seeds are no more than none; of that seed they are."""
+    write_eval(write_run(tmp_path / "s", "base"), 0, CORRECT["base"])
+    for seed, leaking in ((0, 0), (1, 60), (2, 0)):
+        write_eval(write_run(tmp_path / "s", "grpo", seed), 60, CORRECT["grpo"])
+        write_eval(write_run(tmp_path / "s", "rlsd", seed), 60, CORRECT["grpo"], leaks=leaking)
+    first, second = told(tmp_path / "s")[1].splitlines()
+    assert first.startswith("RLSD leaks in 1 of 3 trainings: 18.6 % of their replies mention a reference")
+    assert ", more than Base's; over all trainings 6.2 % (95 % interval " in first
+    assert second.startswith("The other method does not leak measurably more than Base, of whose replies 0.0 %")
+
+
 def test_two_rows_and_the_base(tmp_path):
     trained(tmp_path / "s", "rlsd", CORRECT["rlsd"])
     write_eval(write_run(tmp_path / "s", "base"), 0, NONE)
