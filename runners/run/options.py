@@ -32,7 +32,7 @@ def _jobs(number: int) -> int:
     return number
 
 
-Jobs = Annotated[int, typer.Option(help="Runs at the same time; 0: one more than cores, at most 3.", min=0, callback=_jobs)]
+Jobs = Annotated[int, typer.Option(help="Runs at once; 0: one more than cores, at most 3.", min=0, callback=_jobs)]
 Out = Annotated[Path, typer.Option(help="Folder of all suites.")]
 
 
