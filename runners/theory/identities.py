@@ -155,15 +155,13 @@ def equation_17() -> Check:
     """OPSD by the reverse KL is a policy gradient with the advantage log P_T - log P_S."""
     model = drawn()
     student_V, teacher_V = model.student[0][0, 0], model.teacher[0][0, 0, 0]
-    p_V = student_V.softmax(-1)
-    score_VV = torch.eye(V, dtype=torch.float64) - p_V
     delta_V = teacher_V.log_softmax(-1) - student_V.log_softmax(-1)
     return Check(
         "Eq. 17",
         "E_v[(log P_T - log P_S) grad log P_S] = -grad KL(S || T)",
-        ((p_V * delta_V)[:, None] * score_VV).sum(0),
+        _pushed(student_V, delta_V),
         -_slope(student_V, lambda z_V: _kl(teacher_V, z_V, 1)),
-        (p_V[:, None] * -score_VV).sum(0),
+        _pushed(student_V, -torch.ones_like(delta_V)),
         "log P_S alone differentiated (the released code's default): no gradient",
     )
 
@@ -204,11 +202,11 @@ def theorem_5() -> list[Check]:
     unclipped_BT = advantage_B[:, None] * (advantage_B[:, None].sign() * delta_BT).exp()
     never_V = torch.tensor([1.0, 0.5, -80.0], dtype=torch.float64)  # the last one's chance is 1e-35
     teacher_V = torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64)
-    p_V, said_V = never_V.softmax(-1), teacher_V.log_softmax(-1)[:, None]
+    said_V = teacher_V.log_softmax(-1)[:, None]
     credit_V = _credit(method, never_V.log_softmax(-1)[:, None], said_V, torch.tensor([1.0, -1.0, 1.0]).double(), 1)[
         :, 0
     ]
-    pushed = ((p_V * credit_V)[:, None] * (torch.eye(V, dtype=torch.float64) - p_V)).sum(0)[2:]
+    pushed = _pushed(never_V, credit_V)[2:]
     sign_BT = advantage_B.sign()[:, None].expand_as(found_BT)
     return [
         Check(
@@ -241,14 +239,12 @@ def no_reward() -> Check:
     student_V1 = model.student[0][0, 0].log_softmax(-1)[:, None]
     teacher_V1 = model.teacher[0][0, 0, 0].log_softmax(-1)[:, None]
     weight = {sign: _weights(student_V1, teacher_V1, sign)[:, 0] for sign in (1.0, -1.0)}
-    p_V, score_VV = student_V1[:, 0].exp(), torch.eye(V, dtype=torch.float64) - student_V1[:, 0].exp()
-    sinh_V = (teacher_V1 - student_V1)[:, 0].sinh()
     return Check(
         "Beside Theorem 5",
         "A a coin's: E[A_t s] = E[sinh(D) s], s = grad log P_S",
-        ((p_V * (weight[1.0] - weight[-1.0]) / 2)[:, None] * score_VV).sum(0),
-        ((p_V * sinh_V)[:, None] * score_VV).sum(0),
-        ((p_V * (weight[1.0] - weight[1.0]) / 2)[:, None] * score_VV).sum(0),
+        _pushed(student_V1[:, 0], (weight[1.0] - weight[-1.0]) / 2),
+        _pushed(student_V1[:, 0], (teacher_V1 - student_V1)[:, 0].sinh()),
+        torch.zeros(V, dtype=torch.float64),
         "sign(A) left out: no gradient, as GRPO has none",
     )
 
@@ -271,6 +267,12 @@ def _slope(logits_V: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
     z_V = logits_V.clone().requires_grad_(True)
     (slope_V,) = torch.autograd.grad(loss(z_V), z_V)
     return slope_V
+
+
+def _pushed(logits_V: Tensor, credit_V: Tensor) -> Tensor:
+    """The mean of credit times grad log P_S, in the student's logits, over the tokens that it samples."""
+    p_V = logits_V.softmax(-1)
+    return ((p_V * credit_V)[:, None] * (torch.eye(len(p_V), dtype=torch.float64) - p_V)).sum(0)
 
 
 def _gradient(student_V: Tensor, teacher_V: Tensor) -> Tensor:

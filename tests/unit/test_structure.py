@@ -59,7 +59,6 @@ COVERED_BY = {
     "reports/sections/differences.py": "tests/unit/reports/findings/test_differences.py",
     "reports/sections/runs.py": "tests/unit/reports/writers/test_contents.py",
     "reports/sections/section.py": "tests/unit/reports/writers/test_contents.py",
-    "reports/suite/paper.py": "tests/unit/reports/findings/test_reference.py",
     "reports/suite/records.py": "tests/unit/reports/suite/test_read.py",
     "reports/writers/command.py": "tests/e2e/test_readme.py",
     "runners/credit/command.py": "tests/e2e/test_cli.py",

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from runners.forward.hidden_states import Layouts
 from runners.forward.logprobs import (
@@ -34,6 +32,7 @@ from runners.run.config import Settings, override, resolve
 from runners.run.model import load
 from runners.run.registry import build_method
 from runners.run.run_dir import RunDir
+from runners.speed.measure import Operations
 from runners.train import run
 from tests.support.methods import by_chunks
 from tests.unit.runners.plan.test_plan_real import GROUPS, LORA, SIDE, adapted, loss_of, micro_batch
@@ -62,25 +61,10 @@ def _backward(grad: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, p: float, c
 
 
 aten = torch.ops.aten
-FORMULAS = flop_registry | {
-    aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_forward),
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: shape_wrapper(_backward),
+CPU_ATTENTION = {
+    aten._scaled_dot_product_flash_attention_for_cpu: _forward,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
 }
-
-
-class Operations(TorchDispatchMode):
-    """Counts as torch's FlopCounterMode does, without whose modules and decompositions it takes a third as long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if formula := FORMULAS.get(func.overloadpacket):
-            self.total += formula(*args, **kwargs, out_val=out)
-        return out
 
 
 class Counted:
@@ -93,7 +77,7 @@ class Counted:
             next(module for name, module in named.items() if name.endswith(end))
             for end in ("language_model.norm", "visual.patch_embed")
         ]
-        self._counter: Any = Operations() if operations else nullcontext()
+        self._counter: Any = Operations(CPU_ATTENTION) if operations else nullcontext()
 
     def __enter__(self) -> "Counted":
         self._hooks = [
@@ -116,7 +100,7 @@ class Counted:
 
     @property
     def flops(self) -> int:
-        return self._counter.total
+        return self._counter.flops
 
 
 def expected(method: str, *options: str) -> tuple[Any, Settings, dict[str, float]]:

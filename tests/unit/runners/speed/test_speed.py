@@ -57,7 +57,9 @@ def test_operations_are_those_of_the_products() -> None:
         layer(h, position_embeddings=rotary, attention_mask=None)
 
     weights = 32 * (32 + 16 + 16 + 32) + 3 * 32 * 64  # query, key, value, output; gate, up, down
-    assert count(model, call).flops == 2 * 10 * weights + 4 * 10 * 10 * 32
+    for gradients in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with gradients():
+            assert count(model, call).flops == 2 * 10 * weights + 4 * 10 * 10 * 32, gradients
 
 
 def test_operations_of_the_products_that_only_gpus_take() -> None:
