@@ -88,7 +88,8 @@ def train(
                 from runners.train.callbacks import StepBar
                 from runners.train.run import train as train_run
 
-                with StepBar(console, f"{method} seed {seed}", settings.train.steps) as bar:
+                steps, updates = settings.train.steps, settings.train.updates
+                with StepBar(console, f"{method} seed {seed}", steps, updates) as bar:
                     train_run(settings, run, suite, [bar])
         if found != "done" and not here:  # the first of the children holds the run; they only train
             relaunch(settings, run, [a for a in sys.argv[1:] if a not in ("--eval", "--no-eval")])

@@ -234,14 +234,14 @@ class Beside:
 
 
 def beside(frame: pd.DataFrame) -> list[Beside]:
-    """Every method or variant that is no row of Table 2 against GRPO, RLSD and RLSD's variant of the same name:
+    """Every method or variant that is no row of Table 2 against GRPO, RLSD and their variants of the same name:
     controls, ablations, other schedules. p is corrected over all of them."""
     table = BySeed(frame)
     pairs = [
         (method, reference)
         for method in table.methods
         if method not in paper.PERCENT
-        for reference in dict.fromkeys([paper.PLAIN, paper.CREDIT, "@".join([paper.CREDIT, *method.split("@")[1:]])])
+        for reference in _references(*method.split("@"))
         if reference != method
     ]
     tested = [(pair, *_tested(*_sides(table, *pair), 0.0)) for pair in pairs]
@@ -251,6 +251,12 @@ def beside(frame: pd.DataFrame) -> list[Beside]:
         for (pair, found, _), p in zip(tested, corrected, strict=True)
         if found
     ]
+
+
+def _references(method: str, *variant: str) -> list[str]:
+    """Of two that differ in the method alone, each is not the other's: GRPO's variants are RLSD's references."""
+    alike = ["@".join([reference, *variant]) for reference in (paper.PLAIN, paper.CREDIT) if method != paper.PLAIN]
+    return list(dict.fromkeys([paper.PLAIN, paper.CREDIT, *alike]))
 
 
 def _tested(a: Values, b: Values | None, bound: float) -> tuple[Estimate | None, float | None]:

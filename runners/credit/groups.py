@@ -92,14 +92,15 @@ def problem_of(settings: Settings, item: str) -> Problem | None:
 
 
 def models_of(run: RunDir, settings: Settings, step: int) -> Models:
-    """The checkpoint of a step, 0 for the model before training. Raises UserError where it is not kept."""
+    """The weights of a step, 0 for the model before training. Raises UserError where they are not kept."""
     initial, processor = load(settings.model)
     student: Any = initial
     if step:
-        checkpoint = run.checkpoints / f"checkpoint-{step * settings.train.updates}"
-        if not (checkpoint / "complete.json").is_file():
-            raise UserError(f"{run.path} keeps no checkpoint of step {step}: choose one of checkpoints/, or 0")
-        with whole(checkpoint, settings.model.path) as folder:
+        if (kept := run.evaluable()).get(step) is None:
+            raise UserError(
+                f"{run.path} keeps no weights of step {step}: choose one of {', '.join(map(str, [0, *kept]))}"
+            )
+        with whole(kept[step], settings.model.path) as folder:
             student, _ = load(settings.model.model_copy(update={"path": folder}))
         expose_hidden_states(student.eval())
     expose_hidden_states(initial.eval())

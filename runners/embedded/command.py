@@ -60,4 +60,5 @@ def exact(
     from runners.embedded.exact import score_runs
 
     for name, score, wrong in score_runs(where, problems):
-        say(f"{name:<40} {score:.4f}" + ("" if wrong is None else f"   {wrong:.1%} of right replies by a wrong chain"))
+        shown = "–     " if score is None else f"{score:.4f}"
+        say(f"{name:<40} {shown}" + ("" if wrong is None else f"   {wrong:.1%} of right replies by a wrong chain"))

@@ -94,9 +94,9 @@ def score_folder(folder: Path | str, n: int) -> Exact:
     return exact_score(model, Qwen3VLProcessor.from_pretrained(folder), held_out(n))
 
 
-def score_runs(where: Path, n: int) -> Iterator[tuple[str, float, float | None]]:
-    """Name, exact score and `right_by_a_wrong_chain` of every run below a folder (its last checkpoint), or of one
-    checkpoint.
+def score_runs(where: Path, n: int) -> Iterator[tuple[str, float | None, float | None]]:
+    """Name, exact score (of the last checkpoint; None where there is none any more) and `right_by_a_wrong_chain` of
+    every run below a folder, or of one checkpoint.
 
     Raises UserError where there is neither.
     """
@@ -107,10 +107,15 @@ def score_runs(where: Path, n: int) -> Iterator[tuple[str, float, float | None]]
         yield where.name, score_folder(where, n).score, None
     for run in runs:
         kept = run.path / "exact.json"
-        checkpoint = run.last_checkpoint() or Path(locate(run.info()["model"]))
         found = files.read_object(kept) or {}
-        if (found.get("checkpoint"), found.get("n")) != (checkpoint.name, n):
-            found = {"checkpoint": checkpoint.name, **score_folder(checkpoint, n)._asdict()}
+        try:
+            checkpoint = run.trained() or Path(locate(run.info()["model"]))
+        except UserError as error:
+            found.setdefault("score", None)
+            print(f"not scored: {error}")
+        else:
+            if (found.get("checkpoint"), found.get("n")) != (checkpoint.name, n):
+                found = {"checkpoint": checkpoint.name, **score_folder(checkpoint, n)._asdict()}
         if "wrong_chain" not in found:
             found["wrong_chain"] = right_by_a_wrong_chain(run)
             files.write_json(kept, found)

@@ -16,9 +16,7 @@ from runners.run.run_dir import RunDir, checkpoint_step
 
 def results_of(run: RunDir) -> Path:
     """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
-    checkpoint = run.last_checkpoint()
-    if checkpoint is None and run.info()["steps"] > 0:
-        raise UserError(f"{run.path} has no finished checkpoint: train it first")
+    checkpoint = run.trained()
     return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
 
 

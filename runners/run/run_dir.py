@@ -171,6 +171,15 @@ class RunDir:
             print(f"{folder} is damaged ({fault}): it is passed over for the one before")
         return None
 
+    def trained(self) -> Path | None:
+        """The last checkpoint; None for a run without steps alone, whose model is as it was. Raises UserError where
+        training has kept none, so that nobody takes the untrained model for the trained one."""
+        checkpoint, info = self.last_checkpoint(), self.info()
+        if checkpoint is None and info["steps"] > 0:
+            gone = "its checkpoints are gone: put them back, or train it again under another --suite"
+            raise UserError(f"{self.path} has no checkpoint: {gone if info['status'] == 'done' else 'train it first'}")
+        return checkpoint
+
     def evaluable(self) -> dict[int, Path]:
         """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
         kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
@@ -258,7 +267,7 @@ def _number(checkpoint: Path) -> int:
 
 def checkpoint_step(folder: Path) -> int:
     """The step of ours at which a checkpoint was written; the trainer's own count is in its name."""
-    step = (files.read_object(folder / "complete.json") or {}).get("step")
+    step = manifest.sealed(folder).get("step")
     return int(folder.name.split("-")[1]) if step is None else int(step)
 
 

@@ -66,9 +66,8 @@ def measure(run: RunDir, n: int) -> Iterator[str]:
     method = build_method(settings.method, settings.params)
     if _told(method, Task("1", "1"), [], 0) == _told(method, Task("2", "2"), [], 0):
         method = OPSD()
-    kept = [int(path.parent.name.split("-")[1]) for path in run.checkpoints.glob("checkpoint-*/complete.json")]
     found: dict[str, Any] = {}
-    for step in [0, *sorted(update // settings.train.updates for update in kept)]:
+    for step in [0, *run.evaluable()]:
         models = models_of(run, settings, step)
         items, measured = list[str](), list[Measures]()
         # Whatever their rewards: these know something of the reference.

@@ -18,10 +18,10 @@ from runners.train.teacher import values
 
 
 class StepBar(TrainerCallback):  # type: ignore[misc]
-    """A context manager that is also a trainer callback."""
+    """A context manager that is also a trainer callback, which is told of updates and shows steps."""
 
-    def __init__(self, console: Console, title: str, steps: int) -> None:
-        self._bar = Bar(title, steps, console=console)
+    def __init__(self, console: Console, title: str, steps: int, updates: int) -> None:
+        self._bar, self._updates = Bar(title, steps, console=console), updates
 
     def __enter__(self) -> "StepBar":
         if rank() == 0:
@@ -33,11 +33,11 @@ class StepBar(TrainerCallback):  # type: ignore[misc]
             self._bar.__exit__(*error)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar.begin_at(state.global_step)
+        self._bar.begin_at(state.global_step // self._updates)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         note = f"reward {logs['reward']:.3f}" if "reward" in logs else ""
-        self._bar.update(state.global_step, note)
+        self._bar.update(state.global_step // self._updates, note)
 
 
 OWN = "bench/"  # marks what this project logs among TRL's metrics

@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, stats
 
 from reports.findings.by_seed import COLUMNS, WINDOW, by_seed, csv, load
-from reports.findings.claims import FAILED, HELD, OPEN, findings, visible
+from reports.findings.claims import FAILED, HELD, OPEN, beside, findings, visible
 from reports.suite.read import load_suite
 from tests.support.report_suite import write_eval, write_run
 
@@ -135,6 +135,24 @@ def test_stable_improving_and_leaking_over_three_evaluations() -> None:
     }
     few = frame(*(row for row in rows if row[2] > 50), base)
     assert {f.verdict for f in findings(few) if f.claim.source == "Table 3"} == {"not run"}
+
+
+def test_two_methods_that_were_changed_alike_are_compared_once() -> None:
+    """At the same other rate; a control's variant, with that variant of its method."""
+    rates = {"grpo@fast": 0.7, "rlsd@fast": 0.72, "rlsd_flipped@fast": 0.6, "opd": 0.8}
+    rows = [(m, s, 100, "average", v + s * s / 100) for m, v in rates.items() for s in range(3)]
+    found = {(row.method, row.reference): row.found.mean for row in beside(frame(*averages(), *rows))}
+    same = {pair: mean for pair, mean in found.items() if "fast" in pair[1]}
+    assert same == pytest.approx(
+        {
+            ("rlsd@fast", "grpo@fast"): 2.0,
+            ("rlsd_flipped@fast", "grpo@fast"): -10.0,
+            ("rlsd_flipped@fast", "rlsd@fast"): -12.0,
+        }
+    )
+    assert {pair for pair in found if pair not in same} == {
+        (method, published) for method in rates for published in ("grpo", "rlsd")
+    }
 
 
 def test_the_smallest_visible_difference_is_near_the_exact_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from eval.benches.drawn import Group, Problem, Scene, with_options
-from eval.core import manifest
+from eval.core import files, manifest
 from eval.core.errors import UserError
 from runners.data.rows import drawn_problems
 from runners.embedded import exact
@@ -77,13 +77,25 @@ def test_runs_are_scored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     run = tmp_path / "grpo" / "seed0"
     (run / "checkpoints" / "checkpoint-3").mkdir(parents=True)
     manifest.seal(run / "checkpoints" / "checkpoint-3", step=3)
-    (run / "run.json").write_text('{"status": "done", "model": "embedded"}')
+    (run / "run.json").write_text('{"status": "done", "model": "embedded", "steps": 3}')
     for _ in range(2):
         assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", 0.25, None)]
     assert asked == ["checkpoint-3"]
     assert json.loads((run / "exact.json").read_text())["n"] == 7
     with pytest.raises(UserError, match="holds no run and no checkpoint"):
         list(score_runs(tmp_path / "nothing", 7))
+
+
+def test_a_trained_run_without_checkpoints_is_not_scored_as_its_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunDir(tmp_path / "grpo" / "seed0")
+    run.open(small("grpo"), "GRPO", "s", "embedded")
+    run.update(status="done")
+    assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", None, None)]
+    assert "not scored: " in capsys.readouterr().out
+    files.write_json(run.path / "exact.json", {"checkpoint": "checkpoint-3", "n": 7, "score": 0.25})
+    assert list(score_runs(tmp_path, 7)) == [("grpo/seed0", 0.25, None)]  # from when it had them
 
 
 def test_right_replies_by_a_wrong_chain_are_counted(tmp_path: Path) -> None:

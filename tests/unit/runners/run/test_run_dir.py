@@ -104,6 +104,18 @@ def test_the_newest_whole_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "checkpoint-8 is damaged (optimizer.pt is missing)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("status", "mend"), [("done", "put them back"), ("interrupted", "train it first")])
+def test_the_model_before_training_is_never_taken_for_the_trained_one(tmp_path: Path, status: str, mend: str) -> None:
+    run = _trained(tmp_path, 4)
+    assert _name(run.trained()) == "checkpoint-4"
+    run.update(status=status)
+    shutil.rmtree(run.checkpoints)
+    with pytest.raises(UserError, match=f"has no checkpoint: .*{mend}"):
+        run.trained()
+    run.update(steps=0)
+    assert run.trained() is None
+
+
 def test_going_back_sweeps_up(tmp_path: Path) -> None:
     run = _trained(tmp_path, 7)
     (run.checkpoints / "checkpoint-8").mkdir()
