@@ -84,7 +84,6 @@ COVERED_BY = {
     "runners/speed/steps.py": "tests/e2e/test_bench_speed.py",
     "runners/speed/stock.py": "tests/unit/runners/speed/test_speed.py",
     "runners/theory/command.py": "tests/e2e/test_cli.py",
-    "runners/train/callbacks.py": "tests/e2e/test_cli.py",
     "runners/train/contexts.py": "tests/unit/methods/test_methods_golden.py",
     "runners/train/credit.py": "tests/unit/methods/test_methods_golden.py",
     "runners/train/distill.py": "tests/unit/methods/test_methods_golden.py",
