@@ -199,6 +199,12 @@ class RunDir:
                     except OSError:
                         shutil.copy2(file, half / file.name)
 
+    def rotate(self) -> None:
+        """Leave the newest sealed checkpoint and the one before, should it be damaged, and whatever else lies there."""
+        for folder in self._sealed_checkpoints()[2:]:
+            (folder / manifest.NAME).unlink()  # first: a deletion that is cut short leaves none that counts as whole
+            shutil.rmtree(folder)
+
     def go_back(self) -> Path | None:
         """The checkpoint that training goes on from: the newest whole one all of whose steps are recorded.
 
@@ -217,8 +223,6 @@ class RunDir:
         for folder in self.checkpoints.glob("checkpoint-*"):
             if not (folder / manifest.NAME).exists() and _number(folder) >= 0:
                 shutil.rmtree(folder)
-        for folder in reversed(kept):  # transformers deletes the oldest by date, and a half deletion or a copy is new
-            os.utime(folder)
         for half in (half for where in (".", "completions", "tokens") for half in self.path.glob(f"{where}/.*.tmp")):
             half.unlink()
         if self.metrics.exists():

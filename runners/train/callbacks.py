@@ -126,3 +126,4 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 self._run.keep(folder, step)  # before the step counts as saved, or a kill would lose it
             manifest.seal(folder, step=step)
             self._run.update(steps_done=step)
+            self._run.rotate()

@@ -68,7 +68,7 @@ def trl_config(settings: Settings, run: RunDir, banned: list[int]) -> GRPOConfig
         logging_steps=t.updates,
         logging_nan_inf_filter=False,  # it would show a loss that is not finite as the mean of the others
         save_steps=t.checkpoint_every * t.updates,
-        save_total_limit=2,
+        save_total_limit=None,  # transformers goes by dates, and by any name that begins like a checkpoint's
         report_to=list(t.report_to),
         remove_unused_columns=False,
         log_completions=False,

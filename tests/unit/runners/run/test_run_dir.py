@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers.trainer_utils import rotate_checkpoints
 
 from eval.core import files, manifest
 from eval.core.errors import UserError
@@ -133,16 +132,23 @@ def test_going_back_sweeps_up(tmp_path: Path) -> None:
     assert [p.name for p in run.path.rglob(".*")] == []
 
 
-def test_the_oldest_checkpoint_is_deleted_first_whatever_its_date(tmp_path: Path) -> None:
-    """A kill while transformers deleted the first one has made its folder the newest."""
-    run = _trained(tmp_path, 4)
-    first, second = (run.checkpoints / f"checkpoint-{step}" for step in (2, 4))
-    (first / "optimizer.pt").unlink()
-    os.utime(second, (1, 1))
-    assert run.go_back() == second
-    (run.checkpoints / "checkpoint-6").mkdir()
-    rotate_checkpoints(str(run.checkpoints), save_total_limit=2, use_mtime=True)  # as its trainer calls it
-    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["checkpoint-4", "checkpoint-6"]
+def test_the_oldest_checkpoints_are_deleted_and_nothing_of_a_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their dates; and a deletion that a kill cuts short is swept up."""
+    run = _trained(tmp_path, 8)
+    os.utime(run.checkpoints / "checkpoint-8", (1, 1))
+    (run.checkpoints / "checkpoint-10").mkdir()  # is being written
+    files.write(run.checkpoints / "checkpoint-mine" / manifest.NAME, "{}")
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run.rotate()
+    run.rotate()
+    left = {p.name for p in run.checkpoints.iterdir()}
+    assert left == {"checkpoint-4", "checkpoint-6", "checkpoint-8", "checkpoint-10", "checkpoint-mine"}
+    assert _name(run.go_back()) == "checkpoint-8"
+    assert {p.name for p in run.checkpoints.iterdir()} == {"checkpoint-6", "checkpoint-8", "checkpoint-mine"}
 
 
 @pytest.mark.parametrize("lost", ["metrics.jsonl", "completions/step00001.parquet"])
