@@ -48,18 +48,6 @@ def test_a_row_that_the_paper_does_not_have_is_compared_with_both(tmp_path) -> N
         assert line.replace("-", "−") in found.replace("-", "−")
 
 
-def test_a_control_of_a_variant_is_compared_with_that_variant(tmp_path) -> None:
-    scores = {"grpo": (0.60, 0.62, 0.61), "rlsd@x": (0.63, 0.62, 0.65), "rlsd_wrong@x": (0.60, 0.58, 0.63)}
-    rows = [(m, m.upper(), s, 60, "average", v) for m, values in scores.items() for s, v in enumerate(values)]
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / "seeds.csv", index=False)
-    lines = claims_text([tmp_path]).split("| Row | Less |")[1].splitlines()
-    assert [tuple(line.strip("| ").split(" | ")[:2]) for line in lines if line.startswith("| RLSD")] == [
-        ("RLSD@X (rlsd@x)", "GRPO"),
-        ("RLSD_WRONG@X (rlsd_wrong@x)", "GRPO"),
-        ("RLSD_WRONG@X (rlsd_wrong@x)", "RLSD@X"),
-    ]
-
-
 def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
     for name, value in (("a", 0.5), ("b", 0.7)):
         (tmp_path / name).mkdir()
