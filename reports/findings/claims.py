@@ -205,8 +205,11 @@ def _claims() -> list[Claim]:
               lambda t: _leaking(t, paper.TEACHER_TOP, paper.TOLD)),
         Claim("Figure 3a", "OPSD leaks more than OPSD of the student's likeliest token", "least", 1,
               lambda t: _leaking(t, paper.TOLD, paper.STUDENT_TOP)),
-        Claim("Figure 3c", "OPSD keeps more of its first divergence than OPD of its own", "plateau against decline", 1,
-              lambda t: (_kept(t, paper.TOLD), _kept(t, paper.EXTERNAL))),
+        *(
+            Claim("Figure 3c", f"OPSD keeps more of its first divergence than OPD {which}", "plateau against decline",
+                  1, lambda t, m=method: (_kept(t, paper.TOLD), _kept(t, m)))  # type: ignore[misc]
+            for method, which in ((paper.EXTERNAL, "of its own"), (paper.ALIKE, "of the same one"))
+        ),
         Claim("Figure 5b", "RLSD keeps more entropy than GRPO", "higher", 1,
               lambda t: (t.last(paper.CREDIT, entropy), t.last(paper.PLAIN, entropy)), unit="nats"),
         Claim("Figure 5c", "RLSD clips more than 3 % of its tokens (steps 1 to 40)", "3 to 6 %", 1, early, 3.0),

@@ -14,6 +14,7 @@ PLAIN = "grpo"  # trained by reward alone: no teacher was told a reference that 
 TOLD, SHOWN, EXTERNAL, CREDIT = "opsd", "sdpo", "opd", "rlsd"
 # Of Figure 3a, by whose likeliest token alone is imitated; and of Table 3, by a teacher with the student's weights.
 TEACHER_TOP, STUDENT_TOP, ONLINE = (f"{TOLD}@{name}" for name in ("teacher-top-1", "student-top-1", "online"))
+ALIKE = f"{EXTERNAL}@jsd"  # of Figure 3c, in OPSD's own divergence, so that the teachers alone differ
 # The order of Table 2's rows, ours and the paper's.
 LABELS = {
     BASE: "Base",

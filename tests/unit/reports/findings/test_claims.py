@@ -112,6 +112,17 @@ def test_what_is_imitated_decides_how_much_leaks() -> None:
     assert found["OPSD leaks more than OPSD of the student's likeliest token"].verdict == OPEN
 
 
+def test_what_is_left_of_the_divergence() -> None:
+    """In percent of the first ten steps' mean; OPSD's is .9, .8 and .85 of it, OPD's a half."""
+    ends = {"opsd": (0.18, 0.16, 0.17), "opd@jsd": (0.1, 0.1, 0.1)}
+    rows = [(m, s, 100, "training divergence", v) for m, values in ends.items() for s, v in enumerate(values)]
+    rows += [(m, s, 10, "training divergence", 0.2) for m in ends for s in range(3)]
+    found = by_words(frame(*rows))
+    alike = found["OPSD keeps more of its first divergence than OPD of the same one"]
+    assert alike.verdict == HELD and alike.found.mean == pytest.approx(35)
+    assert found["OPSD keeps more of its first divergence than OPD of its own"].verdict == "not run"
+
+
 def test_stable_improving_and_leaking_over_three_evaluations() -> None:
     """The paper has OPSD stable and no better than its base, and OPSD with the student's own weights the other way."""
     curves = {"opsd": (0.40, 0.40, 0.39), "opsd@online": (0.60, 0.50, 0.30), "rlsd": (0.40, 0.60, 0.70)}
