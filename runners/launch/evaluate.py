@@ -23,14 +23,14 @@ def results_of(run: RunDir) -> Path:
 def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at: str | None = None) -> Path:
     """Evaluate a run's last checkpoint, or its model as it was where it has no steps; returns its results' folder.
 
-    `at`: steps with commas, or `all` whose weights are there; without it, `all` where the run kept some for this.
+    `at`: steps with commas, or `all` whose weights are there; without it the last, and those that it kept for this.
 
     Raises UserError where another process trains or evaluates the run.
     """
     with lock.held(run.lock):
         last = results_of(run)
         found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
-        steps = asked_steps(run, sorted(found), at or ("all" if settings.every else None), int(last.name))
+        steps = asked_steps(run, sorted(found), at, int(last.name), settings.every)
         for step in steps:
             if len(steps) > 1:
                 print(f"step {step}:")
@@ -53,10 +53,10 @@ def _evaluate(model: str, settings: EvalSettings, results: Path, skip_bad: bool,
         evaluate_tasks(model, settings, results)
 
 
-def asked_steps(run: RunDir, there: list[int], at: str | None, last: int) -> list[int]:
-    """The steps of `at`; the last one alone where it says nothing."""
+def asked_steps(run: RunDir, there: list[int], at: str | None, last: int, every: int | None) -> list[int]:
+    """The steps of `at`; where it says nothing each `every`-th, not what else there is to go on from, and the last."""
     if at is None:
-        return [last]
+        return [step for step in there if step == last or (every and step % every == 0)]
     if at == "all":
         return there
     try:
