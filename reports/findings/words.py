@@ -1,5 +1,6 @@
 """Numbers and lists in the sentences of the page."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,10 +41,12 @@ def difference(found: Estimate) -> str:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """`a, b and c`, and beyond a handful only how many more."""
+    """`a, b and c`, and beyond a handful only how many more; `a, x; b; and c` where a part has a comma of its own."""
     if len(parts) > NAMED:
         parts = [*parts[: NAMED - 1], f"{len(parts) - NAMED + 1} more"]
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+    apart = any("," in re.sub(r"\(.*?\)", "", part) for part in parts)
+    between, last = ("; ", "; and ") if apart else (", ", " and ")
+    return last.join([between.join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def rate(found: Estimate) -> str:

@@ -165,7 +165,7 @@ def _limits(suite: Suite, data: Differences, found: Sequence[Leaks], visible: di
             limits.append(Sentence(f"{run.label} has not finished", text))
     waiting = dict.fromkeys(run.label for run in suite.runs if not reported_runs(suite, run.method))
     if waiting and reported:
-        limits.append(Sentence("Not evaluated", f", and so not compared: {', '.join(waiting)}."))
+        limits.append(Sentence("Not evaluated", f", and so not compared: {listed([*waiting])}."))
     limits += [Sentence("Not compared", f": {text}") for text in data.missing]
     limits += _leakage_limits(reported, found)
     return limits

@@ -53,7 +53,6 @@ COVERED_BY = {
     "methods/base.py": "tests/unit/methods/test_methods_golden.py",
     "reports/findings/leak_sentences.py": "tests/unit/reports/sections/test_verdict.py",
     "reports/findings/table.py": "tests/unit/reports/writers/test_contents.py",
-    "reports/findings/words.py": "tests/unit/reports/sections/test_verdict.py",
     "methods/checked.py": "tests/faults/test_plugins.py",
     "reports/sections/about.py": "tests/unit/reports/writers/test_contents.py",
     "reports/sections/differences.py": "tests/unit/reports/findings/test_differences.py",
