@@ -23,8 +23,8 @@ class Job:
         return self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
 
     def progress(self) -> int:
-        """Optimizer steps written so far, plus evaluated benches."""
-        return self.trained() + len(self.run.results())
+        """Optimizer steps written so far, plus evaluated benches; somebody may have evaluated more than the job does."""
+        return min(self.steps, self.trained() + len(self.run.results()))
 
 
 class Handle(Protocol):

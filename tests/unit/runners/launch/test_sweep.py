@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from eval.core import child
+from eval.core import files
 from eval.core.errors import UserError
 from runners.launch.job import Job
 from runners.launch.sweep import plan, run_jobs
@@ -37,12 +38,14 @@ def test_a_job_is_a_command_of_this_program(tmp_path: Path) -> None:
 
 
 def test_progress_is_steps_and_benches(tmp_path: Path) -> None:
-    job = _jobs(tmp_path, "grpo", "0")[0]
-    assert job.progress() == 0
-    (job.run.path / "eval" / "3" / "mmmu").mkdir(parents=True)
+    _, job = _jobs(tmp_path, "grpo", "0", evaluate=True)
+    job.run.path.mkdir(parents=True)
+    found = [job.progress()]
     job.run.metrics.write_text("{}\n{}\n{}\n")
-    (job.run.path / "eval" / "3" / "mmmu" / "result.json").write_text("{}")
-    assert job.progress() == 4
+    for step in ("3", "2"):  # somebody has asked for step 2 by `eval --at`
+        files.write(job.run.path / "eval" / step / "mmmu" / "result.json", "{}")
+        found.append(job.progress())
+    assert found == [0, 4, 4] and job.steps == 4
 
 
 def test_the_same_run_is_never_two_jobs(tmp_path: Path) -> None:
