@@ -23,7 +23,7 @@ class Job:
         return self.run.metrics.read_text().count("\n") if self.run.metrics.exists() else 0
 
     def progress(self) -> int:
-        """Optimizer steps written so far, plus evaluated benches; somebody may have evaluated more than the job does."""
+        """Optimizer steps written so far, plus evaluated benches; others may have evaluated more than it does."""
         return min(self.steps, self.trained() + len(self.run.results()))
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval.core import child
-from eval.core import files
+from eval.core import child, files
 from eval.core.errors import UserError
 from runners.launch.job import Job
 from runners.launch.sweep import plan, run_jobs
