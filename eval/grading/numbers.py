@@ -98,10 +98,10 @@ def _figure_with_unit(text: str) -> Quantity | None:
 
 
 def _figure(figure: str) -> Quantity | None:
-    if (plain := _DECIMAL.fullmatch(figure)) and re.search(r"\d", figure):
-        mantissa = figure[: plain.start("power")] if plain["power"] else figure
-        digits = re.sub(r"\D", "", mantissa).lstrip("0")
-        places = plain["places"]
+    plain = _DECIMAL.fullmatch(figure)
+    mantissa = figure.removesuffix(plain["power"] or "") if plain else ""
+    if plain and (digits := re.sub(r"\D", "", mantissa)):
+        digits, places = digits.lstrip("0"), plain["places"]
         value: int | float = float(figure.replace(",", ""))
         if value in (float("inf"), float("-inf")):
             return None

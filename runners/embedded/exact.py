@@ -130,7 +130,7 @@ def right_by_a_wrong_chain(run: RunDir) -> float | None:
         return None
     replies = pd.concat(pd.read_parquet(file, columns=["id", "reply", "reward"]) for file in recorded)
     replies = replies[replies["reward"] == 1]
-    numbers = replies["id"].str.rpartition("_")[2].astype(int)
+    numbers = [int(item.rpartition("_")[2]) for item in replies["id"]]
     problems = list(islice(drawn_problems(settings.seed), settings.train.steps * settings.train.prompts))
     wrong = [
         any(stated.slip for stated in statements(problems[number], reply))

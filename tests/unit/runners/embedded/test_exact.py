@@ -114,6 +114,8 @@ def test_right_replies_by_a_wrong_chain_are_counted(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": f"drawn_0_{number}", "reply": [r for r, _ in rows], "reward": [v for _, v in rows]})
     frame.to_parquet(run.path / "completions" / "step00001.parquet")
     assert right_by_a_wrong_chain(run) == 0.5
+    frame.assign(reward=0.0).to_parquet(run.path / "completions" / "step00001.parquet")
+    assert right_by_a_wrong_chain(run) is None
 
 
 def problem(kind: str, first: Group) -> Problem:
