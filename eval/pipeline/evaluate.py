@@ -72,6 +72,16 @@ def evaluate(
     return {bench: results[bench] for bench in benches}
 
 
+def is_evaluated(out: Path, settings: EvalSettings) -> bool:
+    """Whether `out` has every result that is asked for, whatever has become of the model. Raises UserError where they
+    are another evaluation's."""
+    stored = {bench: read_result(out / bench) for bench in chosen(settings.benches)}
+    for bench, result in stored.items():
+        if result is not None:
+            refuse_other(out / bench, result["identity"], identity(bench, result["identity"]["model_id"], settings))
+    return all(stored.values()) and not settings.tasks
+
+
 def identity(bench: str, model: str, settings: EvalSettings) -> dict[str, Any]:
     """All that must be the same for a stored result to be this one's. How it is computed (batches, device) is not."""
     split = settings.splits.get(bench, BENCHES[bench].split)

@@ -109,7 +109,7 @@ def score_runs(where: Path, n: int) -> Iterator[tuple[str, float | None, float |
         kept = run.path / "exact.json"
         found = files.read_object(kept) or {}
         try:
-            checkpoint = run.trained() or Path(locate(run.info()["model"]))
+            checkpoint = run.trained()[1] or Path(locate(run.info()["model"]))
         except UserError as error:
             found.setdefault("score", None)
             print(f"not scored: {error}")

@@ -11,13 +11,13 @@ from eval.settings import EvalSettings
 from runners.launch.card import write_card
 from runners.run import lock
 from runners.run.model import loaders, locate
-from runners.run.run_dir import RunDir, checkpoint_step
+from runners.run.run_dir import RunDir
 
 
 def results_of(run: RunDir) -> Path:
-    """The folder of a run's last checkpoint's results, or of its model as it was where it has no steps."""
-    checkpoint = run.trained()
-    return run.path / "eval" / str(checkpoint_step(checkpoint) if checkpoint else 0)
+    """The folder of the results of a run's last weights, or of its model as it was where it has no steps."""
+    step, _ = run.trained()
+    return run.path / "eval" / str(step)
 
 
 def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at: str | None = None) -> Path:
@@ -28,6 +28,9 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
     Raises UserError where another process trains or evaluates the run.
     """
     with lock.held(run.lock):
+        if at is None and (before := _of_deleted_weights(run, settings)):
+            print(f"{run.path} was evaluated before its weights were deleted: nothing to do")
+            return before
         last = results_of(run)
         found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
         steps = asked_steps(run, sorted(found), at, int(last.name), settings.every)
@@ -41,6 +44,18 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
                 if folder.is_dir():
                     write_card(run, folder, step)
         return last
+
+
+def _of_deleted_weights(run: RunDir, settings: EvalSettings) -> Path | None:
+    """The results of a finished run, where all that is asked for is there and no weights are; None otherwise."""
+    from eval.pipeline.evaluate import is_evaluated
+
+    info = run.info()
+    if info["status"] != "done" or info["steps"] == 0 or run.evaluable():
+        return None
+    every = settings.every or info["steps"]
+    folders = [run.path / "eval" / str(step) for step in (*range(every, info["steps"], every), info["steps"])]
+    return folders[-1] if all(is_evaluated(folder, settings) for folder in folders) else None
 
 
 def _evaluate(model: str, settings: EvalSettings, results: Path, skip_bad: bool, step: int | None = None) -> None:

@@ -34,7 +34,7 @@ def probe(run: RunDir, names: tuple[str, ...], n: int, samples: int) -> Path:
             trained, fresh = items_of_run(settings, n)
             most = max((len(item.pictures) for item in (*trained, *fresh)), default=0)
             with (
-                whole(run.trained(), run.info()["model"]) as model,
+                whole(run.trained()[1], run.info()["model"]) as model,
                 loaded_engine(model, sampling, most) as engine,
             ):
                 engine.model.eval()

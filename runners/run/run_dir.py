@@ -171,19 +171,21 @@ class RunDir:
             print(f"{folder} is damaged ({fault}): it is passed over for the one before")
         return None
 
-    def trained(self) -> Path | None:
-        """The last checkpoint; None for a run without steps alone, whose model is as it was. Raises UserError where
-        training has kept none, so that nobody takes the untrained model for the trained one."""
-        checkpoint, info = self.last_checkpoint(), self.info()
-        if checkpoint is None and info["steps"] > 0:
-            gone = "its checkpoints are gone: put them back, or train it again under another --suite"
-            raise UserError(f"{self.path} has no checkpoint: {gone if info['status'] == 'done' else 'train it first'}")
-        return checkpoint
+    def trained(self) -> tuple[int, Path | None]:
+        """The last step whose weights are there, and these; 0 and None for a run without steps alone, whose model is as
+        it was. Raises UserError where there are none, so that nobody takes the untrained model for the trained one."""
+        self.last_checkpoint()  # says what is damaged
+        if found := self.evaluable():
+            return next(reversed(found.items()))
+        if (info := self.info())["steps"] > 0:
+            gone = "they are gone: put them back, or train it again under another --suite"
+            raise UserError(f"{self.path} has no weights: {gone if info['status'] == 'done' else 'train it first'}")
+        return 0, None
 
     def evaluable(self) -> dict[int, Path]:
         """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
         kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
-        whole = {checkpoint_step(folder): folder for folder in self._sealed_checkpoints() if not manifest.fault(folder)}
+        whole = {_step(folder): folder for folder in self._sealed_checkpoints() if not manifest.fault(folder)}
         return dict(sorted((kept | whole).items()))
 
     def keep(self, checkpoint: Path, step: int) -> None:
@@ -269,7 +271,7 @@ def _number(checkpoint: Path) -> int:
     return int(named[1]) if named else -1
 
 
-def checkpoint_step(folder: Path) -> int:
+def _step(folder: Path) -> int:
     """The step of ours at which a checkpoint was written; the trainer's own count is in its name."""
     step = manifest.sealed(folder).get("step")
     return int(folder.name.split("-")[1]) if step is None else int(step)

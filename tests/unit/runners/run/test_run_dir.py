@@ -106,13 +106,16 @@ def test_the_newest_whole_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(("status", "mend"), [("done", "put them back"), ("interrupted", "train it first")])
 def test_the_model_before_training_is_never_taken_for_the_trained_one(tmp_path: Path, status: str, mend: str) -> None:
     run = _trained(tmp_path, 4)
-    assert _name(run.trained()) == "checkpoint-4"
+    assert run.trained() == (4, run.checkpoints / "checkpoint-4")
     run.update(status=status)
+    run.keep(run.checkpoints / "checkpoint-2", 2)
     shutil.rmtree(run.checkpoints)
-    with pytest.raises(UserError, match=f"has no checkpoint: .*{mend}"):
+    assert run.trained() == (2, run.path / "weights" / "step2")  # what was kept to be evaluated
+    shutil.rmtree(run.path / "weights")
+    with pytest.raises(UserError, match=f"has no weights: .*{mend}"):
         run.trained()
     run.update(steps=0)
-    assert run.trained() is None
+    assert run.trained() == (0, None)
 
 
 def test_going_back_sweeps_up(tmp_path: Path) -> None:
