@@ -116,6 +116,16 @@ def test_no_reply_breaks_a_grader(reply: str) -> None:
     assert isinstance(found, Cut) and found.wrapper and found.text == found.text.strip()
 
 
+FIGURES = st.text("e15.,-+%()\\^/ ", min_size=1, max_size=5)
+
+
+@settings(DETERMINISTIC, max_examples=500)
+@given(FIGURES, st.sampled_from(["\\boxed{%s}", "The answer is %s."]), st.sampled_from(ROWS))
+def test_nor_does_half_a_number(figure: str, frame: str, asked: tuple[str, Row]) -> None:
+    """As a small model writes it: a power without its figure (e15) ended a study's evaluation."""
+    _check(*asked, frame.replace("%s", figure))
+
+
 @DETERMINISTIC
 @given(PIECES, REPLIES, st.integers(0, 2))
 def test_nor_does_a_long_one(piece: str, reply: str, place: int) -> None:
