@@ -12,7 +12,7 @@ from reports.figures.axes import Scale, line, path, picture, text, x_axis, y_axi
 from reports.figures.looks import Look
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 410, 42, 208
+LEFT, RIGHT, TOP, BOTTOM = 46, 394, 42, 208  # the last value below stands half to the right of it
 POINTS = 120  # of a line at most: more are no pixels
 
 
@@ -53,7 +53,8 @@ class Lines:
             *drawn,
             text((LEFT + RIGHT) / 2, HEIGHT - 6, "optimizer step", "middle", "soft unit"),
         ]
-        return picture(WIDTH, HEIGHT, told, parts, low=f"{x.low:g}", high=f"{x.high:g}")
+        ends = {"low": f"{x.low:g}", "high": f"{x.high:g}", "left": LEFT, "right": RIGHT}
+        return picture(WIDTH, HEIGHT, told, parts, **ends)
 
     def _scales(self) -> tuple[Scale, Scale]:
         steps = [step for curve in self.curves for step in curve.seeds.index]

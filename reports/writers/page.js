@@ -19,7 +19,7 @@ all(".choice").forEach((choice, number) => {
 // Steps as tokens or hours: x is stretched, method by method.
 const axis = document.getElementById("axis");
 if (axis) {
-  const axes = JSON.parse(document.getElementById("axes").textContent), left = 46, right = 410;
+  const axes = JSON.parse(document.getElementById("axes").textContent);
   const between = (pairs, step) => {
     const i = Math.max(1, pairs.findIndex((pair) => pair[0] >= step)), [a, b] = [pairs[i - 1], pairs[i]];
     return a[1] + (b[1] - a[1]) * Math.min(1, (step - a[0]) / (b[0] - a[0]));
@@ -35,7 +35,8 @@ if (axis) {
   axis.addEventListener("change", () => {
     const table = axes[axis.value];
     for (const { svg, ticks, parts } of curves) {
-      const low = Number(svg.dataset.low), high = Number(svg.dataset.high), group = svg.querySelector(".x");
+      const [low, high, left, right] = ["low", "high", "left", "right"].map((end) => Number(svg.dataset[end]));
+      const group = svg.querySelector(".x");
       const known = parts.filter((p) => table?.[p.method]);
       const most = Math.max(...known.map((p) => between(table[p.method], high)));
       for (const { part, d, at, method } of parts) {

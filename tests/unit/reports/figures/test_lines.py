@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from reports.figures.lines import BOTTOM, LEFT, POINTS, RIGHT, TOP, Curve, Lines
+from reports.figures.axes import CHARACTER
+from reports.figures.lines import BOTTOM, LEFT, POINTS, RIGHT, TOP, WIDTH, Curve, Lines
 from reports.figures.looks import looks
 
 LOOK = looks(["mine"])["mine"]
@@ -58,3 +59,14 @@ def test_long_curves_keep_what_pixels_can_show_and_their_end():
 
 def test_every_measured_point_has_its_mark():
     assert lines([1.0, 2.0, 3.0], marked=True).count('class="mark"') == 3
+
+
+@pytest.mark.parametrize("steps", [150, 200, 1000, 123456])
+def test_no_value_below_is_cut(steps):
+    frame = pd.DataFrame({0: [1.0, 2.0]}, index=[0, steps])
+    svg = str(Lines("Title", "unit", (Curve("mine", "Mine", LOOK, frame, frame.mean(axis=1)),)).svg())
+    (group,) = re.findall(r'<g class="x">(.*?)</g>', svg)
+    ends = [
+        float(x) + CHARACTER * len(words) / 2 for x, words in re.findall(r'<text x="([\d.]+)"[^>]*>([^<]*)<', group)
+    ]
+    assert ends and max(ends) <= WIDTH
