@@ -43,7 +43,7 @@ def test_another_draw_or_machine_may_be_compared(tmp_path):
         suite / "rlsd" / "seed0",
         60,
         CORRECT["rlsd"],
-        generation=GENERATION | {"seed": 5, "batch_size": 64, "device": "cuda"},
+        generation=GENERATION | {"seed": 5, "batch_size": 64, "device": "cuda", "decoding": "generate"},
     )
     require_comparable(load_suite(suite).runs)
 
