@@ -13,7 +13,7 @@ from reports.suite.read import Run, Suite
 from reports.suite.records import Result
 from reports.suite.rows import trained_runs
 
-# Recorded beside the generation settings, but the same score in expectation: another draw, another machine and its loop.
+# Recorded beside the generation settings, but the same score in expectation: another draw, or another machine and loop.
 NO_SETTING = ("seed", "batch_size", "device", "decoding")
 LAST = 10  # steps that are looked at for what a run has come to
 HALF, MOST = 0.5, 0.9
