@@ -113,3 +113,8 @@ class EvalSettings(SettingsSection):
         if self.engine == "transformers" and self.tensor_parallel > 1:
             raise ValueError("tensor_parallel above 1 needs engine vllm; with transformers use data_parallel")
         return self
+
+
+def evaluated_steps(last: int, every: int | None) -> list[int]:
+    """The steps of a run at which it is evaluated (`eval.every`): each `every`-th, and the last."""
+    return [*range(every, last, every), last] if every else [last]

@@ -109,11 +109,12 @@ def score_runs(where: Path, n: int) -> Iterator[tuple[str, float | None, float |
         kept = run.path / "exact.json"
         found = files.read_object(kept) or {}
         try:
-            checkpoint = run.trained()[1] or Path(locate(run.info()["model"]))
+            _, weights = run.trained()
         except UserError as error:
             found.setdefault("score", None)
             print(f"not scored: {error}")
         else:
+            checkpoint = weights or Path(locate(run.info()["model"]))
             if (found.get("checkpoint"), found.get("n")) != (checkpoint.name, n):
                 found = {"checkpoint": checkpoint.name, **score_folder(checkpoint, n)._asdict()}
         if "wrong_chain" not in found:

@@ -7,7 +7,7 @@ from pathlib import Path
 from eval.core import files
 from eval.core.errors import UserError
 from eval.engines.load import loading
-from eval.settings import EvalSettings
+from eval.settings import EvalSettings, evaluated_steps
 from runners.launch.card import write_card
 from runners.run import lock
 from runners.run.model import loaders, locate
@@ -28,10 +28,13 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
     Raises UserError where another process trains or evaluates the run.
     """
     with lock.held(run.lock):
-        if at is None and (before := _of_deleted_weights(run, settings)):
-            print(f"{run.path} was evaluated before its weights were deleted: nothing to do")
-            return before
-        last = results_of(run)
+        try:
+            last = results_of(run)
+        except UserError:
+            if at is None and (before := _of_deleted_weights(run, settings)):
+                print(f"{run.path} was evaluated before its weights were deleted: nothing to do")
+                return before
+            raise
         found: dict[int, Path | None] = {**run.evaluable()} or {0: None}
         steps = asked_steps(run, sorted(found), at, int(last.name), settings.every)
         for step in steps:
@@ -47,14 +50,13 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
 
 
 def _of_deleted_weights(run: RunDir, settings: EvalSettings) -> Path | None:
-    """The results of a finished run, where all that is asked for is there and no weights are; None otherwise."""
+    """The results of a finished run without weights, where all that is asked for is there; None otherwise."""
     from eval.pipeline.evaluate import is_evaluated
 
     info = run.info()
-    if info["status"] != "done" or info["steps"] == 0 or run.evaluable():
+    if info["status"] != "done":
         return None
-    every = settings.every or info["steps"]
-    folders = [run.path / "eval" / str(step) for step in (*range(every, info["steps"], every), info["steps"])]
+    folders = [run.path / "eval" / str(step) for step in evaluated_steps(info["steps"], settings.every)]
     return folders[-1] if all(is_evaluated(folder, settings) for folder in folders) else None
 
 
@@ -71,7 +73,7 @@ def _evaluate(model: str, settings: EvalSettings, results: Path, skip_bad: bool,
 def asked_steps(run: RunDir, there: list[int], at: str | None, last: int, every: int | None) -> list[int]:
     """The steps of `at`; where it says nothing each `every`-th, not what else there is to go on from, and the last."""
     if at is None:
-        return [step for step in there if step == last or (every and step % every == 0)]
+        return [step for step in there if step in evaluated_steps(last, every)]
     if at == "all":
         return there
     try:

@@ -14,6 +14,7 @@ from rich.console import Console
 from eval.core.child import last_line, take_word
 from eval.core.errors import UserError
 from eval.core.progress import Bar, drawing
+from eval.settings import evaluated_steps
 from runners.launch.job import Handle, Job, Launcher
 from runners.run import lock
 from runners.run.config import Settings, resolve
@@ -58,7 +59,7 @@ def jobs(
             if (other := runs.setdefault(run.path, name)) != name:
                 raise UserError(f"{other} and {name} would share the folder {run.path}: rename one of the classes")
             arguments = ("train", "--method", name, "--seed", str(seed), *common, *(["--eval"] if evaluate else []))
-            evaluations = 1 + (settings.train.steps - 1) // settings.eval.every if settings.eval.every else 1
+            evaluations = len(evaluated_steps(settings.train.steps, settings.eval.every))
             steps = settings.train.steps + (evaluations * len(settings.eval.benches) if evaluate else 0)
             found.append(Job(f"{run_name(name)} seed {seed}", arguments, run, steps, settings.train.steps))
     # Last, for it makes a folder.

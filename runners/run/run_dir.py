@@ -174,9 +174,11 @@ class RunDir:
     def trained(self) -> tuple[int, Path | None]:
         """The last step whose weights are there, and these; 0 and None for a run without steps alone, whose model is as
         it was. Raises UserError where there are none, so that nobody takes the untrained model for the trained one."""
-        self.last_checkpoint()  # says what is damaged
-        if found := self.evaluable():
-            return next(reversed(found.items()))
+        found, checkpoint = self._kept(), self.last_checkpoint()
+        if checkpoint:
+            found[_step(checkpoint)] = checkpoint
+        if found:
+            return max(found.items())
         if (info := self.info())["steps"] > 0:
             gone = "they are gone: put them back, or train it again under another --suite"
             raise UserError(f"{self.path} has no weights: {gone if info['status'] == 'done' else 'train it first'}")
@@ -184,9 +186,11 @@ class RunDir:
 
     def evaluable(self) -> dict[int, Path]:
         """The weights that can be evaluated, by step: those kept for it, and the checkpoints that are left."""
-        kept = {int(p.name.removeprefix("step")): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
         whole = {_step(folder): folder for folder in self._sealed_checkpoints() if not manifest.fault(folder)}
-        return dict(sorted((kept | whole).items()))
+        return dict(sorted((self._kept() | whole).items()))
+
+    def _kept(self) -> dict[int, Path]:
+        return {int(p.name[4:]): p for p in self.path.glob("weights/step*") if p.name[4:].isdecimal()}
 
     def keep(self, checkpoint: Path, step: int) -> None:
         """Keep a checkpoint's model, without what only a resumption needs, for as long as the run is there.
