@@ -30,17 +30,15 @@ RACE = """
 import sys, time
 from pathlib import Path
 from runners.run import lock
-folder, start = Path(sys.stdin.readline().strip()), float(sys.stdin.readline())
-time.sleep(max(0, start - time.time()))
+folder = Path(sys.stdin.readline().strip())
+print("ready", flush=True)
+time.sleep(max(0, float(sys.stdin.readline()) - time.time()))
 try:
     with lock.held(folder / "lock.json"):
-        assert not (folder / "inside").exists()
-        (folder / "inside").touch()
-        time.sleep(1.5)
-        (folder / "inside").unlink()
-    print("held")
+        print("held", flush=True)
+        sys.stdin.readline()
 except lock.InUse:
-    print("refused")
+    print("refused", flush=True)
 """
 
 
@@ -48,10 +46,19 @@ def _python(code: str, *said: object) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
+    _say(process, *said)
+    return process
+
+
+def _say(process: "subprocess.Popen[str]", *said: object) -> None:
     assert process.stdin is not None
     process.stdin.write("".join(f"{line}\n" for line in said))
     process.stdin.flush()
-    return process
+
+
+def _line_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 def _written(file: Path, **changes: object) -> None:
@@ -80,8 +87,7 @@ def test_the_holder_is_named_and_the_lock_goes_with_it(file: Path) -> None:
 
 def test_the_second_is_told_who_and_what_to_do_and_takes_over_from_the_dead(file: Path) -> None:
     holding = _python(HOLD, file)
-    assert holding.stdout is not None
-    assert holding.stdout.readline() == "held\n"
+    assert _line_of(holding) == "held"
     with pytest.raises(lock.InUse) as refused, lock.held(file):
         pass
     line = str(refused.value)
@@ -127,10 +133,14 @@ def test_a_damaged_lock_blocks_nobody(file: Path, text: str) -> None:
 def test_of_many_at_once_one_gets_in(tmp_path: Path, left: str) -> None:
     if left != "nothing":
         _written(tmp_path / "lock.json", started="at another time")
-    start = time.time() + 2.0
-    racing = [_python(RACE, tmp_path, start) for _ in range(6)]
-    said = sorted(process.communicate()[0].strip() for process in racing)
-    assert said == ["held", *["refused"] * 5]
+    racing = [_python(RACE, tmp_path) for _ in range(6)]
+    assert [_line_of(process) for process in racing] == ["ready"] * 6
+    start = time.time() + 0.2  # by when each has read it
+    for process in racing:
+        _say(process, start)
+    assert sorted(_line_of(process) for process in racing) == ["held", *["refused"] * 5]  # while the one holds it
+    for process in racing:
+        process.communicate()
 
 
 def test_the_other_processes_of_a_run_leave_it_to_the_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
