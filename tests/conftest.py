@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What the imports have left is not looked at again by each collection of garbage, .3 s every time, and not once
-    now: it is next to nothing. And there are fewer of these, which are two thirds of what it takes to parse 500 files."""
+    """What the imports have left, next to no garbage, is not looked at again by each collection of it, .3 s every time;
+    and there are fewer of these, which are two thirds of what it takes to parse 500 files."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     gc.enable()

@@ -37,7 +37,8 @@ class Intervals:
         parts, top = list[str](), 4.0
         for head, part in self.panels:
             bottom = top + HEAD + ROW * len(part)
-            parts += [text(left, top + 18, head, kind="head"), x_axis(x, top + HEAD - 4, bottom)]
+            start = max(4.0, min(left, WIDTH - CHARACTER * len(head)))  # a long one begins further left
+            parts += [text(start, top + 18, head, kind="head"), x_axis(x, top + HEAD - 4, bottom)]
             if x.low <= 0 <= x.high:
                 parts.append(line(x(0), top + HEAD - 4, x(0), bottom, "zero"))
             parts += [_line(each, x, left, top + HEAD + ROW * (i + 0.5), self.signed) for i, each in enumerate(part)]

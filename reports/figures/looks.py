@@ -59,15 +59,27 @@ _PAPER = (
     Look("#B0578A", "#E39AC4", (7, 2, 2, 2), "D"),
     Look("#000000", "#ffffff", (), "v"),
 )
-_OTHERS = (
-    Look("#946500", "#E6B84D", (4, 2, 1, 2, 1, 2), "X"),
-    Look("#3A6EA5", "#9CC4EE", (11, 3), "*"),
-    Look("#7A5195", "#C3A0DD", (3, 3), "s"),
+# Of lengths without a common factor: the first 35 of the others differ in colour and dash, and in colour and marker.
+_COLOURS = (
+    ("#946500", "#E6B84D"),
+    ("#3A6EA5", "#9CC4EE"),
+    ("#7A5195", "#C3A0DD"),
+    ("#A3262E", "#F2868C"),
+    ("#00767A", "#4FC3C7"),
+    ("#5F6B00", "#C2CF5A"),
+    ("#7B4B2A", "#CE9B76"),
 )
+_DASHES: tuple[tuple[float, ...], ...] = ((4, 2, 1, 2, 1, 2), (11, 3), (3, 3), (9, 2, 3, 2), (1, 2))
+_MARKERS = "X*sDv^oP"
+
+
+def _other(place: int) -> Look:
+    marker, dash = (each[place % len(each)] for each in (_MARKERS, _DASHES))
+    return Look(*_COLOURS[place % len(_COLOURS)], dash, marker)
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
     """One fixed look a method, whatever else is in the suite; methods beyond the paper's take turns by name."""
     known = dict(zip(paper.LABELS, _PAPER, strict=True))
     others = sorted(set(methods) - known.keys())
-    return {m: known[m] if m in known else _OTHERS[others.index(m) % len(_OTHERS)] for m in methods}
+    return {m: known[m] if m in known else _other(others.index(m)) for m in methods}

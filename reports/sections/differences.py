@@ -8,7 +8,7 @@ from typing import Any
 
 from eval.benches import BENCHES
 from reports.figures.intervals import Intervals, Line
-from reports.figures.looks import looks
+from reports.figures.looks import Look, looks
 from reports.findings.differences import Differences, differences, differs
 from reports.findings.table import Column, Row, Table, signed
 from reports.sections.section import Section, template
@@ -57,8 +57,7 @@ def _pairs(
     return Table(title, columns, tuple(rows), meaning=meaning, of=("against", "difference"), show=signed, wide=True)
 
 
-def forest(data: Differences, reference: str) -> Intervals:
-    look = looks(data.labels)
+def forest(data: Differences, reference: str, look: Mapping[str, Look]) -> Intervals:
     panels = []
     for column in data.columns:
         cells = {m: data.between(m, reference, column.key) for m in data.labels}
@@ -110,7 +109,8 @@ def _compute(suite: Suite) -> Shown | None:
     found = differences(suite)
     if not found.pairs:
         return None
-    forests = {found.labels[method]: forest(found, method) for method in list(found.labels)[:REFERENCES]}
+    look = looks(row_labels(suite))
+    forests = {found.labels[method]: forest(found, method, look) for method in list(found.labels)[:REFERENCES]}
     return Shown(found, forests, against_reference(found), matrix(found), trained_again(found, suite))
 
 

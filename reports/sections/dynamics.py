@@ -36,7 +36,7 @@ class Dynamics:
 def dynamics(suite: Suite) -> Dynamics:
     measured = {run.method for run in suite.runs if run.method != paper.BASE}
     labels = {m: label for m, label in row_labels(suite).items() if m in measured | set(suite.metrics["method"])}
-    look = looks(labels)
+    look = looks(row_labels(suite))
     drawn = []
     for panel, methods in held_out(suite):
         frames = {m: frame * panel.scale for m, frame in methods.items() if m in labels}

@@ -13,6 +13,7 @@ from reports.sections.table2 import TABLE2, tables
 from reports.sections.tokens import token_credit
 from reports.suite.comparable import require_comparable
 from reports.suite.read import Suite
+from reports.suite.rows import row_labels
 from reports.writers.tables import WRITERS, md_table
 
 CURVES = {  # item -> the keys of its panel, the first that was recorded
@@ -46,7 +47,7 @@ def _curves(item: str, suite: Suite, stem: Path) -> list[Path]:
 
 def _bars(item: str, suite: Suite, stem: Path) -> list[Path]:
     ours = tables(suite).ours
-    look = looks([row.method for row in ours.rows])
+    look = looks(row_labels(suite))
     rows = [(row.label, look[row.method], [row.cells[c.key] for c in ours.columns]) for row in ours.rows]
     return _saved(stem, lambda: press.bars([column.head for column in ours.columns], rows))
 

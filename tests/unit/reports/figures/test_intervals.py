@@ -23,6 +23,13 @@ def test_marks_bars_and_words():
     assert "<open>" not in svg
 
 
+def test_a_long_heading_stays_in_the_picture():
+    head = "Replies that mention a reference they never saw"
+    svg = str(Intervals(((head, (Line("RLSD, wrong reference (whole)", LOOK, SURE.found),)),), "points").svg())
+    start = float(re.search(rf'<text x="([\d.]+)"[^>]*>{head}', svg).group(1))
+    assert start > 0 and start + 8 * len(head) < 560
+
+
 def test_a_mark_lies_in_the_middle_of_its_interval():
     svg = str(Intervals((("A", (SURE,)),), "points").svg())
     ends = [float(x) for x in re.search(r'x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*class="bar"', svg).groups()]

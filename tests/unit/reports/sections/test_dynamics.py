@@ -1,10 +1,11 @@
 """Training dynamics: which metrics get a panel, and their curves."""
 
 import json
+import re
 
 from reports.sections.dynamics import dynamics
 from reports.suite.read import load_suite
-from tests.support.report_suite import build, write_run
+from tests.support.report_suite import CORRECT, build, write_eval, write_run
 
 
 def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):
@@ -19,6 +20,17 @@ def test_mean_curve_is_over_the_steps_that_every_seed_reached(tmp_path):
     assert seeds[0].tolist() == [1.0, 3.0, 5.0]
     assert panel.key == "lambda"
     assert curve.method == "rlsd"
+
+
+def test_a_method_looks_the_same_in_every_figure(tmp_path):
+    """Though another row, not evaluated yet, is in some of them alone."""
+    for method in ("grpo", "own-a", "own-b", "own-c"):
+        run = write_run(tmp_path / "s", method)
+        if method != "own-a":
+            write_eval(run, 60, CORRECT["rlsd"])
+    page = build(tmp_path / "s").read_text()
+    looked = re.findall(r'<g class="m" style="([^"]+)"[^>]*>(?:(?!</g>).)*?<title>own-b\b', page)
+    assert len(looked) > 10 and len(set(looked)) == 1
 
 
 def test_a_metric_that_a_run_declares_is_a_panel(tmp_path):
