@@ -24,6 +24,16 @@ _SAYS = (
     r"(?:\b(?:answer|result|solution|option|choice|réponse|résultat)\b|答案|结果|正解)[^.!?。\n]{0,40}?"
     r"(?:\b(?:is|be|are|equals|gives|says|est|vaut|donne)\b|[:：=是为]|\s)\W{0,12}"
 )
+# In a reply without a wrapper the first sentence is an answer if it says so, holds an option, begins with yes or no, or
+# ends in a number and at most three words. "Sure, I can help you with that" is none, nor is a list's "1."
+_BARE = re.compile(
+    r"\d[\d.,/]*\W*(?:\w+\W*){0,3}$|\([A-J]\)|^\W*[A-J](?:[).:]|\W*$)|\b[A-J]\W*$|(?i:\banswer\b.*\b(?:is|are)\b)"
+    r"|^\W*(?i:yes|no|oui|non|true|false)\b|^\W*[是否对错]"
+)
+_FIRST_OF_LIST = re.compile(r"^\W*1[.)]\s+\w")
+# Letters that are words as well. Such an answer is the letter in its own case, which no other word follows than these.
+_WORDS_TOO = "aiy"
+_NO_SENTENCE = r"(?!\s+(?!(?:is|because|since|as|for|est|car)\b)[^\W\d_])"
 LONGEST = 60  # characters of an answer that is looked for: a longer one is a sentence, not stated twice alike
 
 
@@ -37,15 +47,25 @@ class Stated(NamedTuple):
 @lru_cache(maxsize=1)  # two detectors ask
 def said_first(reply: str) -> Stated | None:
     """None where work comes first, or where the reply has no answer that could be found again."""
-    answer = re.split(r"[.。]\s", cut(reply).text.strip())[0]
+    final = cut(reply)
+    answer = re.split(r"[.。]\s", final.text.strip())[0]
     if not answer or len(answer) > LONGEST:
         return None
     text = _TAG.sub(lambda tag: " " * len(tag[0]), reply)
-    said = re.compile(rf"(?:{_SAYS}|\\boxed\s*\{{\s*|^\W*){re.escape(answer)}(?:\}}|(?!\w|\.\d))", re.IGNORECASE)
-    found = said.search(text)
+    found = _statement(answer).search(text)
     if found is None or works(text[: found.start()]):
         return None
-    return Stated(found[0].strip().lower(), works(text[found.end() :].replace(answer, " ")))
+    follows = works(text[found.end() :].replace(answer, " "))
+    if follows and final.wrapper == "plain" and (not _BARE.search(answer) or _FIRST_OF_LIST.match(text)):
+        return None
+    return Stated(found[0].strip().lower(), follows)
+
+
+def _statement(answer: str) -> re.Pattern[str]:
+    exact, no_sentence = re.escape(answer), ""
+    if answer.lower() in _WORDS_TOO:
+        exact, no_sentence = f"(?-i:{exact})", _NO_SENTENCE
+    return re.compile(rf"(?:{_SAYS}|\\boxed\s*\{{\s*|^\W*){exact}(?:\}}|(?!\w|\.\d){no_sentence})", re.IGNORECASE)
 
 
 def works(text: str) -> bool:

@@ -30,6 +30,7 @@ from reports.suite.read import Run, Suite
 from reports.suite.rows import reported_runs, row_labels
 
 EXAMPLES_A_ROW = 2
+PHRASES, PHRASE = 6, 60  # that are listed, and characters of each
 CONTEXT = 260  # characters kept on either side of the first phrase
 RATE_MEANING = (
     "± is the standard error of the rate over replies (and seeds, as in Table 2). A rate of 0 has a standard error "
@@ -55,6 +56,14 @@ class LeakageRow:
     phrases: dict[str, int]
     examples: tuple[Example, ...]
 
+    @property
+    def told(self) -> str:
+        """The phrases in a sentence, the most frequent first."""
+        cut = {p: p if len(p) <= PHRASE else f"{p[: PHRASE - 1]}…" for p in self.phrases}
+        shown = [f"“{cut[phrase]}” ({count})" for phrase, count in self.phrases.items()]
+        more = f", and {len(shown) - PHRASES} more" if len(shown) > PHRASES else ""
+        return f"Phrases (replies): {', '.join(shown[:PHRASES])}{more}."
+
 
 @dataclass(frozen=True)
 class Detected:
@@ -77,6 +86,11 @@ class Detected:
         lines = tuple(Line(row.label, look[row.method], rate) for row, rate in rates if rate is not None)
         head = f"Replies that {self.label}"
         return Intervals(((head, lines),), "% of benchmark replies, 95 % interval") if lines else None
+
+    @property
+    def leakiest(self) -> str:
+        """The row whose finds are open when the page is."""
+        return max(self.rows, key=lambda row: row.rate.mean if row.rate else 0.0).method
 
     @property
     def scatter(self) -> Scatter | None:
