@@ -74,8 +74,8 @@ _MARKERS = "X*sDv^oP"
 
 
 def _other(place: int) -> Look:
-    marker, dash = (each[place % len(each)] for each in (_MARKERS, _DASHES))
-    return Look(*_COLOURS[place % len(_COLOURS)], dash, marker)
+    colour, dark = _COLOURS[place % len(_COLOURS)]
+    return Look(colour, dark, _DASHES[place % len(_DASHES)], _MARKERS[place % len(_MARKERS)])
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
