@@ -6,28 +6,11 @@ from markupsafe import Markup, escape
 
 from reports.figures.axes import Scale, line, picture, text, x_axis, y_axis
 from reports.figures.looks import Look
+from reports.figures.names import Box, Name, place
 from reports.stats.estimate import Estimate
 
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 52, 460, 26, 282
-LINE, LETTER, MARK = 13.0, 7.0, 5.0  # pixels: of a name its height and each letter, and half a mark
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def meets(self, other: "Box") -> bool:
-        apart = self.right <= other.left or other.right <= self.left
-        return not (apart or self.bottom <= other.top or other.bottom <= self.top)
-
-    def within(self, left: float, top: float, right: float, bottom: float) -> bool:
-        return left <= self.left and top <= self.top and self.right <= right and self.bottom <= bottom
 
 
 @dataclass(frozen=True)
@@ -50,8 +33,8 @@ class Scatter:
         x = _scale([p.x for p in self.points], LEFT, RIGHT)
         y = _scale([p.y for p in self.points], BOTTOM, TOP)
         marks = [(x(100 * p.x.mean), y(100 * p.y.mean)) for p in self.points]
-        placed = [Box(at[0] - MARK, at[1] - MARK, at[0] + MARK, at[1] + MARK) for at in marks]
-        drawn = [_point(p, x, y, placed) for p in sorted(self.points, key=lambda p: -p.y.mean)]
+        names = place(marks, [p.label for p in self.points], Box(LEFT, TOP, RIGHT, BOTTOM))
+        drawn = [_point(*each, x, y) for each in zip(self.points, marks, names, strict=True)]
         told = f"{self.y} against {self.x}: " + "; ".join(
             f"{p.label} {100 * p.y.mean:.1f} at {100 * p.x.mean:.1f}" for p in self.points
         )
@@ -75,35 +58,13 @@ def _ends(cell: Estimate) -> tuple[float, float]:
     )
 
 
-def _point(point: Point, x: Scale, y: Scale, placed: list[Box]) -> str:
-    at = x(100 * point.x.mean), y(100 * point.y.mean)
+def _point(point: Point, at: tuple[float, float], name: Name, x: Scale, y: Scale) -> str:
     (left, right), (low, high) = _ends(point.x), _ends(point.y)
-    cross = line(x(100 * left), at[1], x(100 * right), at[1], "thin") + line(
+    parts = line(x(100 * left), at[1], x(100 * right), at[1], "thin") + line(
         at[0], y(100 * low), at[0], y(100 * high), "thin"
     )
+    if name.led:
+        parts += line(*at, name.x, name.y, "lead")
     told = f"{point.label}: {100 * point.y.mean:.1f} at {100 * point.x.mean:.1f}"
-    mark = point.look.mark(*at, told=str(escape(told)))
-    box, side = _free(at, point.label, placed)
-    placed.append(box)
-    near = box.left if side == "start" else box.right
-    baseline = box.top + LINE - 4
-    lead = line(*at, near, baseline - 4, "lead") if abs(baseline - 4 - at[1]) > LINE / 2 else ""
-    return point.look.group(cross + lead + mark) + text(near, baseline, point.label, side, "name")
-
-
-def _free(at: tuple[float, float], label: str, placed: list[Box]) -> tuple[Box, str]:
-    """Where a mark's name goes, and which of its ends is there: right of the mark, else left; and as few lines below or
-    above as leave other names and marks free. Where nothing is free, right beside it."""
-    wide = LETTER * len(label)
-    shifts = sorted((way * n for n in range(int(HEIGHT / LINE)) for way in (1, -1)), key=abs)
-    for down in shifts:
-        top = at[1] + LINE * down - LINE / 2
-        gap = MARK + 3 + 6 * min(2, abs(down))  # what a line to the mark needs to be seen
-        for box, side in (
-            (Box(at[0] + gap, top, at[0] + gap + wide, top + LINE), "start"),
-            (Box(at[0] - gap - wide, top, at[0] - gap, top + LINE), "end"),
-        ):
-            if box.within(LEFT, TOP, RIGHT, BOTTOM) and not any(box.meets(other) for other in placed):
-                return box, side
-    top = at[1] - LINE / 2
-    return Box(at[0] + 8, top, at[0] + 8 + wide, top + LINE), "start"
+    parts += point.look.mark(*at, told=str(escape(told)))
+    return point.look.group(parts) + text(name.x, name.y + 4, point.label, name.anchor, "name")

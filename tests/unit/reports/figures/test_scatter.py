@@ -1,7 +1,10 @@
 """Scatter: names lie neither on one another nor on marks, and a line leads to the mark of one that is not beside it."""
 
 import re
+from html import unescape
 from itertools import combinations
+
+import pytest
 
 from reports.figures.looks import looks
 from reports.figures.scatter import Point, Scatter
@@ -18,7 +21,7 @@ def test_names_of_equal_points_stand_below_one_another():
     assert "score against leaks: name 0 50.0 at 0.0" in svg
 
 
-ROWS = [  # of the study's page on leakage: label, % that leak, score
+CREDIT = [  # of the study's pages on leakage: label, % that leak, score
     ("Base", 0.0, 37.2),
     ("GRPO", 0.0, 55.2),
     ("RLSD (never)", 0.0, 56.9),
@@ -28,12 +31,32 @@ ROWS = [  # of the study's page on leakage: label, % that leak, score
     ("RLSD, weights permuted (whole)", 0.0, 55.0),
     ("RLSD, wrong reference (whole)", 4.5, 56.2),
 ]
+CONTROLS = [
+    ("Base", 0.0, 37.2),
+    ("GRPO", 0.0, 53.4),
+    ("OPSD", 37.9, 39.3),
+    ("RLSD", 0.0, 54.3),
+    ("GRPO (lr-double)", 0.0, 67.8),
+    ("GRPO (lr-half)", 0.0, 43.8),
+    ("GRPO (lr-quadruple)", 0.0, 77.5),
+    ("GRPO (more-rollouts)", 0.0, 55.8),
+    ("GRPO (more-steps)", 0.0, 59.0),
+    ("OPSD (answer)", 28.4, 33.5),
+    ("OPSD, wrong reference", 28.8, 30.9),
+    ("RLSD, another's reference", 0.0, 54.5),
+    ("RLSD, blank reference", 0.0, 54.6),
+    ("RLSD, sign flipped", 0.0, 52.5),
+    ("RLSD, weights permuted", 0.0, 53.5),
+    ("RLSD, told the solution", 0.0, 54.1),
+    ("RLSD, wrong reference", 0.0, 54.6),
+]
 
 
-def test_names_of_a_crowd_keep_to_their_marks():
-    look = looks([label for label, *_ in ROWS])
-    points = [Point(n, look[n], Estimate(x / 100, 0.01, 9, 5), Estimate(y / 100, 0.01, 9, 5)) for n, x, y in ROWS]
-    svg = str(Scatter(tuple(points), "leaks", "score").svg())
+@pytest.mark.parametrize("rows", [CREDIT, CONTROLS])
+def test_names_of_a_crowd_keep_to_their_marks(rows):
+    look = looks([label for label, *_ in rows])
+    points = [Point(n, look[n], Estimate(x / 100, 0.01, 9, 5), Estimate(y / 100, 0.01, 9, 5)) for n, x, y in rows]
+    svg = unescape(str(Scatter(tuple(points), "leaks", "score").svg()))
     marks = re.findall(r'translate\(([\d.]+) ([\d.]+)\)"[^>]*><title>([^:]+):', svg)
     at = {name: (float(x), float(y)) for x, y, name in marks}
     leads = {
@@ -55,6 +78,11 @@ def test_names_of_a_crowd_keep_to_their_marks():
         assert not any(_meet(box, (x - 4, y - 4, x + 4, y + 4)) for x, y in at.values()), name
         assert name in leads or abs((box[1] + box[3]) / 2 - at[name][1]) < 7
     assert leads, "nothing was crowded"
+    crowd = sorted(leads, key=lambda name: at[name][1])
+    assert [name for name in sorted(leads, key=lambda name: boxes[name][1]) if at[name][0] == at["Base"][0]] == [
+        name for name in crowd if at[name][0] == at["Base"][0]
+    ], "lines that cross"
+    assert "Base" not in leads
 
 
 def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
