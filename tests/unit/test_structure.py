@@ -51,6 +51,7 @@ COVERED_BY = {
     "eval/settings.py": "tests/e2e/test_eval.py",
     "eval/tasks/config.py": "tests/e2e/test_lm_eval_command.py",
     "methods/base.py": "tests/unit/methods/test_methods_golden.py",
+    "reports/figures/names.py": "tests/unit/reports/figures/test_scatter.py",
     "reports/findings/leak_sentences.py": "tests/unit/reports/sections/test_verdict.py",
     "reports/findings/table.py": "tests/unit/reports/writers/test_contents.py",
     "methods/checked.py": "tests/faults/test_plugins.py",
