@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 300,
 }
+HATCHES = ("", "////", "....", "xxxx", "----")
+LETTER = 0.067  # inches, at 8 points
 LINE = 112  # characters of a line of tokens: what 6.8 inches hold
 
 
@@ -63,25 +66,29 @@ def curves(lines: Lines) -> Figure:
         axes.set_ylim(bottom=0)
     axes.set_xlabel("optimizer step")
     axes.set_title(lines.title, loc="left", fontsize=8, fontweight="bold")
-    axes.set_ylabel(textwrap.fill(lines.unit, 34))
-    figure.legend(loc="outside lower center", ncols=3)
+    axes.set_ylabel(textwrap.fill(lines.unit, 24))
+    _legend(figure)
     return figure
 
 
 def bars(heads: Sequence[str], rows: Sequence[tuple[str, Look, Sequence[Estimate | None]]]) -> Figure:
-    """Groups by column, a bar a row with one standard error, in percent."""
+    """Groups by column, a bar a row with one standard error, in percent. Rows of one colour differ in their hatches."""
     figure = _figure(6.8, 2.7)
     axes = figure.subplots()
     width = 0.8 / len(rows)
+    before = Counter[str]()
     for i, (label, look, cells) in enumerate(rows):
+        hatch = HATCHES[before[look.colour] % len(HATCHES)]
+        before[look.colour] += 1
         known = [(place, cell) for place, cell in enumerate(cells) if cell is not None]
         places = [place - 0.4 + width * (i + 0.5) for place, _ in known]
         heights, errors = [100 * cell.mean for _, cell in known], [100 * (cell.stderr or 0) for _, cell in known]
-        axes.bar(places, heights, width * 0.9, yerr=errors, color=look.colour, label=label, error_kw={"linewidth": 0.7})
-    axes.set_xticks(range(len(heads)), heads)
+        shown: dict[str, Any] = {"color": look.colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        axes.bar(places, heights, width * 0.9, yerr=errors, label=label, error_kw={"linewidth": 0.7}, **shown)
+    axes.set_xticks(range(len(heads)), [textwrap.fill(head, 12, break_on_hyphens=False) for head in heads])
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("score, %")
-    figure.legend(loc="outside lower center", ncols=6)
+    _legend(figure)
     return figure
 
 
@@ -109,6 +116,16 @@ def tokens(replies: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> Figure
             ground = {"facecolor": (0.84, 0.37, 0.0, 0.75 * share), "edgecolor": "none", "pad": 1.0}
             axes.text(place, y, text, family="monospace", fontsize=7, bbox=ground)
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Below the data, in as many columns as there is room for; the figure grows by its rows."""
+    labels = [str(label) for label in figure.axes[0].get_legend_handles_labels()[1]]
+    width, height = figure.get_size_inches()
+    columns = max(1, int(width / (0.55 + LETTER * max(map(len, labels), default=0))))
+    rows = -(-len(labels) // columns)
+    figure.set_size_inches(width, height + 0.17 * max(0, rows - 2))
+    figure.legend(loc="outside lower center", ncols=columns)
 
 
 def _figure(width: float, height: float) -> Figure:

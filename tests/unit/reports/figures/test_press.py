@@ -1,10 +1,12 @@
 """Pictures for a paper: the data are where they belong, and a reader's own settings change nothing."""
 
 import io
+from itertools import pairwise
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from reports.figures import press
 from reports.figures.lines import Curve, Lines
@@ -51,3 +53,47 @@ def test_bytes_depend_on_the_data_alone():
     first = drawn()
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         assert drawn() == first
+
+
+LABELS = [
+    "Base",
+    "GRPO",
+    "RLSD",
+    "GRPO (lr-double)",
+    "RLSD, another's reference (whole)",
+    *(f"Mine {i}" for i in range(12)),
+]
+
+
+def boxes(figure, texts):
+    renderer = figure.canvas.get_renderer()
+    return [text.get_window_extent(renderer) for text in texts]
+
+
+@pytest.mark.parametrize("count", [3, 8, 17])
+def test_many_rows_with_long_names_stay_in_the_picture(count):
+    """Legend, headings and units of curves and bars: nothing is cut, and nothing lies on anything else."""
+    look = looks(LABELS)
+    frame = pd.DataFrame({0: [1.0, 2.0]}, index=[1, 2])
+    curves = [Curve(name, name, look[name], frame, frame.mean(axis=1)) for name in LABELS[:count]]
+    heads = ["MMMU mini-large", "MathVista mini-large", "MathVision mini-large", "ZeroBench mini-large", "Average mini"]
+    cells = [Estimate(0.5, 0.1, 10, 1)] * len(heads)
+    with press.style():
+        drawn = [
+            press.curves(Lines("Held-out accuracy", "%, the average of 5 benches", tuple(curves))),
+            press.bars(heads, [(name, look[name], cells) for name in LABELS[:count]]),
+        ]
+        for figure in drawn:
+            FigureCanvasAgg(figure).draw()
+            (axes,) = figure.axes
+            low, high = axes.get_xlim()
+            shown = [tick for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
+            told = [*figure.legends[0].get_texts(), axes.yaxis.label, *shown]
+            for box in boxes(figure, told):
+                assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+                assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+            assert axes.bbox.height > 1.1 * figure.dpi
+            ticks = boxes(figure, shown)
+            assert all(left.x1 < right.x0 for left, right in pairwise(ticks))
+    bars = {(bar.get_facecolor(), bar.get_hatch()) for bar in drawn[1].axes[0].patches}
+    assert len(bars) == count
