@@ -48,7 +48,8 @@ def claims_text(folders: Sequence[Path]) -> str:
     table = BySeed(frame)
     parts = [md_table(ROWS, _rows(frame, table)), ROWS_NOTE, _agreement(table)]
     tested = findings(frame)
-    parts += [md_table(CLAIMS, (_claim(one, one.found) for one in tested if one.found)), MEANING]
+    lines = [_claim(one, one.found) for one in tested if one.found]
+    parts += [md_table(CLAIMS, lines) if lines else "", MEANING]
     if missing := Counter(finding.claim.source for finding in tested if finding.found is None):
         claims = ", ".join(f"{source} ({n})" for source, n in missing.items())
         parts.append(f"Claims that these runs say nothing of: {claims}.")

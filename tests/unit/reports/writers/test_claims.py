@@ -53,7 +53,9 @@ def test_a_method_is_of_the_first_folder_that_has_it(tmp_path) -> None:
         (tmp_path / name).mkdir()
         row = pd.DataFrame([("grpo", "GRPO", 0, 100, "average", value)], columns=list(COLUMNS))
         row.to_csv(tmp_path / name / "seeds.csv", index=False)
-    assert "| GRPO (grpo) | 1 | 50.0 |" in claims_text([tmp_path / "a", tmp_path / "b"])
+    found = claims_text([tmp_path / "a", tmp_path / "b"])
+    assert "| GRPO (grpo) | 1 | 50.0 |" in found
+    assert "| Claim |" not in found, "a table without a line: of one method nothing is claimed"
 
 
 def test_the_page_of_findings_has_what_the_command_prints() -> None:
