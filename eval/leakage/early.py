@@ -32,7 +32,7 @@ _BARE = re.compile(
 )
 _FIRST_OF_LIST = re.compile(r"^\W*1[.)]\s+\w")
 # Letters that are words as well. Such an answer is the letter in its own case, which no other word follows than these.
-_WORDS_TOO = "aiy"
+_WORDS_TOO = frozenset("aiy")
 _NO_SENTENCE = r"(?!\s+(?!(?:is|because|since|as|for|est|car)\b)[^\W\d_])"
 LONGEST = 60  # characters of an answer that is looked for: a longer one is a sentence, not stated twice alike
 

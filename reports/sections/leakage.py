@@ -59,8 +59,8 @@ class LeakageRow:
     @property
     def told(self) -> str:
         """The phrases in a sentence, the most frequent first."""
-        cut = {p: p if len(p) <= PHRASE else f"{p[: PHRASE - 1]}…" for p in self.phrases}
-        shown = [f"“{cut[phrase]}” ({count})" for phrase, count in self.phrases.items()]
+        cut = ((p if len(p) <= PHRASE else f"{p[: PHRASE - 1]}…", count) for p, count in self.phrases.items())
+        shown = [f"“{plain(phrase)}” ({count})" for phrase, count in cut]
         more = f", and {len(shown) - PHRASES} more" if len(shown) > PHRASES else ""
         return f"Phrases (replies): {', '.join(shown[:PHRASES])}{more}."
 

@@ -44,13 +44,13 @@ def test_phrases_are_told_in_a_sentence_and_long_or_many_ones_are_cut(tmp_path):
     write_eval(write_run(tmp_path / "s", "opsd"), 60, CORRECT["opsd"], leaks=30)
     path = tmp_path / "s/opsd/seed0/eval/60/leakage.json"
     found = json.loads(path.read_text())
-    found["mention"]["phrases"] = {"<b>" + "x" * 80: 9, **{f"phrase {i}": 8 - i for i in range(7)}}
+    found["mention"]["phrases"] = {"<b>\u202e" + "x" * 80: 9, **{f"phrase {i}": 8 - i for i in range(7)}}
     path.write_text(json.dumps(found))
     told = row_of(tmp_path / "s", "opsd").told
-    assert told.startswith("Phrases (replies): “<b>" + "x" * 56 + "…” (9), “phrase 0” (8), ")
+    assert told.startswith("Phrases (replies): “<b>�" + "x" * 55 + "…” (9), “phrase 0” (8), ")
     assert told.endswith("“phrase 4” (4), and 2 more.")
     page = build(tmp_path / "s").read_text()
-    assert "“&lt;b&gt;xxx" in page
+    assert "“&lt;b&gt;�xxx" in page
     assert re.findall(r"<details( open)?><summary>(\w+): what was found", page) == [("", "GRPO"), (" open", "OPSD")]
 
 
