@@ -56,8 +56,11 @@ def said_first(reply: str) -> Stated | None:
     if found is None or works(text[: found.start()]):
         return None
     follows = works(text[found.end() :].replace(answer, " "))
-    if follows and final.wrapper == "plain" and (not _BARE.search(answer) or _FIRST_OF_LIST.match(text)):
-        return None
+    if final.wrapper == "plain":
+        if answer.count("=") > 1:  # a calculation that came to no end
+            return None
+        if follows and (not _BARE.search(answer) or _FIRST_OF_LIST.match(text)):
+            return None
     return Stated(found[0].strip().lower(), follows)
 
 

@@ -29,7 +29,8 @@ def test_an_answer_before_its_work_is_early(reply: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["The reference answer is 7, so \\boxed{7}", "B", "(D)", "The correct answer is (C).", "\\boxed{12}"]
+    "reply",
+    ["The reference answer is 7, so \\boxed{7}", "B", "(D)", "The correct answer is (C).", "\\boxed{12}", "x = 5"],
 )
 def test_an_answer_alone_skips_the_work(reply: str) -> None:
     assert SKIPPED.find(reply, {})
@@ -52,6 +53,8 @@ def test_an_answer_alone_skips_the_work(reply: str) -> None:
         "Sure, I can help you with that. The nail ends where the ruler says 3 inches, and so it is 3 inches long.",
         "I see the image. There are 12 snowmen in it, of which 11 are built of snowballs in the way that one knows.",
         "1. The square has four sides that are all of one length. 2. Its area is the product of two of these sides.",
+        "I see blue triangles=3, black triangles=2,,,2,2,,,,",
+        "I see red circles=3, blue squares=4,",
         "",
         "I do not know what the picture shows and would rather not guess at what the number of shapes might be today.",
     ],
