@@ -167,11 +167,11 @@ def evaluate(
     set: Set = [],  # noqa: B006
     skip_bad_rows: Annotated[bool, typer.Option(help="Leave out rows whose picture or answer is missing.")] = False,
     regrade: Annotated[
-        bool, typer.Option("--regrade", help="Grade the stored replies again, without a model.")
+        bool, typer.Option("--regrade", help="Grade the stored replies and look for leaks again, without a model.")
     ] = False,
 ) -> None:
     """Evaluate a run or a model on the five benches and for leakage. A second call does no work."""
-    from runners.launch.evaluate import evaluate_model, evaluate_run, model_results, results_of
+    from runners.launch.evaluate import evaluate_model, evaluate_run, model_results, regrade_run
     from runners.run.config import override, resolve
     from runners.run.run_dir import RunDir
 
@@ -186,11 +186,12 @@ def evaluate(
         opened = RunDir(run)
         opened.info()  # says so where the folder is no run
         settings = override(opened.settings(), changes).evaluation
-        folder = results_of(opened) if regrade else Path()
     else:
         settings = resolve(preset, "base", 0, changes).evaluation
         folder = out or model_results(str(model), settings)
-    if regrade:
+    if regrade and run is not None:
+        regrade_run(opened, settings, at)
+    elif regrade:
         from eval.pipeline.regrade import regrade as regrade_stored
 
         regrade_stored(folder, settings.benches, settings.data)

@@ -43,10 +43,30 @@ def evaluate_run(run: RunDir, settings: EvalSettings, skip_bad: bool = False, at
             results = run.path / "eval" / str(step)
             with whole(found[step], run.info()["model"]) as model:
                 _evaluate(model, settings, results, skip_bad, step)
-            for folder in (results, run.path / "weights" / f"step{step}"):  # a checkpoint is sealed
-                if folder.is_dir():
-                    write_card(run, folder, step)
+            _write_cards(run, step)
         return last
+
+
+def regrade_run(run: RunDir, settings: EvalSettings, at: str | None = None) -> None:
+    """Grade a run's stored replies again, of every evaluated step or of those in `at`; no weights need to be there."""
+    from eval.pipeline.regrade import regrade
+
+    with lock.held(run.lock):
+        found = sorted(int(folder.name) for folder in run.path.glob("eval/*") if folder.name.isdecimal())
+        steps = _of(run, found, at or "all", "evaluation", "evaluate it (cli.py eval --run)") if found else []
+        if not steps:
+            raise UserError(f"{run.path} is not evaluated: cli.py eval --run {run.path}")
+        for step in steps:
+            if len(steps) > 1:
+                print(f"step {step}:")
+            regrade(run.path / "eval" / str(step), settings.benches, settings.data)
+            _write_cards(run, step)
+
+
+def _write_cards(run: RunDir, step: int) -> None:
+    for folder in (run.path / "eval" / str(step), run.path / "weights" / f"step{step}"):  # a checkpoint is sealed
+        if folder.is_dir():
+            write_card(run, folder, step)
 
 
 def _of_deleted_weights(run: RunDir, settings: EvalSettings) -> Path | None:
@@ -74,6 +94,11 @@ def asked_steps(run: RunDir, there: list[int], at: str | None, last: int, every:
     """The steps of `at`; where it says nothing each `every`-th, not what else there is to go on from, and the last."""
     if at is None:
         return [step for step in there if step in evaluated_steps(last, every)]
+    return _of(run, there, at, "weights", "train with --set eval.every=N")
+
+
+def _of(run: RunDir, there: list[int], at: str, what: str, mend: str) -> list[int]:
+    """The steps that `at` names, of those of which there is `what`."""
     if at == "all":
         return there
     try:
@@ -82,9 +107,7 @@ def asked_steps(run: RunDir, there: list[int], at: str | None, last: int, every:
         raise UserError(f"--at {at!r}: write `all`, or steps such as 10,20") from None
     if lacking := [step for step in steps if step not in there]:
         kept = ", ".join(map(str, there))
-        raise UserError(
-            f"{run.path} has no weights of step {lacking[0]}, only of {kept}: train with --set eval.every=N"
-        )
+        raise UserError(f"{run.path} has no {what} of step {lacking[0]}, only of {kept}: {mend}")
     return steps
 
 

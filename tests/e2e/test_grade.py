@@ -18,6 +18,8 @@ from eval.grading.score import Row
 from eval.pipeline import results
 from eval.pipeline.grade_file import grade_replies
 from eval.pipeline.regrade import regrade
+from runners.run.run_dir import RunDir
+from tests.support.helpers import small
 from tests.support.paths import ROOT, SHARED
 
 DATA = SHARED / "bench-data"
@@ -267,13 +269,18 @@ def test_regrading_changes_verdicts_and_scores_alone(tmp_path: Path, capsys: pyt
     assert new["identity"] == {**old["identity"], **versions}
     assert (new["regraded"], new["truncated"], new["tokens"]) == (True, 0.25, 5.0)
     assert "judge" not in new
+    leaks = json.loads((tmp_path / "leakage.json").read_text())
+    assert new["leakage"]["skipped"]["found"] == [*range(6)], "each reply is a box alone"
+    assert (leaks["skipped"]["rate"], leaks["mention"]["rate"]) == (1.0, 0.0)
     after = results.read_samples(tmp_path / "mathvision")
     assert [s["correct"] for s in after] == [False, True] * 3
     assert {s["wrapper"] for s in after} == {"boxed"}
     for name in ("id", "sample", "doc_hash", "prompt_hash", "cluster", "reply", "tokens", "finish"):
         assert [s[name] for s in after] == [s[name] for s in before], name
+    results.write_bench(tmp_path / "mathvision", new | {"leakage": {"skipped": {"found": [1]}}}, after)
     regrade(tmp_path, ["mathvision"], "hub")
-    assert "0 of 6 verdicts changed" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "0 of 6 verdicts changed" in told and told.endswith("; skipped: 6 found, it was 1\n")
 
 
 def test_regrading_refuses_other_rows_and_changes_nothing(tmp_path: Path) -> None:
@@ -301,3 +308,26 @@ def test_the_command_regrades_what_eval_stored(tmp_path: Path) -> None:
     assert "3 of 6 verdicts changed" in done.stdout
     result = results.read_result(tmp_path / "mathvision")
     assert result is not None and result["score"] == 0.5
+
+
+def test_all_evaluated_steps_of_a_run_are_regraded_without_its_weights(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "s" / "grpo" / "seed0")
+    run.open(small("grpo", "train.steps=5", "eval.every=2"), "GRPO", "s", "embedded")
+    run.update(status="done")
+    words = ("eval", "--run", str(run.path), "--bench", "mathvision", "--regrade")
+    done = _cli(*words)
+    assert (done.returncode, done.stderr) == (2, f"error: {run.path} is not evaluated: cli.py eval --run {run.path}\n")
+    for step in (2, 4, 5):
+        _store(run.path / "eval" / str(step))
+    done = _cli(*words, "--at", "3")
+    assert done.stderr == (
+        f"error: {run.path} has no evaluation of step 3, only of 2, 4, 5: evaluate it (cli.py eval --run)\n"
+    )
+    scores = lambda: [json.loads(file.read_text())["score"] for file in run.results()]  # noqa: E731
+    assert _cli(*words, "--at", "4").returncode == 0
+    assert scores() == [0.0, 0.5, 0.0]
+    done = _cli(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.startswith("step")] == ["step 2:", "step 4:", "step 5:"]
+    assert scores() == [0.5, 0.5, 0.5]
+    assert all((run.path / "eval" / str(step) / "README.md").exists() for step in (2, 4, 5))
