@@ -17,7 +17,7 @@ not only its estimate (a generalised pivotal quantity, Weerahandi 1993); a table
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy import special  # scipy.stats takes ten times as long for a single quantile
@@ -85,9 +85,9 @@ class Seeds:
     """How much training again moves scores: each method's scores (S,), one a seed, in the order of the seeds.
 
     `same` where all methods with several seeds have the same ones, and so the same data in the same order: their
-    differences are then taken seed by seed. Variances are pooled over the methods, as one pair's own rests on too
-    little. A pair that is less steady than the others by an F test at 5 % stands on its own seeds: it must not pass for
-    steady. (To take the larger of both always makes intervals a fifth too wide with two seeds.)
+    differences are then taken seed by seed. Variances are pooled over the methods that are `steady`, as one pair's own
+    rests on too little. A pair that is less steady than those by an F test at 5 % stands on its own seeds: it must not
+    pass for steady. (To take the larger of both always makes intervals a fifth too wide with two seeds.)
     """
 
     scores: Mapping[str, Array]
@@ -98,24 +98,57 @@ class Seeds:
 
         A method with one seed is taken as it was trained and adds nothing.
         """
-        several = {method: scores for method, scores in self.scores.items() if len(scores) > 1}
-        trained = [several[method] for method in (a, b) if method in several]
+        trained = [self.scores[method] for method in (a, b) if len(self.scores[method]) > 1]
         if not trained:
             return 0.0, 0
+        pool = list(self.steady.values())
+        unsteady = any(len(self.scores[method]) > 1 and method not in self.steady for method in (a, b))
         if len(trained) == 2 and self.same:
-            table_MS = np.array(list(several.values()))
-            methods, seeds = table_MS.shape
-            residuals = table_MS - table_MS.mean(axis=1, keepdims=True)
-            residuals = residuals - residuals.mean(axis=0)
-            squares = float((trained[0] - trained[1]).var()) * seeds
-            variance, df = _pooled(squares, seeds - 1, 2 * float((residuals**2).sum()), (methods - 1) * (seeds - 1))
+            seeds = len(trained[0])
+            own, df = float((trained[0] - trained[1]).var()) * seeds, seeds - 1
+            squares, whole_df = _two_way(pool)
+            variance, df = (own / df, df) if unsteady else _pooled(own, df, 2 * squares, whole_df)
             return variance / seeds, df
-        own, whole = (
-            (sum(float(s.var()) * len(s) for s in of), sum(len(s) - 1 for s in of))
-            for of in (trained, list(several.values()))
-        )
-        variance, df = _pooled(*own, *whole)
+        own, df = _within(trained)
+        variance, df = (own / df, df) if unsteady else _pooled(own, df, *_within(pool))
         return sum(variance / len(scores) for scores in trained), df
+
+    @cached_property
+    def steady(self) -> dict[str, Array]:
+        """The methods with several seeds but for those that come apart, which say nothing of how the others do: the
+        worst is left out as long as it is less steady than all the rest together by an F test at 5 % over them."""
+        left = {method: scores for method, scores in self.scores.items() if len(scores) > 1}
+        while len(left) > 3:  # a pair alone may happen to agree
+            found = {}
+            for method in left:
+                rest = [scores for other, scores in left.items() if other != method]
+                if self.same:
+                    apart = left[method] - np.mean(rest, axis=0)
+                    own, df = float(apart.var()) * len(apart) * len(rest) / len(left), len(apart) - 1
+                    squares, rest_df = _two_way(rest)
+                else:
+                    own, df = _within([left[method]])
+                    squares, rest_df = _within(rest)
+                limit = special.fdtri(df, rest_df, 1 - 0.05 / len(left)) * squares / rest_df
+                found[method] = own / df - limit
+            worst = max(found, key=lambda method: found[method])
+            if found[worst] <= 0:
+                break
+            del left[worst]
+        return left
+
+
+def _two_way(table: Sequence[Array]) -> tuple[float, int]:
+    """Squares that methods' means and seeds' means leave of scores (methods, seeds), and their degrees of freedom."""
+    table_MS = np.array(table)
+    residuals = table_MS - table_MS.mean(axis=1, keepdims=True)
+    residuals = residuals - residuals.mean(axis=0)
+    return float((residuals**2).sum()), (len(table_MS) - 1) * (table_MS.shape[1] - 1)
+
+
+def _within(table: Sequence[Array]) -> tuple[float, int]:
+    """The same about each method's own mean, where seeds are not the same."""
+    return sum(float(scores.var()) * len(scores) for scores in table), sum(len(scores) - 1 for scores in table)
 
 
 def _pooled(own: float, own_df: int, squares: float, df: int) -> tuple[float, int]:

@@ -59,13 +59,18 @@ class World:
     training: float = 0.0
     shared: float = 0.0
     interplay: float = 0.3
+    wild: float = 0.0  # of the last method's seeds, if it comes apart
 
     @property
     def methods(self) -> list[str]:
         return [f"m{i}" for i in range(len(self.levels))]
 
-    def truth(self, level: float, half: bool) -> float:
-        parts = (self.cluster, self.item, self.own, self.training, self.shared, self.interplay)
+    @property
+    def training_M(self) -> np.ndarray:
+        return np.array([self.training] * (len(self.levels) - 1) + [self.wild or self.training])
+
+    def truth(self, level: float, half: bool, training: float) -> float:
+        parts = (self.cluster, self.item, self.own, training, self.shared, self.interplay)
         scale = np.sqrt(1 + sum(part * part for part in parts))
         full = stats.norm.cdf(level / scale)
         return float((full + stats.norm.cdf((level + HALF) / scale)) / 2 if half else full)
@@ -74,7 +79,9 @@ class World:
 def draw(world: World, rng: np.random.Generator) -> dict[str, Grid]:
     """All runs' evaluations of newly drawn items, with newly drawn seeds."""
     methods, seeds = len(world.levels), world.seeds
-    seed_MS = world.training * rng.standard_normal((methods, seeds)) + world.shared * rng.standard_normal(seeds)
+    seed_MS = world.training_M[:, None] * rng.standard_normal((methods, seeds)) + world.shared * rng.standard_normal(
+        seeds
+    )
     level_MS = np.array(world.levels)[:, None] + seed_MS
     return {name: _bench(world, structure, level_MS, rng) for name, structure in world.benches.items()}
 
@@ -102,8 +109,8 @@ def _bench(world: World, structure: Structure, level_MS: np.ndarray, rng: np.ran
 def coverage(world: World, simulations: int, rng: np.random.Generator, replicates: int = 1000) -> dict[str, float]:
     """By column (benches, then the average): the share of pairs and draws whose interval held the true difference."""
     true = {
-        method: {name: world.truth(level, structure.half) for name, structure in world.benches.items()}
-        for method, level in zip(world.methods, world.levels, strict=True)
+        method: {name: world.truth(level, structure.half, training) for name, structure in world.benches.items()}
+        for method, level, training in zip(world.methods, world.levels, world.training_M, strict=True)
     }
     for rates in true.values():
         rates[AVERAGE] = float(np.mean(list(rates.values())))
@@ -139,6 +146,8 @@ WORLDS = {
     "three seeds far apart": replace(TRAINED, training=0.6),
     "three seeds, four samples": replace(TRAINED, samples=4),
     "five seeds, six methods": replace(TRAINED, seeds=5),
+    "three seeds, one method comes apart": replace(TRAINED, wild=1.5),
+    "five seeds, one method comes apart": replace(TRAINED, seeds=5, wild=1.5),
     "two methods, two seeds": replace(TRAINED, seeds=2, levels=(0.0, 0.3)),
     "two methods, three seeds": replace(TRAINED, levels=(0.0, 0.3)),
     "two methods, five seeds": replace(TRAINED, seeds=5, levels=(0.0, 0.3)),

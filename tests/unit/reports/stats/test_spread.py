@@ -87,6 +87,36 @@ def test_variance_between_seeds_is_pooled_unless_a_pair_is_less_steady_than_the_
     assert Seeds(wild, same=True).between("a", "b")[1] == 4
 
 
+STEADY = {
+    "a": np.array([0.50, 0.52, 0.51, 0.49]),
+    "b": np.array([0.60, 0.61, 0.64, 0.59]),
+    "c": np.array([0.40, 0.43, 0.41, 0.42]),
+    "base": np.array([0.30]),
+}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_method_that_comes_apart_does_not_widen_the_others(same):
+    """Of some trainings one falls to nothing, as a high learning rate does it: the others' variance is their own."""
+    apart = STEADY | {"d": np.array([0.7, 0.1, 0.6, 0.7]), "e": np.array([0.52, 0.68, 0.52, 0.66])}
+    found, alone = Seeds(apart, same), Seeds(STEADY, same)
+    assert set(found.steady) == {"a", "b", "c"}
+    assert found.between("a", "b") == alone.between("a", "b")
+    own = (apart["d"] - apart["a"]).var(ddof=1) if same else (apart["d"].var(ddof=1) + apart["a"].var(ddof=1)) / 2
+    assert found.between("d", "a") == (pytest.approx(own / 4 if same else own / 2), 3 if same else 6)
+    assert found.between("d", "base") == (pytest.approx(apart["d"].var(ddof=1) / 4), 3)
+
+
+def test_of_three_methods_none_is_left_out_and_of_even_ones_hardly_any():
+    """Two that happen to agree must not pass for sure; and the test that leaves out errs in 5 tables of 100."""
+    assert len(Seeds({name: STEADY[name] for name in "ab"} | {"d": np.array([0.7, 0.1, 0.6, 0.7])}, True).steady) == 3
+    rng = np.random.default_rng(0)
+    for same in (True, False):
+        tables = [dict(zip("abcdef", rng.standard_normal((6, 3)), strict=True)) for _ in range(400)]
+        left_out = sum(len(Seeds(table, same).steady) < 6 for table in tables)
+        assert 8 <= left_out <= 34  # 20 are expected, six deviations of 4.4 wide
+
+
 def test_other_seeds_and_a_single_one():
     scores = {"base": np.array([0.3]), "a": np.array([0.5, 0.7]), "b": np.array([0.5, 0.6, 0.7])}
     seeds = Seeds(scores, same=False)
