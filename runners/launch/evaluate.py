@@ -53,7 +53,7 @@ def regrade_run(run: RunDir, settings: EvalSettings, at: str | None = None) -> N
 
     with lock.held(run.lock):
         found = sorted(int(folder.name) for folder in run.path.glob("eval/*") if folder.name.isdecimal())
-        steps = _of(run, found, at or "all", "evaluation", "evaluate it (cli.py eval --run)") if found else []
+        steps = _named(run, found, at or "all", "evaluation", "evaluate it (cli.py eval --run)") if found else []
         if not steps:
             raise UserError(f"{run.path} is not evaluated: cli.py eval --run {run.path}")
         for step in steps:
@@ -94,10 +94,10 @@ def asked_steps(run: RunDir, there: list[int], at: str | None, last: int, every:
     """The steps of `at`; where it says nothing each `every`-th, not what else there is to go on from, and the last."""
     if at is None:
         return [step for step in there if step in evaluated_steps(last, every)]
-    return _of(run, there, at, "weights", "train with --set eval.every=N")
+    return _named(run, there, at, "weights", "train with --set eval.every=N")
 
 
-def _of(run: RunDir, there: list[int], at: str, what: str, mend: str) -> list[int]:
+def _named(run: RunDir, there: list[int], at: str, what: str, mend: str) -> list[int]:
     """The steps that `at` names, of those of which there is `what`."""
     if at == "all":
         return there
