@@ -107,19 +107,24 @@ def _bench(world: World, structure: Structure, level_MS: np.ndarray, rng: np.ran
 
 
 def coverage(world: World, simulations: int, rng: np.random.Generator, replicates: int = 1000) -> dict[str, float]:
-    """By column (benches, then the average): the share of pairs and draws whose interval held the true difference."""
+    """By column (benches, then the average): the share of pairs and draws whose interval held the true difference.
+    Where a method comes apart, also of the others' average, and the mean width of its intervals."""
     true = {
         method: {name: world.truth(level, structure.half, training) for name, structure in world.benches.items()}
         for method, level, training in zip(world.methods, world.levels, world.training_M, strict=True)
     }
     for rates in true.values():
         rates[AVERAGE] = float(np.mean(list(rates.values())))
-    held: dict[str, list[bool]] = {name: [] for name in [*world.benches, AVERAGE]}
+    held: dict[str, list[float]] = {name: [] for name in [*world.benches, AVERAGE]}
     for _ in range(simulations):
         for name, pairs in all_pairs(draw(world, rng), world.methods, rng, replicates).items():
             for (a, b), found in pairs.items():
                 low, high = found.estimate.low, found.estimate.high
-                held[name].append(low is not None and high is not None and low <= true[a][name] - true[b][name] <= high)
+                inside = low is not None and high is not None and low <= true[a][name] - true[b][name] <= high
+                held[name].append(inside)
+                if world.wild and name == AVERAGE and world.methods[-1] not in (a, b):
+                    held.setdefault("average of the others", []).append(inside)
+                    held.setdefault("its width", []).append(high - low)
     return {name: float(np.mean(inside)) for name, inside in held.items()}
 
 
